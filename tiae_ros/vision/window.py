@@ -129,7 +129,7 @@ def cut_depth(
     covered = sampler.average(grasp) >= 0.5
     share_read = sampler.average(read)
     share_within = sampler.average(within)
-    mean: Floats = sampler.average(values) / np.maximum(share_within, np.float32(1e-9))
+    mean = (sampler.average(values) / np.maximum(share_within, 1e-9)).astype(np.float32)
     # Readings behind the range (background that leaks over an edge) count only where they are the majority.
     known = covered & (share_read > 1e-6)
     mean[~(known & (2 * share_within >= share_read))] = 0.0
