@@ -1,0 +1,75 @@
+"""``tiae``: one command, a subcommand for each thing a person does with the package.
+
+A subcommand is a module of ``tiae_ros.commands`` with ``HELP``, ``DESCRIPTION``, ``EXAMPLES``,
+``add_arguments(parser)`` and ``run(arguments)``. Nothing heavy is imported before one is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from tiae_ros import __version__
+from tiae_ros.errors import TiaeError
+
+SUBCOMMANDS = ("train", "evaluate", "restore", "info", "extract", "simulate", "play", "node")
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line (argparse puts the usage in front of it)."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see `{self.prog} --help`)\n")
+
+
+def build_parser(subcommands: Sequence[str] = SUBCOMMANDS) -> argparse.ArgumentParser:
+    """The parser of ``tiae`` with every subcommand's arguments."""
+    parser = _OneLineParser(
+        prog="tiae",
+        description="Transform-invariant auto-encoders for grasp perception: train, inspect, run.",
+    )
+    parser.add_argument("--version", action="version", version=f"tiae_ros {__version__}")
+    choices = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
+    for name in subcommands:
+        command = importlib.import_module(f"tiae_ros.commands.{name}")
+        choice = choices.add_parser(
+            name,
+            help=command.HELP,
+            description=command.DESCRIPTION,
+            epilog=f"examples:\n{command.EXAMPLES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(choice)
+        choice.set_defaults(run=command.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``tiae``; returns the exit code (0 done, 1 checked and failed, 2 a user's error, 130 interrupted)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    ros_words: list[str] = []
+    if words[:1] == ["node"] and not {"-h", "--help"} & set(words[1:2]):
+        # Everything after `tiae node` belongs to ROS (`--ros-args -p name:=value ...`), not to argparse.
+        words, ros_words = words[:1], words[1:]
+    parsed = build_parser().parse_args(words)
+    parsed.ros_arguments = ros_words
+    try:
+        return int(parsed.run(parsed))
+    except TiaeError as error:
+        print(f"tiae {parsed.subcommand}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"tiae {parsed.subcommand}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has left; stdout must not be flushed into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The method: transforms, objective, networks, model, model files. Knows nothing of ROS or OpenCV."""

@@ -1,0 +1,175 @@
+"""`TransformInvariantAutoencoder`: a trained (or fresh) network behind the five doors people use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tiae_ros.core.manifest import Manifest
+from tiae_ros.core.networks import DEFAULT_NETWORK, NETWORKS, Network
+from tiae_ros.core.shifts import best_shifts_subpixel, shift_images_subpixel
+from tiae_ros.errors import DataError, ModelError
+
+Array = TypeVar("Array", np.ndarray[Any, Any], Tensor)
+_BATCH = 512  # images a forward pass takes at most, so that memory stays bounded for any N
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Everything one pass yields for N windows; arrays of the kind that went in.
+
+    descriptor (N, K); restored (N, C, S, S); shift (N, 2) pixels, dx right, dy down;
+    placed (N, C, S, S): the restored pattern moved by the shift, lying on the input.
+    """
+
+    descriptor: Any
+    restored: Any
+    shift: Any
+    placed: Any
+
+
+class TransformInvariantAutoencoder(nn.Module):
+    """Encoder, decoder and shift regressor, with the manifest that says what they are for.
+
+    Inputs are windows (N, C, S, S), numpy or torch: uint8 0–255 or float 0–1. Results are of the same kind:
+    numpy in, numpy out; a tensor in, a tensor on the model's device out. Nothing here computes gradients;
+    training works on `network` directly.
+
+    Raises DataError when an input has another shape or type than the model takes.
+    """
+
+    def __init__(
+        self,
+        channels: int | tuple[str, ...] = 1,
+        *,
+        window_size: int = 32,
+        descriptor_size: int = 30,
+        network: str = DEFAULT_NETWORK,
+        manifest: Manifest | None = None,
+    ) -> None:
+        super().__init__()
+        if manifest is None:
+            names = (
+                channels if isinstance(channels, tuple) else tuple(f"channel_{i}" for i in range(channels))
+            )
+            manifest = Manifest(
+                model_id="untrained",
+                network=network,
+                channels=names,
+                window_size=window_size,
+                descriptor_size=descriptor_size,
+            )
+        self.manifest = manifest
+        try:
+            self.network: Network = NETWORKS[manifest.network](
+                len(manifest.channels), manifest.window_size, manifest.descriptor_size
+            )
+        except ValueError as error:
+            raise ModelError(f"network {manifest.network!r} cannot be built: {error}") from None
+        self.register_buffer(
+            "prototypes", torch.zeros(len(manifest.prototype_names), manifest.descriptor_size)
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    def encode(self, images: Array) -> Array:
+        """E: (N, C, S, S) -> descriptors (N, K)."""
+        return self._in_batches(images, lambda batch: self.network.forward_encoder(batch)[0])
+
+    def decode(self, descriptors: Array) -> Array:
+        """D: (N, K) -> restored windows (N, C, S, S), 0..1."""
+        expected = self.manifest.descriptor_size
+        if descriptors.ndim != 2 or descriptors.shape[1] != expected:
+            raise DataError(f"descriptors have shape {tuple(descriptors.shape)}; accepted is (N, {expected})")
+        return self._in_batches(descriptors, self.network.decode, check=False)
+
+    def restore(self, images: Array) -> Array:
+        """D(E(I)): the typical pattern, at its own standard position: (N, C, S, S) -> (N, C, S, S)."""
+        return self._in_batches(
+            images, lambda batch: self.network.decode(self.network.forward_encoder(batch)[0])
+        )
+
+    def estimate_shift(self, images: Array, *, compare: bool = False) -> Array:
+        """The shift that moves the restored pattern onto the input: (N, C, S, S) -> (N, 2) pixels (dx right, dy down).
+
+        By the regressor R in one pass of the encoder; with `compare=True` by comparing input and restored pattern
+        under every whole shift and refining below a pixel, which costs a decoding and a correlation more.
+        """
+        if not compare:
+            return self._in_batches(images, lambda batch: self.network.forward_encoder(batch)[1])
+        return self._in_batches(images, self._compared_shift)
+
+    def place(self, images: Array) -> Array:
+        """The restored pattern moved by the estimated shift: it lies on the input. (N, C, S, S) -> the same."""
+        return self._in_batches(images, lambda batch: self._infer(batch).placed)
+
+    def infer(self, images: Array) -> Inference:
+        """Descriptor, restored, shift and placed in one pass."""
+        with torch.inference_mode():
+            result = self._infer(self._windows(images))
+        if isinstance(images, Tensor):
+            return result
+        return Inference(*(part.cpu().numpy() for part in vars(result).values()))
+
+    def label(self, descriptor: np.ndarray[Any, Any]) -> str:
+        """The name of the nearest labelled prototype of one descriptor (K,); "" when none is near or there are none."""
+        prototypes = self.prototypes
+        assert isinstance(prototypes, Tensor)
+        if not len(prototypes):
+            return ""
+        distances = np.linalg.norm(prototypes.cpu().numpy() - np.asarray(descriptor)[None, :], axis=1)
+        nearest = int(distances.argmin())
+        return (
+            self.manifest.prototype_names[nearest]
+            if distances[nearest] <= self.manifest.prototype_radius
+            else ""
+        )
+
+    def _infer(self, windows: Tensor) -> Inference:
+        descriptors, shifts = self.network.forward_encoder(windows)
+        restored = self.network.decode(descriptors)
+        return Inference(descriptors, restored, shifts, shift_images_subpixel(restored, shifts))
+
+    def _compared_shift(self, windows: Tensor) -> Tensor:
+        restored = self.network.decode(self.network.forward_encoder(windows)[0])
+        return best_shifts_subpixel(restored, windows, self.manifest.window_size // 2)
+
+    def _in_batches(self, values: Array, function: Any, *, check: bool = True) -> Array:
+        """Apply a function of a batch to any number of rows; the result is of the input's kind."""
+        self.eval()
+        with torch.inference_mode():
+            if check:
+                rows = self._windows(values)
+            else:
+                rows = torch.as_tensor(values, dtype=torch.float32, device=self.device)
+            parts = [function(batch) for batch in rows.split(_BATCH)] if len(rows) else [function(rows)]
+            joined = torch.cat(parts)
+        return joined if isinstance(values, Tensor) else joined.cpu().numpy()
+
+    def _windows(self, images: Any) -> Tensor:
+        """Checked windows as float32 0..1 on the model's device: (N, C, S, S)."""
+        size = self.manifest.window_size
+        expected = (len(self.manifest.channels), size, size)
+        if not isinstance(images, (np.ndarray, Tensor)):
+            raise DataError(
+                f"images are a {type(images).__name__}; accepted are numpy arrays and torch tensors"
+            )
+        if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+            raise DataError(
+                f"images have shape {tuple(images.shape)}; this model takes (N, {', '.join(map(str, expected))}): "
+                f"channels {', '.join(self.manifest.channels)}, windows of {size}×{size} pixels"
+            )
+        if not isinstance(images, Tensor):
+            images = torch.from_numpy(np.ascontiguousarray(images))
+        if images.dtype == torch.uint8:
+            return images.to(self.device, torch.float32) / 255.0
+        if not images.is_floating_point():
+            raise DataError(f"images are {images.dtype}; accepted are uint8 (0–255) and float (0–1)")
+        return images.to(self.device, torch.float32)

@@ -1,0 +1,136 @@
+"""A model on disk: a folder with ``model.safetensors`` (weights) and ``manifest.json`` (everything else).
+
+Nothing is ever unpickled, and no path is ever read from a file: both names are fixed. The manifest holds the
+sha256 of the weights, so a truncated or altered file is refused. Both files are written under another name and
+moved into place, weights first; a save that is interrupted between the two moves is completed by the next load.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from tiae_ros.core.manifest import Manifest
+from tiae_ros.core.model import TransformInvariantAutoencoder
+from tiae_ros.errors import ModelError, OutputError
+
+WEIGHTS = "model.safetensors"
+MANIFEST = "manifest.json"
+_STAGED = ".new"
+_LARGEST_WEIGHTS = 512 * 1024 * 1024
+_LARGEST_MANIFEST = 4 * 1024 * 1024
+
+
+def save_model(model: TransformInvariantAutoencoder, folder: str | os.PathLike[str]) -> Manifest:
+    """Write a model folder (made if absent, files replaced); returns the manifest with the weights' sha256."""
+    path = Path(folder)
+    weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()})
+    manifest = dataclasses.replace(model.manifest, weights_sha256=hashlib.sha256(weights).hexdigest())
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_durably(path / (WEIGHTS + _STAGED), weights)
+        write_durably(path / (MANIFEST + _STAGED), manifest.to_json().encode())
+        os.replace(path / (WEIGHTS + _STAGED), path / WEIGHTS)
+        os.replace(path / (MANIFEST + _STAGED), path / MANIFEST)
+    except OSError as error:
+        raise OutputError(f"cannot write the model folder {path}: {error.strerror or error}") from None
+    model.manifest = manifest
+    return manifest
+
+
+def load_model(
+    folder: str | os.PathLike[str], device: str | torch.device = "cpu"
+) -> TransformInvariantAutoencoder:
+    """Read a model folder and put it on a device, ready for inference.
+
+    Raises ModelError, in one line: what is wrong, where, what to do.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        kind = "is a file, not a model folder" if path.exists() else "does not exist"
+        raise ModelError(
+            f"{path} {kind}; a model is a folder with {WEIGHTS} and {MANIFEST} (`tiae train` makes one)"
+        )
+    manifest = _read_manifest(path, MANIFEST)
+    weights = _read(path / WEIGHTS, _LARGEST_WEIGHTS)
+    if weights[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
+        raise ModelError(
+            f"{path / WEIGHTS} is a pickle, which can run code and is never opened; save the weights as safetensors"
+        )
+    digest = hashlib.sha256(weights).hexdigest()
+    if digest != manifest.weights_sha256:
+        staged = path / (MANIFEST + _STAGED)
+        if not staged.is_file():
+            raise _altered(path, digest, manifest)
+        manifest = _read_manifest(path, MANIFEST + _STAGED)  # a save was interrupted between its two moves
+        if digest != manifest.weights_sha256:
+            raise _altered(path, digest, manifest)
+    try:
+        tensors = load_tensors(weights)
+    except SafetensorError as error:
+        raise ModelError(
+            f"{path / WEIGHTS} is not a safetensors file ({error}); copy the model folder again"
+        ) from None
+    try:
+        model = TransformInvariantAutoencoder(manifest=manifest)
+        model.load_state_dict(tensors, strict=True)
+    except ModelError as error:
+        raise ModelError(f"{path / MANIFEST}: {error}") from None
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"{path / WEIGHTS} does not fit the network {manifest.network!r} of its manifest: {detail}"
+        ) from None
+    return model.to(device).eval()
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
+    """The manifest alone, without reading the weights. Raises ModelError."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise ModelError(f"{path} is not a model folder (a folder with {WEIGHTS} and {MANIFEST})")
+    return _read_manifest(path, MANIFEST)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _altered(path: Path, digest: str, manifest: Manifest) -> ModelError:
+    return ModelError(
+        f"{path / WEIGHTS} is damaged or altered: its sha256 is {digest[:12]}…, the manifest says "
+        f"{manifest.weights_sha256[:12] or 'nothing'}…; copy the model folder again"
+    )
+
+
+def _read_manifest(path: Path, name: str) -> Manifest:
+    content = _read(path / name, _LARGEST_MANIFEST)
+    try:
+        return Manifest.from_json(content.decode("utf-8"))
+    except (ModelError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path / name}: {error}") from None
+
+
+def _read(path: Path, largest: int) -> bytes:
+    try:
+        if not path.is_file():
+            raise ModelError(f"{path} is absent; a model folder holds {WEIGHTS} and {MANIFEST}")
+        size = path.stat().st_size
+        if not 0 < size <= largest:
+            raise ModelError(
+                f"{path} has {size} bytes; accepted are 1 to {largest}; copy the model folder again"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -1,0 +1,191 @@
+"""The networks: the slides' two references and the default.
+
+Every network has the same three doors, all batched over N windows (N, C, S, S):
+
+    forward_encoder(images) -> descriptors (N, K), shifts (N, 2)     E(I) and R(I)
+    decode(descriptors)     -> restored (N, C, S, S) in 0..1         D(E(I))
+
+=================  ===========================================================================================
+name               structure
+=================  ===========================================================================================
+voting (default)   each place votes for the pattern's centre; the encoder sees the window re-centred there
+slide-fc           1024–1500–150–30 fully connected, decoder 30–150–1500–1024 (slides, "Auto-encoder structure")
+slide-cnn          9×9 convolution to 16 channels, max-pooling to 12×12, 1500–150–30; the same decoder
+=================  ===========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tiae_ros.core.shifts import shift_images_subpixel
+
+
+class Network(nn.Module):
+    """What every encoder-decoder pair offers; `channels`, `window_size`, `descriptor_size` say its sizes."""
+
+    def __init__(self, channels: int, window_size: int, descriptor_size: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.window_size = window_size
+        self.descriptor_size = descriptor_size
+
+    def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """E(I) and R(I): (N, C, S, S) -> (N, K), (N, 2)."""
+        raise NotImplementedError
+
+    def decode(self, descriptors: Tensor) -> Tensor:
+        """D: (N, K) -> (N, C, S, S) in 0..1."""
+        raise NotImplementedError
+
+
+class VotingNetwork(Network):
+    """The default: find the pattern, look at it where it is, describe it.
+
+    A small fully convolutional net, which is shift-equivariant by itself, lets each place of the window vote for
+    the pattern's centre (an offset and a weight). The weighted mean of the votes re-centres the window by
+    bilinear interpolation and a plain CNN describes that. Nothing tells it where a pattern's centre is: the
+    objective's invariance term does. Votes by visible parts also find the centre of patterns that are cut off.
+    Re-centring by a learned map follows Jaderberg et al. 2015 (Spatial Transformer Networks).
+    """
+
+    def __init__(self, channels: int, window_size: int, descriptor_size: int, *, width: int = 16) -> None:
+        super().__init__(channels, window_size, descriptor_size)
+        if window_size % 4:
+            raise ValueError(f"window_size must be a multiple of 4, not {window_size}")
+        quarter = window_size // 4
+        self.voters = nn.Sequential(
+            nn.Conv2d(channels, width, 5, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 5, padding=4, dilation=2),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 5, padding=6, dilation=3),
+            nn.ReLU(),
+            nn.Conv2d(width, 3, 1),
+        )
+        self.eyes = nn.Sequential(
+            nn.Conv2d(channels, 2 * width, 5, padding=2, stride=2, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 4 * width, 5, padding=2, stride=2, bias=False),
+            nn.BatchNorm2d(4 * width),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(4 * width * quarter * quarter, 16 * width, bias=False),
+            nn.BatchNorm1d(16 * width),
+            nn.ReLU(),
+        )
+        self.describe = nn.Linear(16 * width, descriptor_size)
+        self.correct = nn.Linear(
+            16 * width, 2
+        )  # what remains between the votes' centre and the pattern's origin
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)
+        self.expand = nn.Sequential(
+            nn.Linear(descriptor_size, 16 * width),
+            nn.ReLU(),
+            nn.Linear(16 * width, 4 * width * quarter * quarter),
+            nn.ReLU(),
+            nn.Unflatten(1, (4 * width, quarter, quarter)),
+            nn.Conv2d(4 * width, 8 * width, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 4 * channels, 5, padding=2),
+            nn.PixelShuffle(2),
+        )
+        axis = torch.arange(window_size, dtype=torch.float32) - (window_size - 1) / 2
+        self.register_buffer("axis", axis, persistent=False)
+
+    def find_centre(self, images: Tensor) -> Tensor:
+        """The votes' mean, relative to the window's centre: (N, C, S, S) -> (N, 2) pixels."""
+        votes = self.voters(images)  # (N, 3, S, S): offset x, offset y, log weight
+        axis = self.axis
+        assert isinstance(axis, Tensor)
+        ink = F.avg_pool2d(images.abs().sum(1, keepdim=True), 3, stride=1, padding=1)[
+            :, 0
+        ]  # blank places are silent
+        weights = ink * torch.exp(votes[:, 2].clamp(-8.0, 8.0))  # (N, S, S)
+        total = weights.sum((1, 2)).clamp_min(1e-6)
+        x = (weights * (votes[:, 0] + axis[None, None, :])).sum((1, 2)) / total
+        y = (weights * (votes[:, 1] + axis[None, :, None])).sum((1, 2)) / total
+        return torch.stack((x, y), 1)
+
+    def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        centre = self.find_centre(images)
+        seen = self.eyes(shift_images_subpixel(images, -centre))  # (N, 16·width)
+        return self.describe(seen), centre + self.correct(seen)
+
+    def decode(self, descriptors: Tensor) -> Tensor:
+        return torch.sigmoid(self.expand(descriptors))
+
+
+class SlideNetwork(Network):
+    """The slides' networks: a fully connected or convolutional encoder and a fully connected decoder.
+
+    R(I), whose layers the slides do not give, is a small CNN of its own, trained beside them.
+    """
+
+    def __init__(
+        self, channels: int, window_size: int, descriptor_size: int, *, convolution: bool, hidden: int = 1500
+    ) -> None:
+        super().__init__(channels, window_size, descriptor_size)
+        pixels = channels * window_size * window_size
+        first: list[nn.Module] = [nn.Flatten()]
+        inputs = pixels
+        if convolution:
+            pooled = (window_size - 8) // 2  # 32 -> 24 by the 9×9 convolution -> 12 by max-pooling
+            first = [nn.Conv2d(channels, 16, 9), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+            inputs = 16 * pooled * pooled
+        self.encoder = nn.Sequential(
+            *first,
+            nn.Linear(inputs, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden // 10),
+            nn.ReLU(),
+            nn.Linear(hidden // 10, descriptor_size),
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(descriptor_size, hidden // 10),
+            nn.ReLU(),
+            nn.Linear(hidden // 10, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, pixels),
+            nn.Unflatten(1, (channels, window_size, window_size)),
+        )
+        quarter = window_size // 4
+        self.shift_regressor = nn.Sequential(
+            nn.Conv2d(channels, 16, 5, padding=2, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 5, padding=2, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32 * quarter * quarter, 256),
+            nn.ReLU(),
+            nn.Linear(256, 2),
+        )
+
+    def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.encoder(images), self.shift_regressor(images)
+
+    def decode(self, descriptors: Tensor) -> Tensor:
+        return torch.sigmoid(self.decoder(descriptors))
+
+
+def _slide_fc(channels: int, window_size: int, descriptor_size: int) -> Network:
+    return SlideNetwork(channels, window_size, descriptor_size, convolution=False)
+
+
+def _slide_cnn(channels: int, window_size: int, descriptor_size: int) -> Network:
+    return SlideNetwork(channels, window_size, descriptor_size, convolution=True)
+
+
+NETWORKS: dict[str, Callable[[int, int, int], Network]] = {
+    "voting": VotingNetwork,
+    "slide-fc": _slide_fc,
+    "slide-cnn": _slide_cnn,
+}
+DEFAULT_NETWORK = "voting"

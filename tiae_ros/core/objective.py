@@ -1,0 +1,33 @@
+"""The objective of the transform-invariant auto-encoder (slides; Matsuo, Fukuhara, Shimada, IROS 2017).
+
+    C(E, D) = λ_inv C_inv + λ_res C_res + λ_spa C_spa
+
+    C_inv = ‖D(E(T_θ I)) − D(E(T_φ I))‖²     any transform of the input restores the same picture
+    C_res = min_θ ‖D(E(I)) − T_θ I‖²         that picture is one of the transformed inputs
+    C_spa = ‖E(I)‖₁² / ‖E(I)‖₂²              few descriptor dimensions carry the energy
+
+The sums over Θ become expectations: each step draws two transforms per image and treats both views alike.
+All terms are sums over the pixels of an image (not means), averaged over the batch, so the weights
+do not depend on the batch size.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def invariance(restored_one: Tensor, restored_other: Tensor) -> Tensor:
+    """C_inv of two views of the same images: (N, C, H, W) twice -> scalar."""
+    return (restored_one - restored_other).square().sum((1, 2, 3)).mean()
+
+
+def restoration(restored: Tensor, targets: Tensor) -> Tensor:
+    """C_res once the best transform of each input is known: (N, C, H, W) twice -> scalar."""
+    return (restored - targets).square().sum((1, 2, 3)).mean()
+
+
+def sparseness(descriptors: Tensor) -> Tensor:
+    """C_spa: between 1 (one dimension carries all) and K (all alike). (N, K) -> scalar."""
+    l1 = descriptors.abs().sum(1)
+    l2 = descriptors.square().sum(1)
+    return (l1.square() / l2.clamp_min(1e-12)).mean()

@@ -1,0 +1,111 @@
+"""Shifts of windows, and the exact minimum over all of them as one cross-correlation.
+
+Convention (used everywhere in this project): a shift is ``(dx, dy)`` in pixels, dx to the right, dy down.
+``T_s P`` moves the content of ``P`` by ``s``: ``(T_s P)(x, y) = P(x - dx, y - dy)``; what was outside is 0.
+The shift of an input ``I`` with restored pattern ``P`` is the one that moves the pattern onto the input,
+``I ≈ T_s P``; for the slides' ``θ̂(I) = argmin_θ ‖P − T_θ I‖²`` that is ``s = −θ̂(I)``.
+
+What leaves the window counts as error: windows are compared on an enlarged canvas, where
+``‖P − T_{−s} I‖² = ‖P‖² − 2⟨T_s P, I⟩ + ‖I‖²`` for every s. Otherwise the minimum over s would push the
+pattern out of the window for free, and training would collapse to one nearly black picture.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def draw_shifts(
+    count: int, radius: int, generator: torch.Generator, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Uniform integer shifts, (count, 2) int64 in [-radius, radius].
+
+    Drawn on the generator's device (a CPU, so that a seed means the same everywhere), then moved.
+    """
+    return torch.randint(-radius, radius + 1, (count, 2), generator=generator).to(device)
+
+
+def shift_images(images: Tensor, shifts: Tensor) -> Tensor:
+    """Move each window by its own whole-pixel shift; zeros come in from outside.
+
+    images: (N, C, H, W); shifts: (N, 2) integers (dx right, dy down) -> (N, C, H, W).
+    """
+    count, channels, height, width = images.shape
+    rows = torch.arange(height, device=images.device) - shifts[:, 1:2]  # (N, H) source row of each row
+    columns = torch.arange(width, device=images.device) - shifts[:, 0:1]  # (N, W)
+    inside_rows = (rows >= 0) & (rows < height)
+    inside_columns = (columns >= 0) & (columns < width)
+    rows = rows.clamp(0, height - 1)[:, None, :, None].expand(count, channels, height, width)
+    columns = columns.clamp(0, width - 1)[:, None, None, :].expand(count, channels, height, width)
+    moved = images.gather(2, rows).gather(3, columns)
+    inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
+    return moved * inside
+
+
+def shift_images_subpixel(images: Tensor, shifts: Tensor) -> Tensor:
+    """Move each window by its own real-valued shift with bilinear interpolation; zeros come in from outside.
+
+    images: (N, C, H, W); shifts: (N, 2) float (dx right, dy down) -> (N, C, H, W). Differentiable in both.
+    """
+    count, _, height, width = images.shape
+    theta = torch.zeros(count, 2, 3, dtype=images.dtype, device=images.device)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1.0
+    scale = shifts.new_tensor([2.0 / width, 2.0 / height])
+    theta[:, :, 2] = -shifts * scale
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def correlate(patterns: Tensor, images: Tensor, radius: int) -> Tensor:
+    """⟨T_s P, I⟩ for all whole shifts |dx|, |dy| ≤ radius, as one grouped convolution.
+
+    patterns, images: (N, C, H, W) -> (N, 2·radius+1, 2·radius+1), indexed [dy + radius, dx + radius].
+    """
+    count, channels, height, width = images.shape
+    padded = F.pad(images, (radius, radius, radius, radius))
+    flat = padded.reshape(1, count * channels, height + 2 * radius, width + 2 * radius)
+    return F.conv2d(flat, patterns, groups=count)[0]
+
+
+def shift_costs(patterns: Tensor, images: Tensor, radius: int) -> Tensor:
+    """‖P − T_{−s} I‖² on the enlarged canvas for all whole shifts s; shape and index as `correlate`."""
+    energy = patterns.square().sum((1, 2, 3)) + images.square().sum((1, 2, 3))
+    return energy[:, None, None] - 2.0 * correlate(patterns, images, radius)
+
+
+def best_shifts(patterns: Tensor, images: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    """The whole shift that moves each pattern onto its image best, and its cost: (N, 2) int64, (N,)."""
+    costs = shift_costs(patterns, images, radius)
+    return _argmin_shifts(costs, radius)
+
+
+def best_shifts_subpixel(patterns: Tensor, images: Tensor, radius: int) -> Tensor:
+    """As `best_shifts`, refined below a pixel by a parabola through the minimum and its neighbours: (N, 2) float."""
+    costs = shift_costs(patterns, images, radius)
+    whole, _ = _argmin_shifts(costs, radius)
+    side = 2 * radius + 1
+    if side < 3:
+        return whole.to(costs.dtype)
+    index = (whole + radius).clamp(1, side - 2)  # a minimum on the rim has no outer neighbour: stay on it
+    sample = torch.arange(len(costs), device=costs.device)
+    x, y = index[:, 0], index[:, 1]
+    middle = costs[sample, y, x]
+    offset_x = _parabola_minimum(costs[sample, y, x - 1], middle, costs[sample, y, x + 1])
+    offset_y = _parabola_minimum(costs[sample, y - 1, x], middle, costs[sample, y + 1, x])
+    refined = torch.stack((x + offset_x, y + offset_y), 1) - radius
+    return torch.where(index == whole + radius, refined, whole.to(costs.dtype))
+
+
+def _argmin_shifts(costs: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    lowest, index = costs.flatten(1).min(1)
+    side = 2 * radius + 1
+    return torch.stack((index % side - radius, index // side - radius), 1), lowest
+
+
+def _parabola_minimum(left: Tensor, middle: Tensor, right: Tensor) -> Tensor:
+    """Where the parabola through three equidistant values has its minimum, within half a step of the middle."""
+    curvature = left - 2.0 * middle + right
+    offset = 0.5 * (left - right) / curvature.clamp_min(1e-12)
+    return offset.clamp(-0.5, 0.5)
