@@ -49,9 +49,7 @@ _NO_READING_MM = 65535  # what some drivers send instead of 0
 _NEAREST_READING_M = 0.001  # one step of 16-bit depth; less is noise around "nothing"
 
 
-def decode_image(
-    *, encoding: str, height: int, width: int, step: int, is_bigendian: bool, data: Any
-) -> NDArray[Any]:
+def decode_image(*, encoding: str, height: int, width: int, step: int, is_bigendian: bool, data: Any) -> NDArray[Any]:
     """The pixels of a raw image: (H, W) or (H, W, channels), a view of the data where that is possible.
 
     Raises:
@@ -67,8 +65,7 @@ def decode_image(
         raise ImageError(f"image is {width}x{height}; both must be at least 1")
     if step < row_bytes:
         raise ImageError(
-            f"image step of {step} bytes is too short for {width} pixels of {encoding}; "
-            f"it must be at least {row_bytes}"
+            f"image step of {step} bytes is too short for {width} pixels of {encoding}; it must be at least {row_bytes}"
         )
     raw = _bytes_of(data)
     if raw.nbytes != step * height:
@@ -97,9 +94,7 @@ def to_rgb(array: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
         return np.ascontiguousarray(array[:, :, 2::-1])
     if encoding in ("mono8", "8UC1"):
         return np.repeat(array[:, :, None], 3, axis=2)  # (H, W) -> (H, W, 3)
-    raise ImageError(
-        f"image encoding {encoding!r} cannot be used as colour; accepted are {', '.join(COLOR_ENCODINGS)}"
-    )
+    raise ImageError(f"image encoding {encoding!r} cannot be used as colour; accepted are {', '.join(COLOR_ENCODINGS)}")
 
 
 def to_depth_m(array: NDArray[Any], encoding: str) -> NDArray[np.float32]:
@@ -148,6 +143,4 @@ def _bytes_of(data: Any) -> NDArray[np.uint8]:
     try:
         return np.frombuffer(data, np.uint8)
     except (TypeError, ValueError, BufferError) as error:
-        raise ImageError(
-            f"image data of type {type(data).__name__} cannot be read as bytes: {error}"
-        ) from None
+        raise ImageError(f"image data of type {type(data).__name__} cannot be read as bytes: {error}") from None

@@ -14,9 +14,7 @@ def focal_length_px(k: NDArray[np.float64]) -> float | None:
     return None if matrix is None else float((matrix[0, 0] + matrix[1, 1]) / 2)
 
 
-def metric_position(
-    x_px: float, y_px: float, depth_m: float, k: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
+def metric_position(x_px: float, y_px: float, depth_m: float, k: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """The point (3,) in metres seen at a pixel at a z-depth.
 
     None when it cannot be known: the camera is not calibrated (fx or fy is 0, a value is not finite) or the

@@ -57,9 +57,7 @@ class Window:
             raise ParameterError(f"a window needs finite numbers and a positive side and depth, got {values}")
 
 
-def find_windows(
-    labels: Labels, depth_m: Depth, focal_px: float, metric_size_m: float = 0.30
-) -> list[Window]:
+def find_windows(labels: Labels, depth_m: Depth, focal_px: float, metric_size_m: float = 0.30) -> list[Window]:
     """One window per hand (with what it holds), the nearest first; empty when there is no hand.
 
     A hand none of whose pixels has a depth reading gets no window: its metric size is unknown.
@@ -88,9 +86,7 @@ def find_windows(
         found = _grasp_center(hand & grasp, (part == OBJECT) & grasp, depth, focal_px, edges, (top, left))
         if found is not None:
             x, y, z = found
-            windows.append(
-                Window(center_x=x + left, center_y=y + top, side_px=metric_size_m * focal_px / z, depth_m=z)
-            )
+            windows.append(Window(center_x=x + left, center_y=y + top, side_px=metric_size_m * focal_px / z, depth_m=z))
     return sorted(windows, key=lambda window: window.depth_m)
 
 
@@ -106,9 +102,7 @@ def cut_masks(labels: Labels, window: Window, size: int = 32) -> Floats:
     return np.stack([sampler.average(part == HAND), sampler.average(part == OBJECT)])
 
 
-def cut_depth(
-    depth_m: Depth, labels: Labels, window: Window, size: int = 32, range_m: float = 0.30
-) -> Floats:
+def cut_depth(depth_m: Depth, labels: Labels, window: Window, size: int = 32, range_m: float = 0.30) -> Floats:
     """Depth of hand and object in the window: (1, size, size) float32, 0 = nothing ... 1 = nearest.
 
     A value is ``clip(1 - (d - (z0 - range/2)) / range, 0, 1)`` with ``z0`` the window's depth. A window pixel
@@ -137,9 +131,7 @@ def cut_depth(
     return np.clip(filled, 0.0, 1.0)[None]  # (size, size) -> (1, size, size)
 
 
-def depth_from_window(
-    values: Floats, window: Window, range_m: float = 0.30, threshold: float = 0.15
-) -> Floats:
+def depth_from_window(values: Floats, window: Window, range_m: float = 0.30, threshold: float = 0.15) -> Floats:
     """Metres from the values of ``cut_depth`` (any shape), NaN where a value is below ``threshold``."""
     _check_range(range_m)
     values = np.asarray(values, dtype=np.float32)
@@ -227,9 +219,7 @@ def _fill_from_neighbours(values: Floats, known: Mask, wanted: Mask) -> Floats:
         missing = wanted & ~known
         if not missing.any():
             break
-        count = cv2.boxFilter(
-            known.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT
-        )
+        count = cv2.boxFilter(known.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
         total = cv2.boxFilter(values, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
         new = missing & (count > 0.5)
         if not new.any():
@@ -407,9 +397,7 @@ def _check_range(range_m: float) -> None:
 
 def _check_frame(labels: Labels, depth_m: Depth) -> None:
     if labels.ndim != 2 or depth_m.ndim != 2:
-        raise ImageError(
-            f"labels and depth must be (height, width), got shapes {labels.shape} and {depth_m.shape}"
-        )
+        raise ImageError(f"labels and depth must be (height, width), got shapes {labels.shape} and {depth_m.shape}")
     if labels.shape != depth_m.shape:
         raise ImageError(
             f"labels are {labels.shape[1]}x{labels.shape[0]} but depth is "

@@ -1,0 +1,462 @@
+"""Which pixels are a hand, and which the thing it holds: from colour and registered depth, nothing learned.
+
+    reduce to a grid of cells -> take away large planes (table, wall) -> skin among what is left, in front
+    -> regions that hang together in depth -> the thing that touches them -> labels at full resolution
+
+Without colour the nearest thing of a hand's size is taken whole. Nothing depends on where in the picture
+something lies, so moving the picture moves the labels: exactly by multiples of the cell, within a pixel or
+so otherwise. Metric limits need the focal length; without one, that of a usual camera is assumed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tiae_ros.errors import ImageError, ParameterError
+
+NONE, HAND, OBJECT = 0, 1, 2
+
+Labels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Regions = NDArray[np.int32]
+
+_USUAL_FOCAL = 0.8  # focal length over the longer side; 0.54 (wide stereo) ... 0.96 (RealSense colour)
+_MAX_HANDS = 4
+_SKIN_STEPS = 4  # thresholds tried between the settings' bounds
+_HAND_AREA_M2 = 0.015  # more skin than a hand has does not make a region a better hand
+_FINGER_AREA_M2 = 0.0002
+_FINGER_DEPTH_M = 0.08
+_AROUND_M = 0.05  # the surroundings that a hand is told from
+_OBJECT_BEHIND_M = 0.15  # parts of a held thing are at most this much behind the hand
+_GROUND_RADIUS_M = 0.15
+_ALIKE = 25  # largest difference of a colour value within one plain surface
+_PLANE_TRIALS = 60
+_PLANE_CELLS_MIN = 100
+_MAX_PLANES = 3
+
+
+@dataclass(frozen=True)
+class SegmentationSettings:
+    """What counts as a hand and as held; lengths in metres."""
+
+    grid_long_side: int = 160
+    """Cells along the longer side of the picture; the work is done on them."""
+    depth_max_m: float = 1.5
+    """What is farther away is neither hand nor object."""
+    band_m: float = 0.30
+    """A second hand may be this much farther away than the nearest."""
+    skin_min: float = 6.0
+    """Lower bound of the chosen skin threshold (see ``skin_score``); grey is 0, skin in daylight 10-30."""
+    skin_max: float = 20.0
+    """Upper bound of the chosen skin threshold."""
+    skin_contrast_min: float = 4.0
+    """A hand's score is this much above that of what surrounds it."""
+    hand_area_min_m2: float = 0.0025
+    """Smaller regions (5 x 5 cm) are not hands: a fist seen from the front has some 50 square centimetres."""
+    hand_area_max_m2: float = 0.12
+    """Larger regions are not hands: a hand with a bare forearm has some 500 square centimetres."""
+    object_area_min_m2: float = 0.0003
+    """Smaller regions are left-overs at edges; the side of an eraser is 2 x 4 cm."""
+    object_area_max_m2: float = 0.09
+    """Larger things (30 x 30 cm) are furniture."""
+    contact_m: float = 0.04
+    """Depth difference up to which a thing beside the hand is touched by it."""
+    gap_m: float = 0.015
+    """Distance across the picture up to which two regions are neighbours (depth shadows lie between)."""
+    plane_share: float = 0.12
+    """A plane needs this share of the readings to be taken as table or wall."""
+    plane_tolerance_m: float = 0.007
+    """Distance from a plane up to which a reading belongs to it, at half a metre; grows with the depth."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ParameterError(f"{field.name} is {value!r}; it must be a finite number")
+            if value <= 0:
+                raise ParameterError(f"{field.name} is {value}; it must be above 0")
+        if self.grid_long_side < 16:
+            raise ParameterError(f"grid_long_side is {self.grid_long_side}; it must be at least 16")
+        for low, high in (
+            ("skin_min", "skin_max"),
+            ("hand_area_min_m2", "hand_area_max_m2"),
+            ("object_area_min_m2", "object_area_max_m2"),
+        ):
+            if getattr(self, low) > getattr(self, high):
+                raise ParameterError(
+                    f"{low} {getattr(self, low)} is above {high} {getattr(self, high)}; it must not be"
+                )
+
+
+def segment(
+    color: NDArray[np.uint8] | None,
+    depth_m: Floats,
+    settings: SegmentationSettings | None = None,
+    *,
+    focal_px: float | None = None,
+) -> Labels:
+    """Labels (H, W) of the depth's size: 0 none, 1 hand, 2 what the hand touches. All 0: no hand.
+
+    Args:
+        color: rgb (H, W, 3) uint8, or None to go by depth alone (hand and object then both count as hand).
+        depth_m: registered depth (H, W) float32 metres, NaN (or anything not above 0) where there is none.
+        settings: limits; the defaults suit a hand at 0.25 to 1.2 m.
+        focal_px: focal length of the picture, for the metric limits.
+
+    Raises:
+        ImageError: colour and depth are not of one size, or not images at all.
+    """
+    settings = settings or SegmentationSettings()
+    _check(color, depth_m)
+    height, width = depth_m.shape
+    cell = max(1, round(max(height, width) / settings.grid_long_side))
+    focal = focal_px if focal_px is not None and focal_px > 0 else _USUAL_FOCAL * max(height, width)
+    depth = _reduce_depth(depth_m, cell, settings.depth_max_m)
+    if not np.isfinite(depth).any():
+        return np.zeros((height, width), np.uint8)
+    scene = _Scene(depth, focal / cell, settings)
+    if color is None:
+        hand, held = scene.nearest_thing(), np.zeros(depth.shape, np.bool_)
+    else:
+        small = _reduce_color(color, cell)
+        hand, skin = scene.hands(skin_score(small))
+        held = scene.held_things(hand, skin, small)
+    return _enlarge(hand, held, cell, (height, width))
+
+
+def skin_score(color: NDArray[np.uint8]) -> Floats:
+    """How much a colour leans towards that of skin: 0 is grey, skin of any tone is well above.
+
+    All skin owes its hue to the same two pigments: it is redder (Cr) and less blue (Cb) than grey by an
+    amount that grows with the light that falls on it; so the lean of dark pixels is taken relative to luma.
+    """
+    luma_cr_cb = cv2.cvtColor(color, cv2.COLOR_RGB2YCrCb).astype(np.float32)
+    lean = (luma_cr_cb[:, :, 1] - 128) - 0.25 * (luma_cr_cb[:, :, 2] - 128)
+    # Blue outweighing red by far is purple or pink, not skin.
+    lean -= np.maximum(luma_cr_cb[:, :, 2] - 130, 0)
+    brighten = np.clip(110 / np.maximum(luma_cr_cb[:, :, 0], 1), 1.0, 2.0)
+    return (lean * brighten).astype(np.float32)
+
+
+class _Scene:
+    """A frame reduced to cells, with the large planes taken away."""
+
+    def __init__(self, depth: Floats, focal_cells: float, settings: SegmentationSettings) -> None:
+        self.depth = depth
+        self.settings = settings
+        self.focal = focal_cells
+        self.valid: Mask = np.isfinite(depth)
+        self.free: Mask = self.valid.copy()
+        for plane in _planes(depth, self.valid, settings, share=settings.plane_share, number=_MAX_PLANES):
+            self.free &= ~plane.holds(1.0)
+        self.cell_m = np.where(self.valid, depth, 0) / focal_cells
+
+    def nearest_thing(self) -> Mask:
+        """The nearest region of a hand's size."""
+        regions = self._surfaces(self.free)
+        _count, area, depth = self._measure(regions)
+        big = (area >= self.settings.hand_area_min_m2) & (area <= self.settings.hand_area_max_m2)
+        if not big.any():
+            return np.zeros(self.depth.shape, np.bool_)
+        nearest = int(np.argmin(np.where(big, depth, np.inf)))
+        found: Mask = regions == nearest + 1
+        return found
+
+    def hands(self, score: Floats) -> tuple[Mask, Mask]:
+        """The hands, and all cells that are as much skin as theirs."""
+        hand: Mask = np.zeros(self.depth.shape, np.bool_)
+        skin: Mask = hand.copy()
+        found = sorted(self._hand_candidates(score), key=lambda candidate: -candidate.merit)[:_MAX_HANDS]
+        for candidate in found:
+            if candidate.merit < 0.4 * found[0].merit or candidate.depth > found[0].depth + self.settings.band_m:
+                continue
+            if (hand & candidate.mask).any():
+                continue
+            grown, its_skin = self._settle(candidate, score)
+            hand |= grown
+            skin |= its_skin
+        return hand, skin
+
+    def _hand_candidates(self, score: Floats) -> Iterator[_Candidate]:
+        """Regions of skin at several thresholds: the light decides which of them parts hand from ground."""
+        settings = self.settings
+        for threshold in np.geomspace(settings.skin_min, settings.skin_max, _SKIN_STEPS):
+            regions = self._surfaces(self._skin(score, threshold))
+            _count, area, depth = self._measure(regions)
+            fits = (area >= settings.hand_area_min_m2) & (area <= settings.hand_area_max_m2)
+            worth = np.where(fits, np.minimum(area, _HAND_AREA_M2) / np.where(fits, depth, 1) ** 2, 0)
+            for index in np.argsort(-worth, kind="stable")[:_MAX_HANDS]:
+                if worth[index] <= 0:
+                    break
+                mask = regions == index + 1
+                ring = _grown(mask, 2) & ~_grown(mask, 1)
+                contrast = float(score[mask].mean() - score[ring].mean()) if ring.any() else 0.0
+                if contrast >= settings.skin_contrast_min:
+                    yield _Candidate(mask, float(depth[index]), float(worth[index]) * contrast)
+
+    def _settle(self, candidate: _Candidate, score: Floats) -> tuple[Mask, Mask]:
+        """The candidate's hand at the threshold that parts it best from what is around it, and all such skin."""
+        around = _grown(candidate.mask, self._cells(_AROUND_M, candidate.depth))
+        threshold = _best_threshold(score[around], self.settings)
+        skin = self._skin(score, threshold)
+        regions = self._surfaces(skin)
+        count, area, depth = self._measure(regions)
+        shared = np.bincount(regions[candidate.mask], minlength=len(count) + 1)[1:]
+        inside = np.bincount(regions[around], minlength=len(count) + 1)[1:]
+        # The hand itself, and fingers that the object cuts off from it.
+        itself = shared >= 0.25 * candidate.mask.sum()
+        finger = (
+            (inside >= 0.8 * count) & (area >= _FINGER_AREA_M2) & (np.abs(depth - candidate.depth) <= _FINGER_DEPTH_M)
+        )
+        hand = np.isin(regions, np.flatnonzero(itself | finger) + 1)
+        return (hand if itself.any() else candidate.mask), skin
+
+    def _skin(self, score: Floats, threshold: float) -> Mask:
+        """Cells that look like skin; where there is a hole in the depth, the colour has to speak clearly."""
+        return (score >= threshold) & (self.free | (~self.valid & (score >= 1.2 * threshold)))
+
+    def _cells(self, length_m: float, depth_m: float) -> int:
+        """A length at a depth, in cells."""
+        return max(1, math.ceil(length_m * self.focal / depth_m))
+
+    def held_things(self, hand: Mask, skin: Mask, color: NDArray[np.uint8]) -> Mask:
+        """What touches the hand and is not skin."""
+        read = hand & self.valid
+        if not read.any():
+            return np.zeros(hand.shape, np.bool_)
+        settings = self.settings
+        depth_m = float(np.median(self.depth[read]))
+        ground = self._ground_near(hand, depth_m, color)
+        other = self.free & ~hand & ~ground & (self.depth < depth_m + _OBJECT_BEHIND_M)
+        regions = self._surfaces(other)
+        touched = other & self._beside(read, self._cells(settings.gap_m, depth_m))
+        _count, area, _ = self._measure(regions)
+        contacts = np.bincount(regions[touched], minlength=len(area) + 1)[1:]
+        taken = (
+            (contacts >= max(3.0, 0.2 * float(contacts.max(initial=0))))
+            & (area >= settings.object_area_min_m2)
+            & (area <= settings.object_area_max_m2)
+        )
+        return np.isin(regions, np.flatnonzero(taken) + 1)
+
+    def _beside(self, hand: Mask, radius: int) -> Mask:
+        """Cells next to the hand in the picture and in depth."""
+        kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+        far = np.float32(1e6)
+        nearest = cv2.erode(np.where(hand, self.depth, far), kernel, borderType=cv2.BORDER_REPLICATE)
+        farthest = cv2.dilate(np.where(hand, self.depth, -far), kernel, borderType=cv2.BORDER_REPLICATE)
+        limit = self.settings.contact_m
+        with np.errstate(invalid="ignore"):
+            beside: Mask = (self.depth > nearest - limit) & (self.depth < farthest + limit)
+        return beside
+
+    def _ground_near(self, hand: Mask, depth_m: float, color: NDArray[np.uint8]) -> Mask:
+        """The surface that the thing stands or stood on.
+
+        Depth cameras bend large planes, so it is fitted once more around the hand alone; and what has its
+        colour belongs to it at a larger distance from it than what has not.
+        """
+        around = _grown(hand, self._cells(_GROUND_RADIUS_M, depth_m)) & ~hand & self.valid
+        ground: Mask = np.zeros(hand.shape, np.bool_)
+        for plane in _planes(self.depth, around, self.settings, share=0.2, number=2):
+            on_plane = plane.holds(1.0) & around
+            if not on_plane.any():
+                continue
+            usual = np.median(color[on_plane], axis=0)
+            alike = np.abs(color.astype(np.float32) - usual).max(axis=2) <= _ALIKE
+            ground |= plane.holds(1.0) | (plane.holds(3.0) & alike)
+        return ground
+
+    def _surfaces(self, mask: Mask) -> Regions:
+        """Regions of a mask (numbered from 1) within which the depth makes no step.
+
+        Cells become every second point of a finer lattice; the points between two cells are set where no step
+        separates them, so the connected components of the lattice are the surfaces.
+        """
+        height, width = mask.shape
+        lattice = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
+        lattice[::2, ::2] = mask
+        allowed = 0.006 + 2 * self.cell_m  # a surface seen at up to 60 degrees, and noise
+        for axis in (0, 1):
+            head = (slice(None, -1), slice(None))[:: 1 if axis == 0 else -1]
+            tail = (slice(1, None), slice(None))[:: 1 if axis == 0 else -1]
+            with np.errstate(invalid="ignore"):
+                step = np.abs(self.depth[head] - self.depth[tail]) > allowed[head]
+            joined = mask[head] & mask[tail] & ~step  # NaN (a hole) makes no step
+            if axis == 0:
+                lattice[1::2, ::2] = joined
+            else:
+                lattice[::2, 1::2] = joined
+        _, regions = cv2.connectedComponents(lattice, connectivity=4)
+        return np.ascontiguousarray(regions[::2, ::2])
+
+    def _measure(self, regions: Regions) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Cells, area (square metres) and mean depth of each region; a region without depth has depth inf."""
+        number = int(regions.max()) + 1
+        flat = regions.ravel()
+        count = np.bincount(flat, minlength=number)[1:]
+        read = np.bincount(flat, self.valid.ravel().astype(np.float64), number)[1:]
+        depth = np.bincount(flat, np.where(self.valid, self.depth, 0).ravel(), number)[1:]
+        depth = np.where(read >= 0.25 * count, depth / np.maximum(read, 1), np.inf)
+        area = np.where(np.isfinite(depth), count * (depth / self.focal) ** 2, 0)
+        return count, area, depth
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A region that may be a hand."""
+
+    mask: Mask
+    depth: float
+    merit: float
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A plane in the scene, by what it does to each cell."""
+
+    offset: NDArray[np.float64]
+    """Distance along the view ray from the plane to the reading, in tolerances; NaN where there is none."""
+
+    def holds(self, tolerances: float) -> Mask:
+        with np.errstate(invalid="ignore"):
+            return np.abs(self.offset) <= tolerances
+
+
+def _planes(
+    depth: Floats, valid: Mask, settings: SegmentationSettings, *, share: float, number: int
+) -> Iterator[_Plane]:
+    """Tables and walls, the largest first. On a plane, 1/depth is an affine function of the pixel."""
+    ys, xs = np.nonzero(valid)
+    if len(xs) < _PLANE_CELLS_MIN:
+        return
+    z = depth[ys, xs].astype(np.float64)
+    tolerance = settings.plane_tolerance_m * _noise_growth(z)
+    points = np.stack([xs, ys, np.ones_like(xs)], axis=1).astype(np.float64)
+    grid_y, grid_x = np.indices(depth.shape)
+    generator = np.random.default_rng(0)
+    left = np.ones(len(xs), np.bool_)
+    for _ in range(number):
+        index = np.flatnonzero(left)
+        if len(index) < share * len(xs):
+            return
+        plane = _best_plane(points[index], z[index], tolerance[index], generator)
+        if plane is None:
+            return
+        inverse = plane[0] * grid_x + plane[1] * grid_y + plane[2]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            offset = (depth - 1 / inverse) / (settings.plane_tolerance_m * _noise_growth(depth))
+        offset[inverse <= 0] = np.nan
+        found = _Plane(offset)
+        near = found.holds(1.0)[ys, xs]
+        if (near & left).sum() < share * len(xs):
+            return
+        left &= ~near
+        yield found
+
+
+def _noise_growth(z: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Depth noise relative to that at half a metre; of triangulation, it grows with the square."""
+    return np.maximum(z / 0.5, 0.7) ** 2
+
+
+def _best_plane(
+    points: NDArray[np.float64],
+    z: NDArray[np.float64],
+    tolerance: NDArray[np.float64],
+    generator: np.random.Generator,
+) -> NDArray[np.float64] | None:
+    """The plane (coefficients of 1/z) with most readings on it, by trial on a sample, then fitted to them."""
+    sample = np.arange(0, len(z), max(1, len(z) // 1500))
+    triples = generator.integers(0, len(sample), (_PLANE_TRIALS, 3))
+    corners = points[sample][triples]  # (trials, 3, 3)
+    solvable = np.abs(np.linalg.det(corners)) > 50  # twice the area of the triangle, in cells
+    if not solvable.any():
+        return None
+    planes = np.linalg.solve(corners[solvable], (1 / z[sample][triples[solvable]])[:, :, None])[:, :, 0]
+    # |z - 1/p| <= t  is nearly  |1 - z p| z <= t  and cheaper
+    misfit = np.abs(1 - z[sample] * (planes @ points[sample].T)) * z[sample]
+    plane = planes[int(np.argmax((misfit <= tolerance[sample]).sum(axis=1)))]
+    for _ in range(2):
+        near = np.abs(1 - z * (points @ plane)) * z <= tolerance
+        if near.sum() < 10:
+            return None
+        weight = z[near]
+        plane = np.linalg.lstsq(points[near] * weight[:, None], np.ones(len(weight)), rcond=None)[0]
+    return plane
+
+
+def _best_threshold(scores: Floats, settings: SegmentationSettings) -> float:
+    """The score that parts two groups best (Otsu), within the settings' bounds."""
+    scaled = np.clip(scores * 4 + 64, 0, 255).astype(np.uint8)
+    chosen, _ = cv2.threshold(scaled[:, None], 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return float(np.clip((chosen + 0.5 - 64) / 4, settings.skin_min, settings.skin_max))
+
+
+def _grown(mask: Mask, radius: int) -> Mask:
+    kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    return cv2.dilate(mask.astype(np.uint8), kernel).astype(np.bool_)
+
+
+def _reduce_color(color: NDArray[np.uint8], cell: int) -> NDArray[np.uint8]:
+    height, width = color.shape[0] // cell, color.shape[1] // cell
+    cut = color[: height * cell, : width * cell]
+    reduced = cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA)
+    return reduced.astype(np.uint8, copy=False)
+
+
+def _reduce_depth(depth_m: Floats, cell: int, depth_max_m: float) -> Floats:
+    """Mean of a cell's readings on its nearest surface, NaN where fewer than a quarter of the pixels have any."""
+    height, width = depth_m.shape[0] // cell, depth_m.shape[1] // cell
+    with np.errstate(invalid="ignore"):
+        usable = (depth_m > 0.001) & (depth_m < depth_max_m)
+    depth = np.where(usable, depth_m, np.float32(np.inf))
+    parts = [
+        depth[row : height * cell : cell, column : width * cell : cell] for row in range(cell) for column in range(cell)
+    ]
+    nearest = parts[0].copy()
+    for part in parts[1:]:
+        np.minimum(nearest, part, out=nearest)
+    total = np.zeros((height, width), np.float32)
+    count = np.zeros((height, width), np.float32)
+    limit = nearest * np.float32(1.06)
+    for part in parts:
+        same = (part <= limit) & np.isfinite(part)
+        count += same
+        total += np.where(same, part, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(4 * count >= cell * cell, total / count, np.float32(np.nan)).astype(np.float32)
+
+
+def _enlarge(hand: Mask, held: Mask, cell: int, shape: tuple[int, int]) -> Labels:
+    """Cells -> pixels, with outlines smoothed over a cell."""
+    labels = np.zeros(shape, np.uint8)
+    for mask, value in ((held, OBJECT), (hand, HAND)):
+        if not mask.any():
+            continue
+        grown = cv2.resize(
+            mask.astype(np.float32), (mask.shape[1] * cell, mask.shape[0] * cell), interpolation=cv2.INTER_LINEAR
+        )
+        labels[: grown.shape[0], : grown.shape[1]][grown > 0.5] = value
+    return labels
+
+
+def _check(color: NDArray[np.uint8] | None, depth_m: Floats) -> None:
+    if depth_m.ndim != 2 or depth_m.size == 0:
+        raise ImageError(f"depth must be (height, width) and not empty, got shape {depth_m.shape}")
+    if color is None:
+        return
+    if color.ndim != 3 or color.shape[2] != 3 or color.dtype != np.uint8:
+        raise ImageError(f"colour must be (height, width, 3) uint8, got {color.shape} {color.dtype}")
+    if color.shape[:2] != depth_m.shape:
+        raise ImageError(
+            f"colour is {color.shape[1]}x{color.shape[0]} but depth is {depth_m.shape[1]}x{depth_m.shape[0]}; "
+            "both must be of one size"
+        )
