@@ -1,0 +1,1 @@
+"""The training package (installed as `tiae_training`): data, simulator, training, measures."""

@@ -114,8 +114,7 @@ def _fits(name: str, value: Any) -> bool:
         return isinstance(value, (int, float)) and math.isfinite(value)
     if name == "transforms":
         return isinstance(value, dict) and all(
-            isinstance(ranges, dict)
-            and all(isinstance(v, (int, float)) and math.isfinite(v) for v in ranges.values())
+            isinstance(ranges, dict) and all(isinstance(v, (int, float)) and math.isfinite(v) for v in ranges.values())
             for ranges in value.values()
         )
     return isinstance(value, dict)

@@ -53,9 +53,7 @@ class TransformInvariantAutoencoder(nn.Module):
     ) -> None:
         super().__init__()
         if manifest is None:
-            names = (
-                channels if isinstance(channels, tuple) else tuple(f"channel_{i}" for i in range(channels))
-            )
+            names = channels if isinstance(channels, tuple) else tuple(f"channel_{i}" for i in range(channels))
             manifest = Manifest(
                 model_id="untrained",
                 network=network,
@@ -70,9 +68,7 @@ class TransformInvariantAutoencoder(nn.Module):
             )
         except ValueError as error:
             raise ModelError(f"network {manifest.network!r} cannot be built: {error}") from None
-        self.register_buffer(
-            "prototypes", torch.zeros(len(manifest.prototype_names), manifest.descriptor_size)
-        )
+        self.register_buffer("prototypes", torch.zeros(len(manifest.prototype_names), manifest.descriptor_size))
 
     @property
     def device(self) -> torch.device:
@@ -92,9 +88,7 @@ class TransformInvariantAutoencoder(nn.Module):
 
     def restore(self, images: Array) -> Array:
         """D(E(I)): the typical pattern, at its own standard position: (N, C, S, S) -> (N, C, S, S)."""
-        return self._in_batches(
-            images, lambda batch: self.network.decode(self.network.forward_encoder(batch)[0])
-        )
+        return self._in_batches(images, lambda batch: self.network.decode(self.network.forward_encoder(batch)[0]))
 
     def estimate_shift(self, images: Array, *, compare: bool = False) -> Array:
         """The shift that moves the restored pattern onto the input: (N, C, S, S) -> (N, 2) pixels (dx right, dy down).
@@ -126,11 +120,7 @@ class TransformInvariantAutoencoder(nn.Module):
             return ""
         distances = np.linalg.norm(prototypes.cpu().numpy() - np.asarray(descriptor)[None, :], axis=1)
         nearest = int(distances.argmin())
-        return (
-            self.manifest.prototype_names[nearest]
-            if distances[nearest] <= self.manifest.prototype_radius
-            else ""
-        )
+        return self.manifest.prototype_names[nearest] if distances[nearest] <= self.manifest.prototype_radius else ""
 
     def _infer(self, windows: Tensor) -> Inference:
         descriptors, shifts = self.network.forward_encoder(windows)
@@ -149,7 +139,7 @@ class TransformInvariantAutoencoder(nn.Module):
                 rows = self._windows(values)
             else:
                 rows = torch.as_tensor(values, dtype=torch.float32, device=self.device)
-            parts = [function(batch) for batch in rows.split(_BATCH)] if len(rows) else [function(rows)]
+            parts = [function(batch) for batch in torch.split(rows, _BATCH)] if len(rows) else [function(rows)]
             joined = torch.cat(parts)
         return joined if isinstance(values, Tensor) else joined.cpu().numpy()
 
@@ -158,9 +148,7 @@ class TransformInvariantAutoencoder(nn.Module):
         size = self.manifest.window_size
         expected = (len(self.manifest.channels), size, size)
         if not isinstance(images, (np.ndarray, Tensor)):
-            raise DataError(
-                f"images are a {type(images).__name__}; accepted are numpy arrays and torch tensors"
-            )
+            raise DataError(f"images are a {type(images).__name__}; accepted are numpy arrays and torch tensors")
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise DataError(
                 f"images have shape {tuple(images.shape)}; this model takes (N, {', '.join(map(str, expected))}): "
@@ -169,7 +157,8 @@ class TransformInvariantAutoencoder(nn.Module):
         if not isinstance(images, Tensor):
             images = torch.from_numpy(np.ascontiguousarray(images))
         if images.dtype == torch.uint8:
-            return images.to(self.device, torch.float32) / 255.0
+            return torch.div(images.to(self.device, torch.float32), 255.0)
         if not images.is_floating_point():
             raise DataError(f"images are {images.dtype}; accepted are uint8 (0–255) and float (0–1)")
-        return images.to(self.device, torch.float32)
+        floats: Tensor = images.to(self.device, torch.float32)
+        return floats

@@ -45,9 +45,7 @@ def save_model(model: TransformInvariantAutoencoder, folder: str | os.PathLike[s
     return manifest
 
 
-def load_model(
-    folder: str | os.PathLike[str], device: str | torch.device = "cpu"
-) -> TransformInvariantAutoencoder:
+def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> TransformInvariantAutoencoder:
     """Read a model folder and put it on a device, ready for inference.
 
     Raises ModelError, in one line: what is wrong, where, what to do.
@@ -55,9 +53,7 @@ def load_model(
     path = Path(folder)
     if not path.is_dir():
         kind = "is a file, not a model folder" if path.exists() else "does not exist"
-        raise ModelError(
-            f"{path} {kind}; a model is a folder with {WEIGHTS} and {MANIFEST} (`tiae train` makes one)"
-        )
+        raise ModelError(f"{path} {kind}; a model is a folder with {WEIGHTS} and {MANIFEST} (`tiae train` makes one)")
     manifest = _read_manifest(path, MANIFEST)
     weights = _read(path / WEIGHTS, _LARGEST_WEIGHTS)
     if weights[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
@@ -75,9 +71,7 @@ def load_model(
     try:
         tensors = load_tensors(weights)
     except SafetensorError as error:
-        raise ModelError(
-            f"{path / WEIGHTS} is not a safetensors file ({error}); copy the model folder again"
-        ) from None
+        raise ModelError(f"{path / WEIGHTS} is not a safetensors file ({error}); copy the model folder again") from None
     try:
         model = TransformInvariantAutoencoder(manifest=manifest)
         model.load_state_dict(tensors, strict=True)
@@ -128,9 +122,7 @@ def _read(path: Path, largest: int) -> bytes:
             raise ModelError(f"{path} is absent; a model folder holds {WEIGHTS} and {MANIFEST}")
         size = path.stat().st_size
         if not 0 < size <= largest:
-            raise ModelError(
-                f"{path} has {size} bytes; accepted are 1 to {largest}; copy the model folder again"
-            )
+            raise ModelError(f"{path} has {size} bytes; accepted are 1 to {largest}; copy the model folder again")
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None

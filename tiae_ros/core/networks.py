@@ -80,9 +80,7 @@ class VotingNetwork(Network):
             nn.ReLU(),
         )
         self.describe = nn.Linear(16 * width, descriptor_size)
-        self.correct = nn.Linear(
-            16 * width, 2
-        )  # what remains between the votes' centre and the pattern's origin
+        self.correct = nn.Linear(16 * width, 2)  # what remains between the votes' centre and the pattern's origin
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)
         self.expand = nn.Sequential(
@@ -105,9 +103,7 @@ class VotingNetwork(Network):
         votes = self.voters(images)  # (N, 3, S, S): offset x, offset y, log weight
         axis = self.axis
         assert isinstance(axis, Tensor)
-        ink = F.avg_pool2d(images.abs().sum(1, keepdim=True), 3, stride=1, padding=1)[
-            :, 0
-        ]  # blank places are silent
+        ink = F.avg_pool2d(images.abs().sum(1, keepdim=True), 3, stride=1, padding=1)[:, 0]  # blank places are silent
         weights = ink * torch.exp(votes[:, 2].clamp(-8.0, 8.0))  # (N, S, S)
         total = weights.sum((1, 2)).clamp_min(1e-6)
         x = (weights * (votes[:, 0] + axis[None, None, :])).sum((1, 2)) / total

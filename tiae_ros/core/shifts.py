@@ -17,9 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def draw_shifts(
-    count: int, radius: int, generator: torch.Generator, device: torch.device | str = "cpu"
-) -> Tensor:
+def draw_shifts(count: int, radius: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Tensor:
     """Uniform integer shifts, (count, 2) int64 in [-radius, radius].
 
     Drawn on the generator's device (a CPU, so that a seed means the same everywhere), then moved.

@@ -1,0 +1,40 @@
+"""``tiae restore``: descriptors, restored windows and shifts of an array file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "write descriptors, restored windows and shifts of FILE.npz"
+DESCRIPTION = """Run a model over FILE.npz and write OUT.npz: descriptors (N, K), restored (N, C, H, W),
+shifts (N, 2) in pixels (dx right, dy down: restored moved by it lies on the input)."""
+EXAMPLES = """  tiae restore --model models/grasp --data windows.npz --out restored.npz"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder")
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE.npz", help="windows to restore")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT.npz", help="file to write")
+    parser.add_argument("--compare", action="store_true", help="shifts by comparing, not by the regressor (slower)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT.npz")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from tiae_ros.core.model_files import load_model
+    from tiae_training.arrays import load_arrays, refuse_existing, save_arrays
+    from tiae_training.train import choose_device, set_threads
+
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    set_threads()
+    model = load_model(arguments.model, choose_device(arguments.device))
+    images = load_arrays(arguments.data, at_least=0).images
+    descriptors = model.encode(images)
+    results = {
+        "descriptors": descriptors,
+        "restored": model.decode(descriptors),
+        "shifts": model.estimate_shift(images, compare=arguments.compare),
+    }
+    save_arrays(arguments.out, results, overwrite=arguments.overwrite)
+    print(f"{arguments.out}: " + ", ".join(f"{name} {value.shape}" for name, value in results.items()))
+    return 0

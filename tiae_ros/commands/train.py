@@ -1,0 +1,164 @@
+"""``tiae train``: learn an auto-encoder from an array file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+HELP = "train an auto-encoder on FILE.npz"
+DESCRIPTION = """Train a (transform-invariant) auto-encoder on the windows of FILE.npz; no labels are needed.
+
+Progress is saved every minute into the output folder: an interrupted training goes on with --resume, and
+the same seed gives the same model on one kind of CPU. With --test the model is measured when it is done."""
+EXAMPLES = """  tiae train --data digits.npz --transforms shift --out runs/digits
+  tiae train --data digits.npz --test held_out.npz --out runs/digits --epochs 100 --seed 3
+  tiae train --data digits.npz --transforms none --out runs/ordinary       # an ordinary auto-encoder
+  tiae train --resume --out runs/digits                                    # after an interruption"""
+
+# flag, setting, type, help
+_SETTINGS: tuple[tuple[str, str, type, str], ...] = (
+    ("--transforms", "transforms", str, "what to be invariant to: shift, or none"),
+    ("--shift-radius", "shift_radius_px", int, "largest shift in pixels"),
+    ("--network", "network", str, "voting, slide-cnn or slide-fc"),
+    ("--descriptor-size", "descriptor_size", int, "numbers in a descriptor"),
+    ("--epochs", "epochs", int, "passes over the data"),
+    ("--batch-size", "batch_size", int, "windows per step"),
+    ("--learning-rate", "learning_rate", float, "peak of the one-cycle schedule"),
+    ("--invariance-weight", "invariance_weight", float, "λ_inv"),
+    ("--restoration-weight", "restoration_weight", float, "λ_res"),
+    ("--sparseness-weight", "sparseness_weight", float, "λ_spa"),
+    ("--regression-weight", "regression_weight", float, "weight of the shift regressor's loss"),
+    ("--seed", "seed", int, "decides weights, order and shifts"),
+    ("--precision", "precision", str, "auto, float32 or bfloat16"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, metavar="FILE.npz", help="windows to learn from: images (N, C, H, W)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the model")
+    parser.add_argument("--test", type=Path, metavar="FILE.npz", help="held-out windows to measure the model on")
+    for flag, name, kind, text in _SETTINGS:
+        parser.add_argument(flag, dest=name, type=kind, default=None, help=f"{text} (default: see --show-defaults)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--model-id", default="", help="name in the manifest (default: the folder's)")
+    parser.add_argument(
+        "--preprocessing",
+        default="",
+        metavar="K=V,…",
+        help="how frames become these windows, kept in the manifest, e.g. metric_size_m=0.3,range_m=0.3",
+    )
+    parser.add_argument("--checkpoint-minutes", type=float, default=1.0, help="minutes between saves (default: 1)")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="continue the unfinished training in --out")
+    again.add_argument("--overwrite", action="store_true", help="replace what is in --out")
+    parser.add_argument("--show-defaults", action=_ShowDefaults, nargs=0, help="print the default settings and exit")
+
+
+class _ShowDefaults(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from tiae_training.settings import TrainingSettings
+
+        for name, value in TrainingSettings().to_dict().items():
+            print(f"{name} = {value}")
+        parser.exit()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from tiae_ros.errors import MissingExtraError, ParameterError
+    from tiae_training import train as training
+    from tiae_training.arrays import load_arrays
+    from tiae_training.measures import measure_model
+    from tiae_training.settings import TrainingSettings
+
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        raise MissingExtraError("tiae train needs tqdm; install it: pip install 'tiae_ros[train]'") from None
+
+    asked = {name: getattr(arguments, name) for _, name, *_ in _SETTINGS if getattr(arguments, name) is not None}
+    device = training.choose_device(arguments.device)
+    if not arguments.checkpoint_minutes >= 0:
+        raise ParameterError(f"--checkpoint-minutes is {arguments.checkpoint_minutes}; accepted is 0 or more")
+    preprocessing = parse_pairs(arguments.preprocessing)
+    data_path = arguments.data
+    if arguments.resume:
+        settings, saved_path = training.resumed_settings(arguments.out, asked)
+        data_path = data_path or Path(saved_path)
+    else:
+        settings = TrainingSettings(**asked)
+    if data_path is None:
+        raise ParameterError("--data is missing; give an .npz file with images (N, C, H, W)")
+    arrays = load_arrays(data_path, at_least=training.SMALLEST_DATA)
+    training.check_trainable(arrays)
+    held_out = load_arrays(arguments.test) if arguments.test else None
+    if held_out is not None and held_out.images.shape[1:] != arrays.images.shape[1:]:
+        raise ParameterError(
+            f"--test holds windows {held_out.images.shape[1:]}, --data {arrays.images.shape[1:]}; they must be alike"
+        )
+    training.set_threads()
+    training.prepare_run(arguments.out, resume=arguments.resume, overwrite=arguments.overwrite)
+    with training.only_one_training(arguments.out):
+        with tqdm(total=settings.epochs, unit="epoch", disable=None, file=sys.stderr) as bar:
+
+            def report(epoch: int, terms: dict[str, float]) -> None:
+                bar.n = epoch + 1
+                bar.set_postfix({n: f"{terms[n]:.3g}" for n in ("restoration", "invariance")}, refresh=True)
+
+            model = training.train(
+                arrays,
+                settings,
+                arguments.out,
+                data_path=str(data_path.resolve()),
+                device=device,
+                resume=arguments.resume,
+                preprocessing=preprocessing,
+                model_id=arguments.model_id,
+                command=_command_line(arguments, asked),
+                checkpoint_minutes=arguments.checkpoint_minutes,
+                report=report,
+            )
+        measures: dict[str, float] = {}
+        if held_out is not None:
+            measures = measure_model(model, held_out, arrays, seed=settings.seed)
+            training.add_measures(model, arguments.out, measures, held_out.data_id)
+    history = training.read_history(arguments.out)
+    print(f"model: {arguments.out} ({model.manifest.model_id}, {settings.epochs} epochs)")
+    for name, value in measures.items():
+        print(f"  {name} {value:.4f}")
+    if training.has_collapsed(history):
+        print(
+            f"tiae train: warning: the model collapsed: it restores nearly one picture for every input (variation "
+            f"{history[-1]['restored_variation']:.3f} of the data's); train longer or lower --invariance-weight",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def parse_pairs(text: str) -> dict[str, float | str]:
+    """``a=1,b=x`` -> {"a": 1.0, "b": "x"}. Raises ParameterError."""
+    from tiae_ros.errors import ParameterError
+
+    pairs: dict[str, float | str] = {}
+    for item in filter(None, text.split(",")):
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise ParameterError(f"{item!r} is not NAME=VALUE; accepted is a list like metric_size_m=0.3,range_m=0.3")
+        try:
+            pairs[name.strip()] = float(value)
+        except ValueError:
+            pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _command_line(arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
+    """The command that makes this model again, without this machine's folders."""
+    words = ["tiae train", f"--data {arguments.data.name if arguments.data else '(resumed)'}"]
+    if arguments.test:
+        words.append(f"--test {arguments.test.name}")
+    words += [f"{flag} {asked[name]}" for flag, name, *_ in _SETTINGS if name in asked]
+    if arguments.preprocessing:
+        words.append(f"--preprocessing {arguments.preprocessing}")
+    return " ".join([*words, f"--out {arguments.out.name}"])

@@ -1,0 +1,176 @@
+"""Image arrays on disk: ``FILE.npz``, checked before anything is spent on them.
+
+images           (N, C, H, W) uint8 0–255 or float 0–1        required
+labels           (N,) whole numbers                           optional
+label_names      (L,) text, the name of label 0, 1, …          optional
+clean            (N, C, H, W) as images, without noise         optional: the target of restoration
+background       (M, C, H, W) as images                        optional
+foreground_mask  (N, 1, H, W)                                  optional
+joints           (N, J) radians, with joint_names (J,) text    optional
+subjects         (N,) whole numbers: whose hand it is          optional
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiae_ros.errors import DataError, OutputError
+
+
+@dataclass(frozen=True)
+class ImageArrays:
+    """The checked content of a file; `images` and `clean` are float32 0..1."""
+
+    images: np.ndarray
+    labels: np.ndarray | None = None
+    label_names: tuple[str, ...] = ()
+    clean: np.ndarray | None = None
+    channels: tuple[str, ...] = ()
+    data_id: str = ""
+    others: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What restoration is measured against: the clean images where they are known, else the images."""
+        return self.images if self.clean is None else self.clean
+
+    def take(self, index: np.ndarray) -> ImageArrays:
+        """The chosen rows, in that order."""
+        return ImageArrays(
+            images=self.images[index],
+            labels=None if self.labels is None else self.labels[index],
+            label_names=self.label_names,
+            clean=None if self.clean is None else self.clean[index],
+            channels=self.channels,
+            data_id=self.data_id,
+            others={name: a[index] for name, a in self.others.items() if len(a) == len(self.images)},
+        )
+
+
+def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArrays:
+    """Read and check ``FILE.npz``. Raises DataError in one line: which array, what it has, what is accepted."""
+    source = Path(path)
+    if not source.is_file():
+        raise DataError(f"{source} does not exist" if not source.exists() else f"{source} is not a file")
+    content: dict[str, np.ndarray] = {}
+    try:
+        with np.load(source, allow_pickle=False) as archive:
+            if not hasattr(archive, "files"):
+                raise DataError(f"{source} is a single .npy array; accepted is an .npz file with an array `images`")
+            for name in archive.files:
+                content[name] = archive[name]
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "pickle" in reason.lower():
+            reason = "it holds pickled objects, which are never opened, or is no .npz file"
+        raise DataError(f"{source} cannot be read as .npz: {reason}") from None
+    if "images" not in content:
+        raise DataError(f"{source} has no array `images`; it holds {', '.join(content) or 'nothing'}")
+    images = _pixels(source, "images", content.pop("images"), at_least)
+    labels = content.pop("labels", None)
+    if labels is not None:
+        if labels.ndim != 1 or len(labels) != len(images) or not np.issubdtype(labels.dtype, np.integer):
+            raise DataError(
+                f"{source}: labels have shape {labels.shape} and type {labels.dtype}; "
+                f"accepted are {len(images)} whole numbers, one per image"
+            )
+        labels = labels.astype(np.int64)
+    clean = content.pop("clean", None)
+    if clean is not None:
+        clean = _pixels(source, "clean", clean, at_least)
+        if clean.shape != images.shape:
+            raise DataError(f"{source}: clean has shape {clean.shape}; accepted is that of images, {images.shape}")
+    joints = content.get("joints")
+    if joints is not None:
+        names = content.get("joint_names")
+        if joints.ndim != 2 or len(joints) != len(images) or names is None or len(names) != joints.shape[1]:
+            raise DataError(
+                f"{source}: joints have shape {joints.shape} with {0 if names is None else len(names)} joint_names; "
+                f"accepted is ({len(images)}, J) radians with J names"
+            )
+        if not np.isfinite(joints).all():
+            raise DataError(f"{source}: joints hold NaN or infinite angles")
+    return ImageArrays(
+        images=images,
+        labels=labels,
+        label_names=tuple(str(name) for name in content.pop("label_names", ())),
+        clean=clean,
+        channels=tuple(str(name) for name in content.pop("channels", ())),
+        data_id=f"{source.name} sha256:{_digest(source)[:16]}",
+        others=content,
+    )
+
+
+def save_arrays(path: str | os.PathLike[str], arrays: dict[str, Any], *, overwrite: bool = False) -> None:
+    """Write ``FILE.npz`` whole or not at all. Raises OutputError when it exists (unless `overwrite`)."""
+    target = Path(path)
+    refuse_existing(target, overwrite=overwrite)
+    staged = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(staged, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(staged, target)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from None
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def refuse_existing(target: Path, *, overwrite: bool) -> None:
+    """Raise OutputError when an output is there already and was not asked to be replaced."""
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists already; give another name, or --overwrite to replace it")
+
+
+def split(arrays: ImageArrays, fraction: float, seed: int) -> tuple[ImageArrays, ImageArrays]:
+    """Two parts of one file by a seeded permutation: (1 − fraction) of the rows, and the rest."""
+    order = np.random.default_rng(seed).permutation(len(arrays))
+    held_out = max(1, round(fraction * len(arrays)))
+    return arrays.take(order[held_out:]), arrays.take(order[:held_out])
+
+
+def _pixels(source: Path, name: str, values: np.ndarray, at_least: int) -> np.ndarray:
+    """Float32 0..1 of uint8 0..255 or float 0..1, or DataError."""
+    if values.ndim != 4 or 0 in values.shape[1:]:
+        raise DataError(f"{source}: {name} have shape {values.shape}; accepted is (N, C, H, W)")
+    if len(values) < at_least:
+        raise DataError(f"{source}: {name} hold {len(values)} windows; needed are at least {at_least}")
+    if values.dtype == np.uint8:
+        return values.astype(np.float32) / 255.0
+    if values.dtype not in (np.float16, np.float32, np.float64):
+        raise DataError(f"{source}: {name} are {values.dtype}; accepted are uint8 (0–255) and float (0–1)")
+    result = values.astype(np.float32)
+    _check_range(source, name, result)
+    return result
+
+
+def _check_range(source: Path, name: str, values: np.ndarray) -> None:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        first: Sequence[int] = np.argwhere(bad)[0].tolist()
+        raise DataError(f"{source}: {name} hold {int(bad.sum())} NaN or infinite values, the first at {first}")
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if low < 0.0 or high > 1.0:
+        raise DataError(
+            f"{source}: {name} lie between {low:g} and {high:g}; accepted are 0 to 1 for floats (or uint8 0–255)"
+        )
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,49 @@
+"""``card.md``: what a model is, for people, written from its manifest and never by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tiae_ros.core.manifest import Manifest
+from tiae_ros.core.model_files import write_durably
+
+
+def card_text(manifest: Manifest) -> str:
+    """The card as Markdown."""
+    size = manifest.window_size
+    channels = ", ".join(manifest.channels)
+    transforms = (
+        "; ".join(
+            f"{kind} ({', '.join(f'{name} {value:g}' for name, value in ranges.items())})"
+            for kind, ranges in manifest.transforms.items()
+        )
+        or "none (an ordinary auto-encoder)"
+    )
+    lines = [
+        f"# {manifest.model_id}",
+        "",
+        f"Network `{manifest.network}`; input {len(manifest.channels)}×{size}×{size} ({channels}); "
+        f"descriptor of {manifest.descriptor_size} numbers; invariant to: {transforms}.",
+        "",
+    ]
+    if manifest.preprocessing:
+        lines += ["Preprocessing: " + ", ".join(f"{k} = {v}" for k, v in manifest.preprocessing.items()) + ".", ""]
+    lines += ["## Trained", ""]
+    for name in ("data", "windows", "command", "test_data"):
+        if manifest.training.get(name):
+            lines.append(f"* {name.replace('_', ' ')}: `{manifest.training[name]}`")
+    lines += ["", "## Measured on held-out data", ""]
+    if manifest.measures:
+        lines += ["| measure | value |", "|---|---|"]
+        lines += [f"| {name} | {value:.4g} |" for name, value in manifest.measures.items()]
+    else:
+        lines.append("Not measured (`tiae train --test FILE.npz` does).")
+    if manifest.prototype_names:
+        names = ", ".join(dict.fromkeys(manifest.prototype_names))
+        lines += ["", "## Names it knows", "", names]
+    return "\n".join(lines) + "\n"
+
+
+def write_card(manifest: Manifest, folder: Path) -> None:
+    """Write ``card.md`` into a model folder."""
+    write_durably(folder / "card.md", card_text(manifest).encode())
