@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError, ParameterError
+from tiae_ros.vision.hand_end import picture_edges, tip_and_entry
 
 NONE, HAND, OBJECT = 0, 1, 2
 
@@ -33,8 +34,12 @@ _SKIN_STEPS = 4  # thresholds tried between the settings' bounds
 _HAND_AREA_M2 = 0.015  # more skin than a hand has does not make a region a better hand
 _FINGER_AREA_M2 = 0.0002
 _FINGER_DEPTH_M = 0.08
+_SHADED_CELLS = 4
 _AROUND_M = 0.05  # the surroundings that a hand is told from
 _OBJECT_BEHIND_M = 0.15  # parts of a held thing are at most this much behind the hand
+_HAND_LENGTH_M = 0.20  # finger tips to wrist, and a bit
+_RIM_M = 0.008
+_BLEED_CELLS = 3
 _GROUND_RADIUS_M = 0.15
 _ALIKE = 25  # largest difference of a colour value within one plain surface
 _PLANE_TRIALS = 60
@@ -126,8 +131,13 @@ def segment(
         hand, held = scene.nearest_thing(), np.zeros(depth.shape, np.bool_)
     else:
         small = _reduce_color(color, cell)
-        hand, skin = scene.hands(skin_score(small))
-        held = scene.held_things(hand, skin, small)
+        edges = picture_edges(_usable(depth_m[cell // 2 :: cell, cell // 2 :: cell], np.inf))
+        hand, held = np.zeros(depth.shape, np.bool_), np.zeros(depth.shape, np.bool_)
+        hands = scene.hands(skin_score(small))
+        for one in hands:
+            hand |= one
+        for one in hands:
+            held |= scene.held_things(one, hand, small, edges)
     return _enlarge(hand, held, cell, (height, width))
 
 
@@ -169,20 +179,20 @@ class _Scene:
         found: Mask = regions == nearest + 1
         return found
 
-    def hands(self, score: Floats) -> tuple[Mask, Mask]:
-        """The hands, and all cells that are as much skin as theirs."""
-        hand: Mask = np.zeros(self.depth.shape, np.bool_)
-        skin: Mask = hand.copy()
-        found = sorted(self._hand_candidates(score), key=lambda candidate: -candidate.merit)[:_MAX_HANDS]
+    def hands(self, score: Floats) -> list[Mask]:
+        """The hands, the best first; they do not overlap."""
+        found = sorted(self._hand_candidates(score), key=lambda candidate: -candidate.merit)
+        hands: list[Mask] = []
+        taken: Mask = np.zeros(self.depth.shape, np.bool_)
         for candidate in found:
             if candidate.merit < 0.4 * found[0].merit or candidate.depth > found[0].depth + self.settings.band_m:
                 continue
-            if (hand & candidate.mask).any():
+            if (taken & candidate.mask).any():
                 continue
-            grown, its_skin = self._settle(candidate, score)
-            hand |= grown
-            skin |= its_skin
-        return hand, skin
+            hand = self._settle(candidate, score) & ~taken
+            taken |= hand
+            hands.append(hand)
+        return hands
 
     def _hand_candidates(self, score: Floats) -> Iterator[_Candidate]:
         """Regions of skin at several thresholds: the light decides which of them parts hand from ground."""
@@ -201,12 +211,11 @@ class _Scene:
                 if contrast >= settings.skin_contrast_min:
                     yield _Candidate(mask, float(depth[index]), float(worth[index]) * contrast)
 
-    def _settle(self, candidate: _Candidate, score: Floats) -> tuple[Mask, Mask]:
-        """The candidate's hand at the threshold that parts it best from what is around it, and all such skin."""
+    def _settle(self, candidate: _Candidate, score: Floats) -> Mask:
+        """The candidate's hand at the threshold that parts it best from what is around it."""
         around = _grown(candidate.mask, self._cells(_AROUND_M, candidate.depth))
         threshold = _best_threshold(score[around], self.settings)
-        skin = self._skin(score, threshold)
-        regions = self._surfaces(skin)
+        regions = self._surfaces(self._skin(score, threshold))
         count, area, depth = self._measure(regions)
         shared = np.bincount(regions[candidate.mask], minlength=len(count) + 1)[1:]
         inside = np.bincount(regions[around], minlength=len(count) + 1)[1:]
@@ -216,7 +225,18 @@ class _Scene:
             (inside >= 0.8 * count) & (area >= _FINGER_AREA_M2) & (np.abs(depth - candidate.depth) <= _FINGER_DEPTH_M)
         )
         hand = np.isin(regions, np.flatnonzero(itself | finger) + 1)
-        return (hand if itself.any() else candidate.mask), skin
+        if not itself.any():
+            hand = candidate.mask
+        return hand | self._shaded(hand, score, around, threshold)
+
+    def _shaded(self, hand: Mask, score: Floats, around: Mask, threshold: float) -> Mask:
+        """Paler and darker parts of the hand: weaker skin at its edge, on the same surface."""
+        beside = around & ~hand
+        usual = float(np.median(score[beside])) if beside.any() else threshold
+        weak = (score >= (usual + threshold) / 2) & self.free & around
+        regions = self._surfaces((weak & _grown(hand, _SHADED_CELLS)) | hand)
+        joined: Mask = np.isin(regions, np.unique(regions[hand & self.valid])) & (regions > 0)
+        return joined
 
     def _skin(self, score: Floats, threshold: float) -> Mask:
         """Cells that look like skin; where there is a hole in the depth, the colour has to speak clearly."""
@@ -226,18 +246,22 @@ class _Scene:
         """A length at a depth, in cells."""
         return max(1, math.ceil(length_m * self.focal / depth_m))
 
-    def held_things(self, hand: Mask, skin: Mask, color: NDArray[np.uint8]) -> Mask:
-        """What touches the hand and is not skin."""
+    def held_things(self, hand: Mask, hands: Mask, color: NDArray[np.uint8], edges: tuple[int, int, int, int]) -> Mask:
+        """What touches one of the hands, at its hand's end, and is no hand itself."""
         read = hand & self.valid
         if not read.any():
             return np.zeros(hand.shape, np.bool_)
         settings = self.settings
         depth_m = float(np.median(self.depth[read]))
-        ground = self._ground_near(hand, depth_m, color)
-        other = self.free & ~hand & ~ground & (self.depth < depth_m + _OBJECT_BEHIND_M)
+        ground = self._ground_near(hands, depth_m, color)
+        other = self.free & ~hands & ~ground & (self.depth < depth_m + _OBJECT_BEHIND_M)
+        other &= ~self._bled(other, ~other & ~hands, color)
+        # A rim along the hand is the hand's own depth, fattened; a thing also extends away from the hand.
+        away = other & ~_grown(hands, self._cells(_RIM_M, depth_m))
+        other &= _grown(away, self._cells(1.5 * _RIM_M, depth_m))
         regions = self._surfaces(other)
-        touched = other & self._beside(read, self._cells(settings.gap_m, depth_m))
-        _count, area, _ = self._measure(regions)
+        touched = other & self._beside(read & self._end_of(hand, depth_m, edges), self._cells(settings.gap_m, depth_m))
+        _, area, _ = self._measure(regions)
         contacts = np.bincount(regions[touched], minlength=len(area) + 1)[1:]
         taken = (
             (contacts >= max(3.0, 0.2 * float(contacts.max(initial=0))))
@@ -245,6 +269,25 @@ class _Scene:
             & (area <= settings.object_area_max_m2)
         )
         return np.isin(regions, np.flatnonzero(taken) + 1)
+
+    def _end_of(self, hand: Mask, depth_m: float, edges: tuple[int, int, int, int]) -> Mask:
+        """The part within a hand's length of the finger tips; a sleeve touches the rest."""
+        ys, xs = np.nonzero(hand)
+        (x, y), _ = tip_and_entry(xs, ys, self.focal / depth_m, edges, (0, 0))
+        grid_y, grid_x = np.indices(hand.shape)
+        near: Mask = (grid_x - x) ** 2 + (grid_y - y) ** 2 <= (_HAND_LENGTH_M * self.focal / depth_m) ** 2
+        return near
+
+    def _bled(self, front: Mask, back: Mask, color: NDArray[np.uint8]) -> Mask:
+        """Cells of the front that have the colour of the back beside them: depth cameras fatten edges."""
+        radius = _BLEED_CELLS
+        inner = ~_grown(~front, radius - 1)
+        values = color.astype(np.float32)
+        front_color, front_known = _local_mean(values, inner, 2 * radius)
+        back_color, back_known = _local_mean(values, back, radius)
+        nearer_back = np.abs(values - back_color).sum(axis=2) < np.abs(values - front_color).sum(axis=2)
+        bled: Mask = front & ~inner & front_known & back_known & nearer_back
+        return bled
 
     def _beside(self, hand: Mask, radius: int) -> Mask:
         """Cells next to the hand in the picture and in depth."""
@@ -400,6 +443,20 @@ def _best_threshold(scores: Floats, settings: SegmentationSettings) -> float:
     return float(np.clip((chosen + 0.5 - 64) / 4, settings.skin_min, settings.skin_max))
 
 
+def _local_mean(values: Floats, mask: Mask, radius: int) -> tuple[Floats, Mask]:
+    """Mean over a mask's cells in the square around each cell, and where there are any."""
+    size = (2 * radius + 1, 2 * radius + 1)
+    weight = mask.astype(np.float32)
+    count = cv2.boxFilter(weight, -1, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    total = cv2.boxFilter(values * weight[:, :, None], -1, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return (total / np.maximum(count, 1)[:, :, None]).astype(np.float32), count > 0.5
+
+
+def _usable(depth_m: Floats, depth_max_m: float) -> Mask:
+    with np.errstate(invalid="ignore"):
+        return (depth_m > 0.001) & (depth_m < depth_max_m)
+
+
 def _grown(mask: Mask, radius: int) -> Mask:
     kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(np.bool_)
@@ -415,9 +472,7 @@ def _reduce_color(color: NDArray[np.uint8], cell: int) -> NDArray[np.uint8]:
 def _reduce_depth(depth_m: Floats, cell: int, depth_max_m: float) -> Floats:
     """Mean of a cell's readings on its nearest surface, NaN where fewer than a quarter of the pixels have any."""
     height, width = depth_m.shape[0] // cell, depth_m.shape[1] // cell
-    with np.errstate(invalid="ignore"):
-        usable = (depth_m > 0.001) & (depth_m < depth_max_m)
-    depth = np.where(usable, depth_m, np.float32(np.inf))
+    depth = np.where(_usable(depth_m, depth_max_m), depth_m, np.float32(np.inf))
     parts = [
         depth[row : height * cell : cell, column : width * cell : cell] for row in range(cell) for column in range(cell)
     ]

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError, ParameterError
+from tiae_ros.vision.hand_end import bounding_box, picture_edges, tip_and_entry
 
 HAND = 1
 OBJECT = 2
@@ -36,7 +37,6 @@ _GRASP_RADIUS_M = 0.11  # from where the object is touched to the far side of th
 _CONTACT_GAP_M = 0.015  # depth shadows separate a finger from the thing it touches by about this much
 _WHOLE_HAND_M = 0.24  # a hand region not longer than this carries no forearm worth cutting off
 _MIN_HAND_AREA_M2 = 0.03**2  # less than three by three centimetres is not taken for a hand
-_TIP_SHARE = 0.03  # share of the hand's pixels, farthest from the forearm, that make up its tip
 # Centres are kept in steps that binary floating point adds to whole pixels without rounding.
 _CENTER_STEPS_PER_PX = 64.0
 
@@ -67,7 +67,7 @@ def find_windows(labels: Labels, depth_m: Depth, focal_px: float, metric_size_m:
         raise ParameterError(f"focal length {focal_px} px cannot be used; it must be finite and above 0")
     if not (math.isfinite(metric_size_m) and metric_size_m > 0):
         raise ParameterError(f"window size {metric_size_m} m cannot be used; it must be finite and above 0")
-    box = _bounding_box(labels > 0)
+    box = bounding_box(labels > 0)
     if box is None:
         return []
     top, left, bottom, right = box
@@ -76,7 +76,7 @@ def find_windows(labels: Labels, depth_m: Depth, focal_px: float, metric_size_m:
     readings = depth[hand & _valid(depth)]
     if readings.size == 0:
         return []
-    edges = _picture_edges(depth_m)
+    edges = picture_edges(_valid(depth_m))
     # Gaps between fingers and object (depth shadows) are bridged before regions are told apart.
     gap_px = _CONTACT_GAP_M * focal_px / float(np.median(readings))
     grasps = _regions(part > 0, gap_px)
@@ -273,7 +273,7 @@ def _anchor(
     origin: tuple[int, int],
 ) -> tuple[float, float, float]:
     """The point around which the grasp lies and the radius (metres) that belongs to it."""
-    tip, entry = _tip_and_entry(xs, ys, px_per_m, edges, origin)
+    tip, entry = tip_and_entry(xs, ys, px_per_m, edges, origin)
     contact = _contact(hand, held, px_per_m)
     # A sleeve also touches the hand and is no skin: contacts at the arm's end do not count.
     if contact is not None and (entry is None or math.dist(contact, entry) >= 0.5 * math.dist(tip, entry)):
@@ -282,43 +282,6 @@ def _anchor(
     if length <= _WHOLE_HAND_M * px_per_m:
         return float(xs.mean()), float(ys.mean()), _WHOLE_HAND_M
     return *tip, _HAND_LENGTH_M
-
-
-def _tip_and_entry(
-    xs: NDArray[np.intp],
-    ys: NDArray[np.intp],
-    px_per_m: float,
-    edges: tuple[int, int, int, int],
-    origin: tuple[int, int],
-) -> tuple[tuple[float, float], tuple[float, float] | None]:
-    """The end of the hand away from the arm, and where the arm enters the picture (None: it does not)."""
-    top, left, bottom, right = edges
-    margin = max(2.0, 0.01 * px_per_m)
-    x, y = xs + origin[1], ys + origin[0]
-    at_edge = (x < left + margin) | (x > right - 1 - margin) | (y < top + margin) | (y > bottom - 1 - margin)
-    entry = None
-    if at_edge.any():
-        entry = (float(xs[at_edge].mean()), float(ys[at_edge].mean()))
-        ends = [_far_end(xs, ys, entry)]
-    else:
-        # An arm that ends inside the picture: the hand is the end whose parts are more spread out.
-        first = _far_end(xs, ys, (float(xs.mean()), float(ys.mean())))
-        ends = [first, _far_end(xs, ys, first)]
-    return max(ends, key=lambda end: _spread(xs, ys, end, 0.08 * px_per_m)), entry
-
-
-def _far_end(xs: NDArray[np.intp], ys: NDArray[np.intp], start: tuple[float, float]) -> tuple[float, float]:
-    """Mean of the pixels farthest from a point."""
-    distance = (xs - start[0]) ** 2 + (ys - start[1]) ** 2
-    count = max(1, int(_TIP_SHARE * len(xs)))
-    far = np.argpartition(distance, len(distance) - count)[len(distance) - count :]
-    return float(xs[far].mean()), float(ys[far].mean())
-
-
-def _spread(xs: NDArray[np.intp], ys: NDArray[np.intp], end: tuple[float, float], radius_px: float) -> float:
-    """How far the pixels around an end lie from their mean."""
-    near = (xs - end[0]) ** 2 + (ys - end[1]) ** 2 <= radius_px**2
-    return float(xs[near].std() + ys[near].std()) if near.any() else 0.0
 
 
 def _contact(hand: Mask, held: Mask, px_per_m: float) -> tuple[float, float] | None:
@@ -365,24 +328,6 @@ def _grown(mask: Mask, radius_px: float) -> Mask:
     radius = max(1, math.ceil(radius_px))
     kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(np.bool_)
-
-
-def _picture_edges(depth_m: Depth) -> tuple[int, int, int, int]:
-    """top, left, bottom, right of the part that has readings.
-
-    Strips along the border without a single reading (from rectification, registration or a moved picture) are
-    not part of what the camera sees, so an arm that ends there enters the picture there.
-    """
-    box = _bounding_box(_valid(depth_m))
-    return box if box is not None else (0, 0, depth_m.shape[0], depth_m.shape[1])
-
-
-def _bounding_box(mask: Mask) -> tuple[int, int, int, int] | None:
-    rows = np.flatnonzero(mask.any(axis=1))
-    if len(rows) == 0:
-        return None
-    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def _valid(depth_m: NDArray[np.float32]) -> Mask:

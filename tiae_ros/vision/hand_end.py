@@ -1,0 +1,82 @@
+"""Which end of a region of skin is the hand, and where the arm enters the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+_TIP_SHARE = 0.03  # share of the hand's pixels, farthest from the forearm, that make up its tip
+_STRAIGHT_SHARE = 0.5
+
+
+def bounding_box(mask: Mask) -> tuple[int, int, int, int] | None:
+    """top, left, bottom, right (exclusive) of what is set, None when nothing is."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if len(rows) == 0:
+        return None
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def picture_edges(read: Mask) -> tuple[int, int, int, int]:
+    """top, left, bottom, right of the part of a picture in which the camera has readings.
+
+    Strips along the border without a single reading (from rectification, registration or a moved picture) are
+    not part of what the camera sees, so an arm that ends there enters the picture there. An outline
+    that is not straight along a good part of the box is that of a thing in front of nothing, and no edge.
+    """
+    height, width = read.shape
+    box = bounding_box(read)
+    if box is None:
+        return 0, 0, height, width
+    top, left, bottom, right = box
+    part = read[top:bottom, left:right]
+
+    def straight(strip: Mask, axis: int) -> bool:
+        return bool(strip.any(axis=axis).mean() >= _STRAIGHT_SHARE)
+
+    return (
+        top if straight(part[:2], 0) else 0,
+        left if straight(part[:, :2], 1) else 0,
+        bottom if straight(part[-2:], 0) else height,
+        right if straight(part[:, -2:], 1) else width,
+    )
+
+
+def tip_and_entry(
+    xs: NDArray[np.intp],
+    ys: NDArray[np.intp],
+    px_per_m: float,
+    edges: tuple[int, int, int, int],
+    origin: tuple[int, int],
+) -> tuple[tuple[float, float], tuple[float, float] | None]:
+    """The end of the hand away from the arm, and where the arm enters the picture (None: it does not)."""
+    top, left, bottom, right = edges
+    margin = max(2.0, 0.01 * px_per_m)
+    x, y = xs + origin[1], ys + origin[0]
+    at_edge = (x < left + margin) | (x > right - 1 - margin) | (y < top + margin) | (y > bottom - 1 - margin)
+    entry = None
+    if at_edge.any():
+        entry = (float(xs[at_edge].mean()), float(ys[at_edge].mean()))
+        ends = [_far_end(xs, ys, entry)]
+    else:
+        # An arm that ends inside the picture: the hand is the end whose parts are more spread out.
+        first = _far_end(xs, ys, (float(xs.mean()), float(ys.mean())))
+        ends = [first, _far_end(xs, ys, first)]
+    return max(ends, key=lambda end: _spread(xs, ys, end, 0.08 * px_per_m)), entry
+
+
+def _far_end(xs: NDArray[np.intp], ys: NDArray[np.intp], start: tuple[float, float]) -> tuple[float, float]:
+    """Mean of the pixels farthest from a point."""
+    distance = (xs - start[0]) ** 2 + (ys - start[1]) ** 2
+    count = max(1, int(_TIP_SHARE * len(xs)))
+    far = np.argpartition(distance, len(distance) - count)[len(distance) - count :]
+    return float(xs[far].mean()), float(ys[far].mean())
+
+
+def _spread(xs: NDArray[np.intp], ys: NDArray[np.intp], end: tuple[float, float], radius_px: float) -> float:
+    """How far the pixels around an end lie from their mean."""
+    near = (xs - end[0]) ** 2 + (ys - end[1]) ** 2 <= radius_px**2
+    return float(xs[near].std() + ys[near].std()) if near.any() else 0.0
