@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 
-_TIP_SHARE = 0.03  # share of the hand's pixels, farthest from the forearm, that make up its tip
+_TIP_SIDE_M = 0.02  # the tip is as much of the hand, farthest from the arm, as a square of this side
 _STRAIGHT_SHARE = 0.5
 
 
@@ -60,18 +60,20 @@ def tip_and_entry(
     entry = None
     if at_edge.any():
         entry = (float(xs[at_edge].mean()), float(ys[at_edge].mean()))
-        ends = [_far_end(xs, ys, entry)]
+        ends = [_far_end(xs, ys, entry, px_per_m)]
     else:
         # An arm that ends inside the picture: the hand is the end whose parts are more spread out.
-        first = _far_end(xs, ys, (float(xs.mean()), float(ys.mean())))
-        ends = [first, _far_end(xs, ys, first)]
+        first = _far_end(xs, ys, (float(xs.mean()), float(ys.mean())), px_per_m)
+        ends = [first, _far_end(xs, ys, first, px_per_m)]
     return max(ends, key=lambda end: _spread(xs, ys, end, 0.08 * px_per_m)), entry
 
 
-def _far_end(xs: NDArray[np.intp], ys: NDArray[np.intp], start: tuple[float, float]) -> tuple[float, float]:
+def _far_end(
+    xs: NDArray[np.intp], ys: NDArray[np.intp], start: tuple[float, float], px_per_m: float
+) -> tuple[float, float]:
     """Mean of the pixels farthest from a point."""
     distance = (xs - start[0]) ** 2 + (ys - start[1]) ** 2
-    count = max(1, int(_TIP_SHARE * len(xs)))
+    count = min(len(xs), max(1, int((_TIP_SIDE_M * px_per_m) ** 2)))
     far = np.argpartition(distance, len(distance) - count)[len(distance) - count :]
     return float(xs[far].mean()), float(ys[far].mean())
 

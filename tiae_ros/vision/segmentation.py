@@ -43,6 +43,8 @@ _BLEED_CELLS = 3
 _GROUND_RADIUS_M = 0.15
 _ALIKE = 25  # largest difference of a colour value within one plain surface
 _PLANE_TRIALS = 60
+_PLANE_SAMPLE = 1000
+_CELL_DEPTH_RATIO = 1.06  # readings of a cell up to 6 % behind its nearest are on one surface
 _PLANE_CELLS_MIN = 100
 _MAX_PLANES = 3
 
@@ -275,8 +277,8 @@ class _Scene:
         ys, xs = np.nonzero(hand)
         (x, y), _ = tip_and_entry(xs, ys, self.focal / depth_m, edges, (0, 0))
         grid_y, grid_x = np.indices(hand.shape)
-        near: Mask = (grid_x - x) ** 2 + (grid_y - y) ** 2 <= (_HAND_LENGTH_M * self.focal / depth_m) ** 2
-        return near
+        near = np.hypot(grid_x - x, grid_y - y) <= _HAND_LENGTH_M * self.focal / depth_m
+        return np.asarray(near)
 
     def _bled(self, front: Mask, back: Mask, color: NDArray[np.uint8]) -> Mask:
         """Cells of the front that have the colour of the back beside them: depth cameras fatten edges."""
@@ -343,12 +345,13 @@ class _Scene:
     def _measure(self, regions: Regions) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Cells, area (square metres) and mean depth of each region; a region without depth has depth inf."""
         number = int(regions.max()) + 1
-        flat = regions.ravel()
-        count = np.bincount(flat, minlength=number)[1:]
-        read = np.bincount(flat, self.valid.ravel().astype(np.float64), number)[1:]
-        depth = np.bincount(flat, np.where(self.valid, self.depth, 0).ravel(), number)[1:]
-        depth = np.where(read >= 0.25 * count, depth / np.maximum(read, 1), np.inf)
-        area = np.where(np.isfinite(depth), count * (depth / self.focal) ** 2, 0)
+        inside = np.flatnonzero(regions)
+        region, valid = regions.ravel()[inside], self.valid.ravel()[inside]
+        count = np.bincount(region, minlength=number)[1:]
+        read = np.bincount(region[valid], minlength=number)[1:]
+        total = np.bincount(region[valid], self.depth.ravel()[inside][valid], number)[1:]
+        depth = np.where(read >= 0.25 * count, total / np.maximum(read, 1), np.inf)
+        area = np.where(np.isfinite(depth), count * (depth / self.focal) ** 2, 0.0)
         return count, area, depth
 
 
@@ -365,12 +368,13 @@ class _Candidate:
 class _Plane:
     """A plane in the scene, by what it does to each cell."""
 
-    offset: NDArray[np.float64]
+    distance: Floats
     """Distance along the view ray from the plane to the reading, in tolerances; NaN where there is none."""
 
     def holds(self, tolerances: float) -> Mask:
         with np.errstate(invalid="ignore"):
-            return np.abs(self.offset) <= tolerances
+            held: Mask = self.distance <= tolerances
+        return held
 
 
 def _planes(
@@ -380,59 +384,53 @@ def _planes(
     ys, xs = np.nonzero(valid)
     if len(xs) < _PLANE_CELLS_MIN:
         return
-    z = depth[ys, xs].astype(np.float64)
+    thinning = max(1, len(xs) // _PLANE_SAMPLE)
+    ys, xs = ys[::thinning], xs[::thinning]
+    # Single precision is enough for thousandths of the depth when the coordinates are small numbers.
+    middle_y, middle_x = float(ys.mean()), float(xs.mean())
+    points = np.stack([xs - middle_x, ys - middle_y, np.ones(len(xs))], axis=1).astype(np.float32)
+    z = depth[ys, xs]
     tolerance = settings.plane_tolerance_m * _noise_growth(z)
-    points = np.stack([xs, ys, np.ones_like(xs)], axis=1).astype(np.float64)
-    grid_y, grid_x = np.indices(depth.shape)
     generator = np.random.default_rng(0)
-    left = np.ones(len(xs), np.bool_)
     for _ in range(number):
-        index = np.flatnonzero(left)
-        if len(index) < share * len(xs):
+        if len(z) < share * len(xs):
             return
-        plane = _best_plane(points[index], z[index], tolerance[index], generator)
+        plane = _best_plane(points, z, tolerance, generator)
         if plane is None:
             return
-        inverse = plane[0] * grid_x + plane[1] * grid_y + plane[2]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            offset = (depth - 1 / inverse) / (settings.plane_tolerance_m * _noise_growth(depth))
-        offset[inverse <= 0] = np.nan
-        found = _Plane(offset)
-        near = found.holds(1.0)[ys, xs]
-        if (near & left).sum() < share * len(xs):
+        near = np.abs(1 - z * (points @ plane)) * z <= tolerance
+        if near.sum() < share * len(xs):
             return
-        left &= ~near
-        yield found
+        points, z, tolerance = points[~near], z[~near], tolerance[~near]
+        columns = plane[0] * (np.arange(depth.shape[1], dtype=np.float32) - middle_x)
+        rows = plane[1] * (np.arange(depth.shape[0], dtype=np.float32) - middle_y) + plane[2]
+        # |z - 1/p| is nearly |1 - z p| z near the plane, also where the plane is behind the camera (p < 0)
+        misfit = np.abs(1 - depth * (rows[:, None] + columns[None])) * depth
+        yield _Plane((misfit / (settings.plane_tolerance_m * _noise_growth(depth))).astype(np.float32))
 
 
-def _noise_growth(z: NDArray[np.floating]) -> NDArray[np.floating]:
+def _noise_growth(z: Floats) -> Floats:
     """Depth noise relative to that at half a metre; of triangulation, it grows with the square."""
-    return np.maximum(z / 0.5, 0.7) ** 2
+    growth: Floats = np.maximum(z * np.float32(2.0), np.float32(0.7)) ** 2
+    return growth
 
 
-def _best_plane(
-    points: NDArray[np.float64],
-    z: NDArray[np.float64],
-    tolerance: NDArray[np.float64],
-    generator: np.random.Generator,
-) -> NDArray[np.float64] | None:
-    """The plane (coefficients of 1/z) with most readings on it, by trial on a sample, then fitted to them."""
-    sample = np.arange(0, len(z), max(1, len(z) // 1500))
-    triples = generator.integers(0, len(sample), (_PLANE_TRIALS, 3))
-    corners = points[sample][triples]  # (trials, 3, 3)
+def _best_plane(points: Floats, z: Floats, tolerance: Floats, generator: np.random.Generator) -> Floats | None:
+    """The plane (coefficients of 1/z) with most readings on it: the best of random trials, then fitted."""
+    triples = generator.integers(0, len(z), (_PLANE_TRIALS, 3))
+    corners = points[triples].astype(np.float64)  # (trials, 3, 3)
     solvable = np.abs(np.linalg.det(corners)) > 50  # twice the area of the triangle, in cells
     if not solvable.any():
         return None
-    planes = np.linalg.solve(corners[solvable], (1 / z[sample][triples[solvable]])[:, :, None])[:, :, 0]
-    # |z - 1/p| <= t  is nearly  |1 - z p| z <= t  and cheaper
-    misfit = np.abs(1 - z[sample] * (planes @ points[sample].T)) * z[sample]
-    plane = planes[int(np.argmax((misfit <= tolerance[sample]).sum(axis=1)))]
+    planes = np.linalg.solve(corners[solvable], 1.0 / z[triples[solvable]][:, :, None].astype(np.float64))[:, :, 0]
+    misfit = np.abs(1 - z * (planes.astype(np.float32) @ points.T)) * z  # (trials, readings)
+    plane: Floats = planes[int(np.argmax((misfit <= tolerance).sum(axis=1)))].astype(np.float32)
     for _ in range(2):
         near = np.abs(1 - z * (points @ plane)) * z <= tolerance
         if near.sum() < 10:
             return None
-        weight = z[near]
-        plane = np.linalg.lstsq(points[near] * weight[:, None], np.ones(len(weight)), rcond=None)[0]
+        weighted = (points[near] * z[near][:, None]).astype(np.float64)  # z p = 1 in the least squares
+        plane = np.linalg.lstsq(weighted.T @ weighted, weighted.sum(axis=0), rcond=None)[0].astype(np.float32)
     return plane
 
 
@@ -472,22 +470,16 @@ def _reduce_color(color: NDArray[np.uint8], cell: int) -> NDArray[np.uint8]:
 def _reduce_depth(depth_m: Floats, cell: int, depth_max_m: float) -> Floats:
     """Mean of a cell's readings on its nearest surface, NaN where fewer than a quarter of the pixels have any."""
     height, width = depth_m.shape[0] // cell, depth_m.shape[1] // cell
-    depth = np.where(_usable(depth_m, depth_max_m), depth_m, np.float32(np.inf))
-    parts = [
-        depth[row : height * cell : cell, column : width * cell : cell] for row in range(cell) for column in range(cell)
-    ]
-    nearest = parts[0].copy()
-    for part in parts[1:]:
-        np.minimum(nearest, part, out=nearest)
-    total = np.zeros((height, width), np.float32)
-    count = np.zeros((height, width), np.float32)
-    limit = nearest * np.float32(1.06)
-    for part in parts:
-        same = (part <= limit) & np.isfinite(part)
-        count += same
-        total += np.where(same, part, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(4 * count >= cell * cell, total / count, np.float32(np.nan)).astype(np.float32)
+    cut = depth_m[: height * cell, : width * cell]
+    # (h * cell, w * cell) -> (cell * cell, h, w)
+    parts = cut.reshape(height, cell, width, cell).transpose(1, 3, 0, 2).reshape(-1, height, width)
+    parts = np.where(_usable(parts, depth_max_m), parts, np.float32(np.inf))
+    nearest = parts.min(axis=0)
+    same = parts <= nearest * np.float32(_CELL_DEPTH_RATIO)
+    count = same.sum(axis=0, dtype=np.float32)
+    total = np.where(same, parts, np.float32(0)).sum(axis=0)
+    enough = np.isfinite(nearest) & (4 * count >= cell * cell)
+    return np.where(enough, total / count, np.float32(np.nan)).astype(np.float32)
 
 
 def _enlarge(hand: Mask, held: Mask, cell: int, shape: tuple[int, int]) -> Labels:
