@@ -1,0 +1,124 @@
+"""What the node knows of itself -> one diagnostic status that a person can act on.
+
+OK      results are coming, or the node is told not to work
+WARN    it works, but something is withheld, skipped or dropped
+ERROR   somebody has to change something (configuration failed, frames that cannot be used)
+STALE   no new result for max_age_s; the message says which input is missing, since when
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from tiae_ros.node.statistics import Snapshot
+
+RESULT = "result"
+PAIR = "frame"
+NEWER = "newer frame came"
+"""Drop reason: the node was busy, newest wins."""
+
+
+@dataclass
+class Condition:
+    """Everything that the status is made from."""
+
+    state: str
+    enabled: bool
+    active_for_s: float
+    max_age_s: float
+    inputs: Mapping[str, str]
+    """Input's name -> the topic it comes from."""
+    counts: Snapshot
+    configure_error: str = ""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Recent reasons somebody has to act on -> message."""
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Device, models, ..."""
+
+
+_LEVELS = {
+    "OK": DiagnosticStatus.OK,
+    "WARN": DiagnosticStatus.WARN,
+    "ERROR": DiagnosticStatus.ERROR,
+    "STALE": DiagnosticStatus.STALE,
+}
+
+
+def assess(condition: Condition) -> tuple[str, str]:
+    """(level, one line)."""
+    if condition.configure_error:
+        return "ERROR", f"configuration failed: {condition.configure_error}"
+    if condition.state != "active":
+        return "OK", f"{condition.state}: activate it to get results"
+    if not condition.enabled:
+        return "OK", "switched off by ~/enable"
+    counts = condition.counts
+    # Before the first result, the time since activation counts.
+    age = min(counts.ages_s.get(RESULT, condition.active_for_s), condition.active_for_s)
+    if condition.faults:
+        return "ERROR", "; ".join(condition.faults.values())
+    if age > condition.max_age_s:
+        return "STALE", f"no result for {age:.1f} s: {_what_is_missing(condition)}"
+    if condition.warnings:
+        return "WARN", "; ".join(condition.warnings.values())
+    if counts.recent_drops:
+        return "WARN", "dropping frames: " + _listed(counts.recent_drops)
+    if not counts.totals.get(RESULT):
+        return "OK", "waiting for the first images"
+    return "OK", f"{counts.rates_hz.get(RESULT, 0.0):.1f} results/s"
+
+
+def to_message(condition: Condition, name: str, hardware_id: str) -> DiagnosticArray:
+    """The message for /diagnostics, without a stamp."""
+    level, line = assess(condition)
+    status = DiagnosticStatus(level=_LEVELS[level], name=name, hardware_id=hardware_id, message=line)
+    for key, value in values(condition).items():
+        status.values.append(KeyValue(key=key, value=value))
+    return DiagnosticArray(status=[status])
+
+
+def values(condition: Condition) -> dict[str, str]:
+    """The table behind the line."""
+    counts = condition.counts
+    table = {"state": condition.state, "enabled": str(condition.enabled).lower(), **condition.facts}
+    for name, topic in condition.inputs.items():
+        rate = counts.rates_hz.get(name, 0.0)
+        table[f"{name} rate"] = f"{rate:.1f} Hz ({topic})"
+    table["pairing rate"] = f"{counts.rates_hz.get(PAIR, 0.0):.1f} Hz"
+    table["result rate"] = f"{counts.rates_hz.get(RESULT, 0.0):.1f} Hz"
+    age = counts.ages_s.get(RESULT)
+    table["age of last result"] = f"{age:.2f} s" if age is not None else "none yet"
+    for name, (median, worst) in counts.latency_ms.items():
+        table[f"{name} p50 / p99"] = f"{median:.1f} / {worst:.1f} ms"
+    table["frames in"] = str(counts.totals.get(PAIR, 0))
+    table["results"] = str(counts.totals.get(RESULT, 0))
+    table["dropped"] = str(sum(counts.drops.values()))
+    for reason, number in sorted(counts.drops.items()):
+        table[f"dropped: {reason}"] = str(number)
+    return table
+
+
+def _what_is_missing(condition: Condition) -> str:
+    counts = condition.counts
+    silent = []
+    for name, topic in condition.inputs.items():
+        age = counts.ages_s.get(name)
+        if name == "camera info":
+            continue
+        if age is None:
+            silent.append(f"no {name} on {topic} since activation")
+        elif age > condition.max_age_s:
+            silent.append(f"no {name} on {topic} for {age:.1f} s")
+    if silent:
+        return ", ".join(silent)
+    if counts.recent_drops:
+        return "every frame is dropped (" + _listed(counts.recent_drops) + ")"
+    return "images come, but none of them belong to one moment (see slop_s)"
+
+
+def _listed(drops: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {number}x" for reason, number in sorted(drops.items()))

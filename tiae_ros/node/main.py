@@ -1,0 +1,96 @@
+"""The node's process: signals, executor, exit code.
+
+SIGINT and SIGTERM end it with 0 within a second, whatever it is doing: the handlers only set a flag that the
+loop sees, and a watchdog ends the process should a transition or a network hold it up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from tiae_ros.errors import MissingExtraError, ParameterError
+
+_POLL_S = 0.1
+_PATIENCE_S = 0.7
+
+
+class _Stop:
+    """What a signal asks for."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.loop_runs = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if not self.loop_runs:
+            raise SystemExit(0)  # still starting: nothing to put in order
+        if not self.asked.is_set():
+            self.asked.set()
+            watchdog = threading.Timer(_PATIENCE_S, _leave)
+            watchdog.daemon = True
+            watchdog.start()
+
+
+def _leave() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
+
+
+def run(ros_arguments: Sequence[str]) -> int:
+    """Run the node until a signal; returns the exit code.
+
+    Raises:
+        ParameterError: the ROS arguments or the parameter file cannot be read.
+        MissingExtraError: there is no rclpy.
+    """
+    stop = _Stop()
+    try:
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.lifecycle import TransitionCallbackReturn
+        from rclpy.signals import SignalHandlerOptions
+        from rclpy.utilities import remove_ros_args
+    except ImportError as error:
+        raise MissingExtraError(
+            f"the node needs ROS 2 ({error}); source a ROS 2 installation, or: pip install 'tiae_ros[ros]'"
+        ) from None
+    from tiae_ros.node.lifecycle_node import PerceptionNode
+
+    arguments = ["tiae", *ros_arguments]
+    try:
+        rest = remove_ros_args(arguments)[1:]
+        if rest:
+            raise ParameterError(
+                f"{' '.join(rest)} is not understood; the node takes ROS arguments only: --ros-args -p NAME:=VALUE …"
+            )
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    except ParameterError:
+        raise
+    except Exception as error:
+        raise ParameterError(f"ROS arguments cannot be read: {str(error).partition(', at ')[0]}") from None
+    node = PerceptionNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    stop.loop_runs = True
+    if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        node.trigger_activate()
+    while not stop.asked.is_set():
+        try:
+            executor.spin_once(timeout_sec=_POLL_S)
+        except Exception:
+            # One bad callback must not end the node; its cause is in the log.
+            node.get_logger().error(f"exception in a callback: {traceback.format_exc()}")
+    node.stop()
+    executor.shutdown(timeout_sec=0.2)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,90 @@
+"""Arrays -> ROS messages. Every message gets the header of the colour image it came from."""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PointStamped, Vector3Stamped
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from std_msgs.msg import Header, String
+
+_ENCODINGS = {("uint8", 2): "mono8", ("uint8", 3): "rgb8", ("float32", 2): "32FC1"}
+
+
+def fill(pixels: NDArray[Any]) -> array.array[int]:
+    """Values as the kind of buffer that message fields take fast on every distribution."""
+    buffer = array.array("B")
+    contiguous = np.ascontiguousarray(pixels)
+    if contiguous.size:
+        buffer.frombytes(contiguous.data.cast("B"))
+    return buffer
+
+
+def image(header: Header, pixels: NDArray[Any]) -> Image:
+    """(H, W) uint8 -> mono8, (H, W, 3) uint8 -> rgb8, (H, W) float32 -> 32FC1."""
+    message = Image(header=header)
+    message.height, message.width = pixels.shape[:2]
+    message.encoding = _ENCODINGS[pixels.dtype.name, pixels.ndim]
+    message.step = pixels.strides[0] if pixels.flags.c_contiguous else pixels[0].nbytes
+    message.is_bigendian = 0
+    message.data = fill(pixels)
+    return message
+
+
+def mask(header: Header, values: NDArray[np.float32]) -> Image:
+    """(H, W) 0..1 -> mono8."""
+    return image(header, np.rint(values * 255).astype(np.uint8))
+
+
+def shift(header: Header, pixels: NDArray[np.float32]) -> Vector3Stamped:
+    """(dx, dy) pixels of the colour image from its centre."""
+    message = Vector3Stamped(header=header)
+    message.vector.x, message.vector.y = float(pixels[0]), float(pixels[1])
+    return message
+
+
+def position(header: Header, metres: NDArray[np.float32]) -> PointStamped:
+    """(3,) metres in the optical frame."""
+    message = PointStamped(header=header)
+    message.point.x, message.point.y, message.point.z = (float(value) for value in metres)
+    return message
+
+
+def camera_info(header: Header, k: NDArray[np.float64], width: int, height: int) -> CameraInfo:
+    """A camera without distortion."""
+    message = CameraInfo(header=header, height=height, width=width, distortion_model="plumb_bob")
+    message.d = [0.0] * 5
+    message.k = [float(value) for value in k.ravel()]
+    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    message.p = [float(value) for row in k for value in (*row, 0.0)]
+    return message
+
+
+def grasps(
+    header: Header,
+    positions: NDArray[np.float32],
+    descriptors: NDArray[np.float32],
+    shifts: NDArray[np.float32],
+    confidences: NDArray[np.float32],
+) -> PointCloud2:
+    """One point per grasp: x y z, descriptor (K), shift (2), confidence; all float32. No grasp: no point."""
+    count, size = descriptors.shape
+    table = np.concatenate([positions, descriptors, shifts, confidences[:, None]], axis=1).astype("<f4")
+    message = PointCloud2(header=header, height=1, width=count, is_bigendian=False, is_dense=False)
+    layout = (("x", 1), ("y", 1), ("z", 1), ("descriptor", size), ("shift", 2), ("confidence", 1))
+    offset = 0
+    for name, number in layout:
+        message.fields.append(PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=number))
+        offset += 4 * number
+    message.point_step = offset
+    message.row_step = offset * count
+    message.data = fill(table)
+    return message
+
+
+def text(value: str) -> String:
+    """A plain string."""
+    return String(data=value)

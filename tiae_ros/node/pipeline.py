@@ -1,0 +1,352 @@
+"""One frame -> everything that is published: decode, segment, window, networks, position. No ROS.
+
+The images of a `Frame` are anything with the fields of sensor_msgs/Image (or CompressedImage). Conventions are
+those of `tiae_ros.vision`: pixel centres at integer coordinates, x right, y down, metres, NaN = nothing.
+
+The *shift* of a grasp is where its pattern lies in the colour image, relative to the image's centre, in pixels:
+
+    (window centre + shift within the window, scaled to image pixels) - ((W - 1) / 2, (H - 1) / 2)
+
+so moving the picture by (dx, dy) changes it by exactly (dx, dy).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiae_ros.core.model import Inference, TransformInvariantAutoencoder
+from tiae_ros.errors import ImageError
+from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth
+from tiae_ros.node.parameters import Settings
+from tiae_ros.vision.image_decoding import decode_image, resize_depth_to, to_depth_m, to_rgb
+from tiae_ros.vision.position import focal_length_px, metric_position
+from tiae_ros.vision.segmentation import SegmentationSettings, segment
+from tiae_ros.vision.window import (
+    HAND,
+    OBJECT,
+    Window,
+    cut_depth,
+    cut_masks,
+    depth_from_window,
+    find_windows,
+    window_camera,
+    window_to_image,
+)
+
+Floats = NDArray[np.float32]
+ERROR = "error"
+WARN = "warn"
+
+
+class FrameDropped(Exception):
+    """A frame that cannot be used.
+
+    Attributes:
+        reason: a few words, the same for all frames dropped for this reason.
+        level: ERROR when somebody has to change something, WARN when it may pass.
+    """
+
+    def __init__(self, reason: str, message: str, level: str = ERROR) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.level = level
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The images of one moment, not decoded yet."""
+
+    color: Any
+    depth: Any
+    hand_mask: Any = None
+    object_mask: Any = None
+    camera_info: Any = None
+    """The latest one; anything with the fields of sensor_msgs/CameraInfo."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody looks at; the rest is not made."""
+
+    segmentation: bool = False
+    debug_image: bool = False
+
+
+@dataclass
+class Result:
+    """What one frame yields. Rows are grasps, the nearest (the main one) first."""
+
+    descriptors: Floats  # (N, K)
+    shifts: Floats  # (N, 2) pixels of the colour image
+    positions: Floats  # (N, 3) metres, optical frame; NaN where it cannot be known
+    confidences: Floats  # (N,) 0..1, how much of the input the restored pattern explains
+    windows: list[Window]
+    restored_masks: Floats | None = None  # (2, S, S) of the main grasp, lying on the input
+    restored_depth_m: Floats | None = None  # (S, S) of the main grasp, lying on the input
+    restored_k: NDArray[np.float64] | None = None  # (3, 3) camera matrix of the main grasp's window
+    label: str | None = None  # of the main grasp; None: the model has no labels
+    segmentation: NDArray[np.uint8] | None = None  # (H, W)
+    debug_image: NDArray[np.uint8] | None = None  # (H, W', 3)
+    warnings: dict[str, str] = field(default_factory=dict)
+    """Reason -> message, about what was withheld."""
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+
+class Stopwatch:
+    """Names the time since the last call."""
+
+    def __init__(self) -> None:
+        self.timings_s: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.timings_s[name] = self.timings_s.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+class Pipeline:
+    """The two models and the road through them."""
+
+    def __init__(
+        self, grasp_model: TransformInvariantAutoencoder, depth_model: TransformInvariantAutoencoder | None
+    ) -> None:
+        self.grasp_model = grasp_model
+        self.depth_model = depth_model
+        self._size = grasp_model.manifest.window_size
+        self._metric_size_m = float(grasp_model.manifest.preprocessing.get("metric_size_m", 0.30))
+        preprocessing: Mapping[str, Any] = depth_model.manifest.preprocessing if depth_model else {}
+        self._depth_range_m = float(preprocessing.get("range_m", 0.30))
+
+    def warm_up(self, grasps: int) -> None:
+        """First passes are slow (memory, kernels); they are made here."""
+        for model in (self.grasp_model, self.depth_model):
+            if model is not None:
+                shape = (len(model.manifest.channels), model.manifest.window_size, model.manifest.window_size)
+                for count in sorted({1, grasps}):
+                    for _ in range(3):
+                        model.infer(np.zeros((count, *shape), np.float32))
+
+    def process(self, frame: Frame, settings: Settings, wanted: Wanted | None = None) -> Result:
+        """Everything that one frame yields.
+
+        Raises:
+            FrameDropped: the frame cannot be used; the reason says why.
+        """
+        wanted = wanted or Wanted()
+        watch = Stopwatch()
+        need_color = settings.mask_source == "segmentation" or wanted.debug_image
+        color, shape = _color(frame.color, need_color)
+        depth_m = _depth(frame.depth, shape, settings)
+        watch.lap("decode")
+        k, warnings = _camera_matrix(frame, shape)
+        focal_px = focal_length_px(k) if k is not None else None
+        if focal_px is None:
+            focal_px = shape[1] / 2 / math.tan(math.radians(settings.assumed_fov_deg) / 2)
+        labels = _labels(frame, color, depth_m, settings, focal_px)
+        watch.lap("segment")
+        windows = find_windows(labels, depth_m, focal_px, self._metric_size_m)[: settings.max_grasps]
+        masks = np.zeros((0, 2, self._size, self._size), np.float32)
+        if windows:
+            masks = np.stack([cut_masks(labels, window, self._size) for window in windows])
+        watch.lap("window")
+        result = self._infer(masks, windows, depth_m, labels, k, settings, watch)
+        result.warnings.update(warnings)
+        self._locate(result, k, shape)
+        if wanted.segmentation:
+            result.segmentation = labels
+        if wanted.debug_image and color is not None:
+            from tiae_ros.node.drawing import draw
+
+            result.debug_image = draw(color, labels, masks, result)
+        watch.lap("rest")
+        result.timings_s = watch.timings_s
+        return result
+
+    def _infer(
+        self,
+        masks: Floats,
+        windows: list[Window],
+        depth_m: Floats,
+        labels: NDArray[np.uint8],
+        k: NDArray[np.float64] | None,
+        settings: Settings,
+        watch: Stopwatch,
+    ) -> Result:
+        """The networks' part; shifts are still in window pixels."""
+        size = self._size
+        count = len(windows)
+        if not windows:
+            descriptor_size = self.grasp_model.manifest.descriptor_size
+            none = np.zeros((0,), np.float32)
+            return Result(np.zeros((0, descriptor_size), np.float32), np.zeros((0, 2), np.float32),
+                          np.zeros((0, 3), np.float32), none, [])  # fmt: skip
+        inference = _run(self.grasp_model, masks)
+        energy = np.maximum((masks**2).sum(axis=(1, 2, 3)), 1e-6)
+        unexplained = ((inference.placed - masks) ** 2).sum(axis=(1, 2, 3)) / energy
+        result = Result(
+            descriptors=inference.descriptor,
+            shifts=inference.shift,
+            positions=np.full((count, 3), np.nan, np.float32),
+            confidences=np.clip(1 - unexplained, 0, 1).astype(np.float32),
+            windows=windows,
+            restored_masks=np.clip(inference.placed[0], 0, 1),
+        )
+        if self.grasp_model.manifest.prototype_names:
+            result.label = self.grasp_model.label(inference.descriptor[0])
+        if self.depth_model is not None:
+            main = cut_depth(depth_m, labels, windows[0], size, self._depth_range_m)  # (1, S, S)
+            placed = _run(self.depth_model, main[None]).placed[0, 0]
+            result.restored_depth_m = depth_from_window(
+                placed, windows[0], self._depth_range_m, settings.restored_threshold
+            )
+        if k is not None:
+            result.restored_k = window_camera(k, windows[0], size)
+        watch.lap("network")
+        return result
+
+    def _locate(self, result: Result, k: NDArray[np.float64] | None, shape: tuple[int, int]) -> None:
+        """Window pixels -> pixels of the colour image relative to its centre, and metres."""
+        height, width = shape
+        middle = (self._size - 1) / 2
+        shifts = np.zeros((len(result.windows), 2), np.float32)
+        for index, (window, (dx, dy)) in enumerate(zip(result.windows, result.shifts, strict=True)):
+            x, y = window_to_image(middle + float(dx), middle + float(dy), window, self._size)
+            shifts[index] = x - (width - 1) / 2, y - (height - 1) / 2
+            position = metric_position(x, y, window.depth_m, k) if k is not None else None
+            if position is not None:
+                result.positions[index] = position
+        result.shifts = shifts
+
+
+def _run(model: TransformInvariantAutoencoder, windows: Floats) -> Inference:
+    import torch
+
+    try:
+        inference = model.infer(windows)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise FrameDropped("out of memory", f"out of memory on {model.device}: {first_line}") from error
+    if not all(np.isfinite(part).all() for part in vars(inference).values()):
+        raise FrameDropped(
+            "non-finite network output",
+            f"model {model.manifest.model_id} gave a number that is not finite; the result is withheld",
+        )
+    return inference
+
+
+def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tuple[int, int]]:
+    """Pixels (H, W, 3) or None when nobody needs them, and (H, W)."""
+    try:
+        if not hasattr(image, "encoding"):
+            pixels = decode_compressed_color(image.data)
+            return pixels, pixels.shape[:2]
+        pixels = _pixels(image)
+        return (to_rgb(pixels, image.encoding) if need_pixels else None), pixels.shape[:2]
+    except ImageError as error:
+        raise FrameDropped("colour image", f"colour: {error}") from error
+
+
+def _depth(image: Any, shape: tuple[int, int], settings: Settings) -> Floats:
+    """Metres at the colour image's size, NaN = nothing."""
+    try:
+        if not hasattr(image, "encoding"):
+            depth_m = decode_compressed_depth(image.data, image.format)
+        else:
+            depth_m = to_depth_m(_pixels(image), image.encoding)
+    except ImageError as error:
+        raise FrameDropped("depth image", f"depth: {error}") from error
+    readings = np.count_nonzero(depth_m == depth_m)  # NaN is not equal to itself
+    if readings < settings.min_valid_fraction * depth_m.size:
+        share = readings / depth_m.size
+        raise FrameDropped(
+            "too few depth readings",
+            f"only {share:.1%} of the depth image are readings; at least {settings.min_valid_fraction:.1%} "
+            "are needed (min_valid_fraction)",
+            WARN,
+        )
+    try:
+        return resize_depth_to(depth_m, shape)
+    except ImageError as error:
+        raise FrameDropped("sizes", str(error)) from error
+
+
+def _labels(
+    frame: Frame, color: NDArray[np.uint8] | None, depth_m: Floats, settings: Settings, focal_px: float
+) -> NDArray[np.uint8]:
+    if settings.mask_source == "segmentation":
+        return segment(color, depth_m, segmentation_settings(settings), focal_px=focal_px)
+    labels = np.zeros(depth_m.shape, np.uint8)
+    for image, value, name in ((frame.object_mask, OBJECT, "object"), (frame.hand_mask, HAND, "hand")):
+        try:
+            mask = _pixels(image)
+            if image.encoding not in ("mono8", "8UC1"):
+                raise ImageError(f"encoding {image.encoding!r} cannot be a mask; accepted are mono8, 8UC1")
+        except ImageError as error:
+            raise FrameDropped("mask image", f"{name} mask: {error}") from error
+        if mask.shape != labels.shape:
+            raise FrameDropped(
+                "sizes",
+                f"{name} mask is {mask.shape[1]}x{mask.shape[0]} but colour is "
+                f"{labels.shape[1]}x{labels.shape[0]}; they must be of one size",
+            )
+        labels[mask > 127] = value
+    with np.errstate(invalid="ignore"):
+        labels[depth_m > settings.depth_max_m] = 0
+    return labels
+
+
+def segmentation_settings(settings: Settings) -> SegmentationSettings:
+    """The part of the node's settings that segmentation knows."""
+    return SegmentationSettings(
+        grid_long_side=settings.segmentation_grid,
+        depth_max_m=settings.depth_max_m,
+        skin_min=settings.skin_min,
+        skin_max=settings.skin_max,
+    )
+
+
+def _camera_matrix(frame: Frame, shape: tuple[int, int]) -> tuple[NDArray[np.float64] | None, dict[str, str]]:
+    """K of the colour image's pixels, or None and why there is no usable one."""
+    info = frame.camera_info
+    if info is None:
+        return None, {"no camera info": "no camera info yet: positions in metres are withheld"}
+    k = np.asarray(info.k, dtype=np.float64)
+    if focal_length_px(k) is None:
+        return None, {"camera info": f"camera info is not calibrated (fx = {k[0]:g}): positions are withheld"}
+    k = k.reshape(3, 3)
+    color_frame, info_frame = frame.color.header.frame_id, info.header.frame_id
+    if info_frame and color_frame and info_frame != color_frame:
+        return None, {
+            "camera info": f"camera info is of frame {info_frame!r} but colour is of {color_frame!r}: "
+            "positions are withheld"
+        }
+    height, width = shape
+    if info.width and info.height and (info.width, info.height) != (width, height):
+        if info.width * height != info.height * width:
+            return None, {
+                "camera info": f"camera info is for {info.width}x{info.height} but colour is {width}x{height}: "
+                "positions are withheld"
+            }
+        scale = width / info.width
+        # Pixel centres lie at integers, so the picture's corner is at -0.5.
+        k = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]]) @ k
+    return k, {}
+
+
+def _pixels(image: Any) -> NDArray[Any]:
+    return decode_image(
+        encoding=image.encoding,
+        height=image.height,
+        width=image.width,
+        step=image.step,
+        is_bigendian=bool(image.is_bigendian),
+        data=image.data,
+    )
