@@ -1,0 +1,122 @@
+"""Windows from a recorded RGB-D bag, as arrays to train on. No labels are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tiae_ros.bags import Bag, RgbdFrame
+from tiae_ros.errors import DataError, ParameterError
+from tiae_ros.vision.position import focal_length_px
+from tiae_ros.vision.segmentation import SegmentationSettings, segment
+from tiae_ros.vision.window import Window, cut_depth, cut_masks, find_windows
+
+# what to extract -> the channels of `images`, named as in a model's manifest
+CHANNELS: dict[str, tuple[str, ...]] = {
+    "masks": ("hand_mask", "object_mask"),
+    "depth": ("depth",),
+    "masks+depth": ("hand_mask", "object_mask", "depth"),
+}
+
+
+@dataclass(frozen=True)
+class ExtractionSettings:
+    """How windows are cut; the defaults are those of the node."""
+
+    channels: str = "masks"
+    window_size: int = 32
+    metric_size_m: float = 0.30
+    range_m: float = 0.30
+    focal_px: float | None = None  # None: from the bag's camera info
+    every_hand: bool = False  # False: the nearest hand of each frame
+    use_color: bool = True
+
+    def __post_init__(self) -> None:
+        if self.channels not in CHANNELS:
+            raise ParameterError(f"channels {self.channels!r} are unknown; accepted are {', '.join(CHANNELS)}")
+        if not 8 <= self.window_size <= 256:
+            raise ParameterError(f"window size {self.window_size} px is not within 8 to 256")
+        for name in ("metric_size_m", "range_m"):
+            if not 0.05 <= getattr(self, name) <= 2.0:
+                raise ParameterError(f"{name} {getattr(self, name)} is not within 0.05 to 2.0")
+        if self.focal_px is not None and not 1 <= self.focal_px <= 1e5:
+            raise ParameterError(f"focal length {self.focal_px} px is not within 1 to 100000")
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What was cut out of a bag."""
+
+    arrays: dict[str, np.ndarray]
+    frames: int
+    frames_without_hand: int
+
+
+def extract_windows(
+    path: Path | str,
+    settings: ExtractionSettings | None = None,
+    *,
+    color_topic: str | None = None,
+    depth_topic: str | None = None,
+    camera_info_topic: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Extraction:
+    """Windows of every frame of a bag that shows a hand; ``progress`` is told the number of frames so far.
+
+    Raises:
+        BagError, ImageError: the bag or an image in it cannot be used.
+        DataError: no frame shows a hand.
+        ParameterError: the bag has no camera info and no focal length was given.
+    """
+    settings = settings or ExtractionSettings()
+    images, masks, windows, stamps = [], [], [], []
+    frames = without = 0
+    with Bag(path) as bag:
+        for frame in bag.rgbd_frames(color_topic, depth_topic, camera_info_topic):
+            frames += 1
+            found = False
+            for window, image, mask in _windows_of(frame, settings):
+                found = True
+                images.append(image)
+                masks.append(mask)
+                windows.append((window.center_x, window.center_y, window.side_px, window.depth_m))
+                stamps.append(frame.stamp_ns)
+            without += not found
+            if progress is not None:
+                progress(frames)
+    if not images:
+        raise DataError(
+            f"no hand was found in the {frames} RGB-D frames of {path}; a hand within 0.2 to 1.5 m is needed"
+            if frames
+            else f"bag {path} holds no pair of colour and depth with stamps that agree"
+        )
+    stacked = np.stack(images)
+    arrays = {
+        "images": stacked if "depth" in settings.channels else np.rint(stacked * 255).astype(np.uint8),
+        "channels": np.array(CHANNELS[settings.channels]),
+        "foreground_mask": np.rint(np.stack(masks) * 255).astype(np.uint8),
+        "windows": np.array(windows, np.float64),  # center_x, center_y, side_px, depth_m
+        "stamps_ns": np.array(stamps, np.int64),
+    }
+    return Extraction(arrays, frames, without)
+
+
+def _windows_of(frame: RgbdFrame, settings: ExtractionSettings) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
+    """Each window of a frame, its image (C, S, S) and what of it is hand or object (1, S, S)."""
+    focal = settings.focal_px
+    if focal is None and frame.k is not None:
+        focal = focal_length_px(frame.k)
+    if focal is None:
+        raise ParameterError("the bag has no camera info that can be used; give the focal length with --focal-px")
+    color = frame.color if settings.use_color else None
+    labels = segment(color, frame.depth_m, SegmentationSettings(), focal_px=focal)
+    windows = find_windows(labels, frame.depth_m, focal, settings.metric_size_m)
+    for window in windows if settings.every_hand else windows[:1]:
+        masks = cut_masks(labels, window, settings.window_size)
+        parts = [masks] if "masks" in settings.channels else []
+        if "depth" in settings.channels:
+            parts.append(cut_depth(frame.depth_m, labels, window, settings.window_size, settings.range_m))
+        yield window, np.concatenate(parts), np.clip(masks.sum(axis=0, keepdims=True), 0, 1)
