@@ -1,0 +1,269 @@
+"""Rendered hands that hold things: samples with their ground truth, the same for the same seed.
+
+A *scene* is one hand of one subject with one thing in one grasp; it is seen several times (`views_per_scene`), each
+time with another camera, room, light and wrist. Scene `n` of seed `s` depends on nothing but `s`, `n` and the settings,
+so scenes can be made by several processes without changing a byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiae_ros.errors import ParameterError
+
+from . import room, sensor_noise
+from .grasping import HeldThing, grasp_thing, joint_angles
+from .grasps import BY_NAME, GRASP_NAMES, tilt
+from .hand import JOINT_NAMES, draw_subject
+from .objects import draw_colours
+from .rendering import View, import_mujoco
+
+VIEWS = ("desk", "any")
+NONE, HAND, OBJECT = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with its ground truth."""
+
+    rgb: NDArray[np.uint8]  # (H, W, 3)
+    depth_m: NDArray[np.float32]  # (H, W) as the sensor gives it, NaN nothing
+    clean_depth_m: NDArray[np.float32]  # (H, W)
+    labels: NDArray[np.uint8]  # (H, W) 0 none, 1 hand with forearm and sleeve, 2 held thing
+    joints: NDArray[np.float32]  # (25,) rad, see JOINT_NAMES
+    grasp: str
+    subject: int
+    left: bool
+    k: NDArray[np.float64]  # (3, 3) intrinsics, pixel centres at integers
+
+
+@dataclass(frozen=True)
+class SimulatorSettings:
+    """What is drawn; every value is part of what makes the bytes."""
+
+    seed: int = 0
+    width: int = 160
+    height: int = 120
+    grasps: tuple[str, ...] = GRASP_NAMES
+    subjects: tuple[int, int] = (0, 1000)  # first, one past the last
+    views_per_scene: int = 3
+    view: str = "desk"  # "desk": from where people watch the grasp; "any": from everywhere above
+    view_spread_deg: float = 30.0
+    sensor: str = "random"  # or one of SENSORS, or "none"
+
+    def __post_init__(self) -> None:
+        if not (16 <= self.width <= 1280 and 16 <= self.height <= 960):
+            raise ParameterError(f"picture size {self.width}x{self.height} is not within 16x16 to 1280x960")
+        unknown = [name for name in self.grasps if name not in BY_NAME]
+        if unknown or not self.grasps:
+            raise ParameterError(
+                f"unknown grasp {', '.join(unknown) or '(none given)'}; accepted: {', '.join(GRASP_NAMES)}"
+            )
+        if not 0 <= self.subjects[0] < self.subjects[1]:
+            raise ParameterError(
+                f"subjects {self.subjects[0]}:{self.subjects[1]} is empty; give FIRST:END with END > FIRST >= 0"
+            )
+        if self.view not in VIEWS:
+            raise ParameterError(f"unknown view {self.view!r}; accepted: {', '.join(VIEWS)}")
+        if self.sensor not in ("random", "none", *sensor_noise.SENSORS):
+            raise ParameterError(
+                f"unknown sensor {self.sensor!r}; accepted: random, none, {', '.join(sensor_noise.SENSORS)}"
+            )
+        if self.views_per_scene < 1:
+            raise ParameterError(f"views_per_scene is {self.views_per_scene}; it must be at least 1")
+        if self.seed < 0:
+            raise ParameterError(f"seed is {self.seed}; it must not be negative")
+
+
+class Simulator:
+    """Draws samples one after another: `Simulator(seed=1).sample()`.
+
+    Keyword arguments are those of SimulatorSettings.
+    """
+
+    def __init__(self, seed: int = 0, **settings: object) -> None:
+        known = {field.name for field in fields(SimulatorSettings)}
+        wrong = sorted(set(settings) - known)
+        if wrong:
+            raise ParameterError(f"unknown simulator setting {', '.join(wrong)}; accepted: {', '.join(sorted(known))}")
+        self.settings = SimulatorSettings(seed=seed, **settings)  # type: ignore[arg-type]
+        self._coming: Iterator[Sample] = iter(())
+        self._next_scene = 0
+
+    def sample(self) -> Sample:
+        """The next sample of this seed."""
+        for sample in self._coming:
+            return sample
+        self._coming = iter(render_scene(self.settings, self._next_scene))
+        self._next_scene += 1
+        return next(self._coming)
+
+
+def render_scene(settings: SimulatorSettings, number: int) -> list[Sample]:
+    """All views of scene `number`."""
+    rng = np.random.default_rng([settings.seed, number, 11])
+    grasp = BY_NAME[settings.grasps[number % len(settings.grasps)]]
+    subject = draw_subject(int(rng.integers(*settings.subjects)))
+    left = bool(rng.random() < 0.5)
+    sleeve = str(rng.choice(["none", "sleeve", "no_forearm"], p=[0.4, 0.48, 0.12]))
+    cuff = float(rng.uniform(0.02, 0.16))
+    held = grasp_thing(grasp, subject, left=left, sleeve=sleeve, sleeve_start_m=cuff, rng=rng)
+    colours, cloth = draw_colours(rng), rng.random(3)
+    view = View(held.model, held.data, settings.width, settings.height)
+    try:
+        return [_picture(settings, held, view, colours, cloth, rng) for _ in range(settings.views_per_scene)]
+    finally:
+        view.close()
+
+
+def _picture(
+    settings: SimulatorSettings,
+    held: HeldThing,
+    view: View,
+    colours: np.ndarray,
+    cloth: np.ndarray,
+    rng: np.random.Generator,
+) -> Sample:
+    model, data = held.model, held.data
+    data.qpos[:] = held.closed
+    data.joint("wrist_flexion").qpos[0] = np.clip(rng.normal(0.0, 0.25), -0.6, 0.6)
+    data.joint("wrist_deviation").qpos[0] = np.clip(rng.normal(0.0, 0.12), -0.35, 0.3)
+    import_mujoco().mj_kinematics(model, data)
+    focal = aim(settings, held, rng)
+    for texture in room.dress(held, colours, cloth, rng):
+        view.upload_texture(texture)
+    room.light(model, rng)
+    return take_picture(settings, held, view, focal, rng)
+
+
+def take_picture(
+    settings: SimulatorSettings, held: HeldThing, view: View, focal: float, rng: np.random.Generator
+) -> Sample:
+    """Render what the camera sees now and add the sensor's noise."""
+    model, data = held.model, held.data
+    mujoco = import_mujoco()
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_camlight(model, data)
+    rgb, clean, geoms = view.render()
+    table = np.zeros(model.ngeom + 1, np.uint8)
+    table[held.hand_geoms] = HAND
+    table[held.thing_geoms] = OBJECT
+    labels = table[geoms]  # geom -1 (nothing) reads the last entry, 0
+    sensor = settings.sensor
+    if sensor == "random":
+        sensor = sensor_noise.SENSORS[int(rng.integers(len(sensor_noise.SENSORS)))]
+    if sensor == "none":
+        noisy = clean.copy()
+    else:
+        dark = rgb.max(axis=2) < 40
+        noisy = sensor_noise.add_depth_noise(clean, focal, sensor, rng, dark=dark)
+    return Sample(
+        rgb=sensor_noise.add_colour_noise(rgb, rng) if sensor != "none" else np.ascontiguousarray(rgb),
+        depth_m=noisy,
+        clean_depth_m=np.ascontiguousarray(clean),
+        labels=np.ascontiguousarray(labels),
+        joints=joint_angles(model, data.qpos),
+        grasp=held.grasp.name,
+        subject=held.subject.number,
+        left=held.left,
+        k=np.array([[focal, 0, (settings.width - 1) / 2], [0, focal, (settings.height - 1) / 2], [0, 0, 1.0]]),
+    )
+
+
+def _direction(vector: tuple[float, float, float], left: bool) -> np.ndarray:
+    x, y, z = vector
+    out = np.array([x, -y if left else y, z], float)
+    return out / np.linalg.norm(out)
+
+
+def _spheres(held: HeldThing) -> tuple[np.ndarray, np.ndarray]:
+    """Bounding spheres of hand (with forearm) and thing: centres (S, 3), radii (S,)."""
+    geoms = np.concatenate([held.hand_geoms, held.thing_geoms])
+    return held.data.geom_xpos[geoms].copy(), held.model.geom_rbound[geoms].copy()
+
+
+def _grasp_centre(held: HeldThing) -> np.ndarray:
+    """Middle of the box around hand and thing, forearm left out."""
+    names = [held.model.geom(number).name for number in held.hand_geoms]
+    keep = [
+        n for n, name in zip(held.hand_geoms, names, strict=True) if not any(p in name for p in ("forearm", "sleeve"))
+    ]
+    geoms = np.concatenate([np.array(keep, int), held.thing_geoms])
+    centres = held.data.geom_xpos[geoms]
+    return 0.5 * (centres.min(axis=0) + centres.max(axis=0))
+
+
+def aim(settings: SimulatorSettings, held: HeldThing, rng: np.random.Generator) -> float:
+    """Draw camera and room around the hand; returns the focal length in pixels."""
+    data = held.data
+    up = tilt(rng, 8) @ _direction(held.grasp.up, held.left)
+    look = _direction(held.grasp.look, held.left)
+    # Azimuth and elevation of the camera as seen from the hand, around `up`.
+    level = look - up * (look @ up)
+    level /= np.linalg.norm(level)
+    side = np.cross(up, level)
+    if settings.view == "desk":
+        spread = np.radians(settings.view_spread_deg)
+        azimuth = rng.uniform(-spread, spread)
+        elevation = np.clip(np.arcsin(np.clip(look @ up, -1, 1)) + rng.uniform(-0.2, 0.9) * spread, -0.1, 1.2)
+    else:
+        azimuth = rng.uniform(-np.pi, np.pi)
+        elevation = np.arcsin(rng.uniform(-0.15, 0.97))
+    direction = np.cos(elevation) * (np.cos(azimuth) * level + np.sin(azimuth) * side) + np.sin(elevation) * up
+    centre = _grasp_centre(held)
+    focal, distance = _focal_and_distance(settings, rng)
+    target = centre + rng.normal(0, 0.012, 3)
+    camera = target + direction * distance
+    roll = rng.normal(0, np.radians(6 if settings.view == "desk" else 15))
+    set_camera(settings, held, camera, target, up, roll, focal)
+    turn = np.stack([level, side, up], axis=1)  # room axes in the world
+    mujoco = import_mujoco()
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(turn).reshape(9))
+    data.mocap_pos[0] = 0.0
+    data.mocap_quat[0] = quaternion
+    centres, radii = _spheres(held)
+    room.furnish(held, (centres @ turn, radii), camera @ turn, target @ turn, rng)
+    return focal
+
+
+def _focal_and_distance(settings: SimulatorSettings, rng: np.random.Generator) -> tuple[float, float]:
+    """A focal length in pixels and a distance at which a 0.30 m window nearly fits into the picture."""
+    for _ in range(100):
+        focal = settings.width * rng.uniform(0.7, 1.3)
+        distance = rng.uniform(0.35, 0.9)
+        if focal / distance * 0.30 <= 1.02 * settings.height:
+            break
+    return float(focal), float(distance)
+
+
+def set_camera(
+    settings: SimulatorSettings,
+    held: HeldThing,
+    camera: np.ndarray,
+    target: np.ndarray,
+    up: np.ndarray,
+    roll: float,
+    focal: float,
+) -> None:
+    """Put the model's camera at a place, looking at another."""
+    model, mujoco = held.model, import_mujoco()
+    back = (camera - target) / np.linalg.norm(camera - target)
+    right = np.cross(up, back)
+    right /= np.linalg.norm(right)
+    above = np.cross(back, right)
+    turned = np.cos(roll) * right + np.sin(roll) * above
+    axes = np.stack([turned, np.cross(back, turned), back], axis=1)
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(axes).reshape(9))
+    model.cam_pos[0], model.cam_quat[0] = camera, quaternion
+    model.cam_fovy[0] = np.degrees(2 * np.arctan(settings.height / (2 * focal)))
+
+
+def joint_names() -> Sequence[str]:
+    """Names of `Sample.joints`."""
+    return JOINT_NAMES
