@@ -38,8 +38,11 @@ _SHADED_CELLS = 4
 _AROUND_M = 0.05  # the surroundings that a hand is told from
 _OBJECT_BEHIND_M = 0.15  # parts of a held thing are at most this much behind the hand
 _HAND_LENGTH_M = 0.20  # finger tips to wrist, and a bit
-_RIM_M = 0.008
+_RIM_M = 0.008  # along the hand, the hand's own depth is fattened; a thing also extends away from it
+_WEB_M = 0.03
+_HOLE_M = 0.025
 _BLEED_CELLS = 3
+_BLEED_RATIO = 0.6
 _GROUND_RADIUS_M = 0.15
 _ALIKE = 25  # largest difference of a colour value within one plain surface
 _PLANE_TRIALS = 60
@@ -255,22 +258,48 @@ class _Scene:
             return np.zeros(hand.shape, np.bool_)
         settings = self.settings
         depth_m = float(np.median(self.depth[read]))
-        ground = self._ground_near(hands, depth_m, color)
+        ground, plain = self._ground_near(hands, depth_m, color)
         other = self.free & ~hands & ~ground & (self.depth < depth_m + _OBJECT_BEHIND_M)
+        # Between the fingers and along the arm, the ground is given the hand's depth.
+        other &= ~(plain & _grown(hands, self._cells(_WEB_M, depth_m)))
         other &= ~self._bled(other, ~other & ~hands, color)
-        # A rim along the hand is the hand's own depth, fattened; a thing also extends away from the hand.
         away = other & ~_grown(hands, self._cells(_RIM_M, depth_m))
         other &= _grown(away, self._cells(1.5 * _RIM_M, depth_m))
-        regions = self._surfaces(other)
-        touched = other & self._beside(read & self._end_of(hand, depth_m, edges), self._cells(settings.gap_m, depth_m))
+        end = read & self._end_of(hand, depth_m, edges)
+        beside = self._beside(end, self._cells(settings.gap_m, depth_m))
+        other |= ~self.valid & ~hands & ~plain & _closed(other, 2)
+        # Thin bridges (again: fattened edges) must not join the thing to what stands behind it.
+        thick = cv2.morphologyEx(other.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+        held = self._touched(thick, beside)
+        held |= self._touched(other & ~thick, beside)
+        held |= other & ~thick & _grown(held, 2)
+        if not held.any():
+            return held
+        return held | self._holes_of(held, hands, color, self._cells(_HOLE_M, depth_m))
+
+    def _touched(self, things: Mask, beside: Mask) -> Mask:
+        """The regions with enough cells beside the hand."""
+        settings = self.settings
+        regions = self._surfaces(things)
         _, area, _ = self._measure(regions)
-        contacts = np.bincount(regions[touched], minlength=len(area) + 1)[1:]
+        contacts = np.bincount(regions[things & beside], minlength=len(area) + 1)[1:]
         taken = (
             (contacts >= max(3.0, 0.2 * float(contacts.max(initial=0))))
             & (area >= settings.object_area_min_m2)
             & (area <= settings.object_area_max_m2)
         )
         return np.isin(regions, np.flatnonzero(taken) + 1)
+
+    def _holes_of(self, held: Mask, hands: Mask, color: NDArray[np.uint8], reach: int) -> Mask:
+        """Cells without depth beside the thing (shiny, black, in a shadow) that look like it, not like the rest."""
+        values = color.astype(np.float32)
+        other_color, other_known = _local_mean(values, self.valid & ~held & ~hands, 2 * reach)
+        thing_color, thing_known = _local_mean(values, held, 2 * reach)
+        alike = np.abs(values - thing_color).sum(axis=2) < np.abs(values - other_color).sum(axis=2)
+        holes = ~self.valid & ~hands & thing_known & (alike | ~other_known) & _grown(held, reach)
+        _, regions = cv2.connectedComponents((holes | held).astype(np.uint8), connectivity=4)
+        joined: Mask = holes & np.isin(regions, np.unique(regions[held]))
+        return joined
 
     def _end_of(self, hand: Mask, depth_m: float, edges: tuple[int, int, int, int]) -> Mask:
         """The part within a hand's length of the finger tips; a sleeve touches the rest."""
@@ -287,7 +316,8 @@ class _Scene:
         values = color.astype(np.float32)
         front_color, front_known = _local_mean(values, inner, 2 * radius)
         back_color, back_known = _local_mean(values, back, radius)
-        nearer_back = np.abs(values - back_color).sum(axis=2) < np.abs(values - front_color).sum(axis=2)
+        to_back, to_front = (np.abs(values - mean).sum(axis=2) for mean in (back_color, front_color))
+        nearer_back = to_back < _BLEED_RATIO * to_front
         bled: Mask = front & ~inner & front_known & back_known & nearer_back
         return bled
 
@@ -302,14 +332,15 @@ class _Scene:
             beside: Mask = (self.depth > nearest - limit) & (self.depth < farthest + limit)
         return beside
 
-    def _ground_near(self, hand: Mask, depth_m: float, color: NDArray[np.uint8]) -> Mask:
-        """The surface that the thing stands or stood on.
+    def _ground_near(self, hands: Mask, depth_m: float, color: NDArray[np.uint8]) -> tuple[Mask, Mask]:
+        """The surface that the thing stands or stood on; and all that has its colour, at whatever depth.
 
         Depth cameras bend large planes, so it is fitted once more around the hand alone; and what has its
         colour belongs to it at a larger distance from it than what has not.
         """
-        around = _grown(hand, self._cells(_GROUND_RADIUS_M, depth_m)) & ~hand & self.valid
-        ground: Mask = np.zeros(hand.shape, np.bool_)
+        around = _grown(hands, self._cells(_GROUND_RADIUS_M, depth_m)) & ~hands & self.valid
+        ground: Mask = np.zeros(hands.shape, np.bool_)
+        plain: Mask = np.zeros(hands.shape, np.bool_)
         for plane in _planes(self.depth, around, self.settings, share=0.2, number=2):
             on_plane = plane.holds(1.0) & around
             if not on_plane.any():
@@ -317,7 +348,8 @@ class _Scene:
             usual = np.median(color[on_plane], axis=0)
             alike = np.abs(color.astype(np.float32) - usual).max(axis=2) <= _ALIKE
             ground |= plane.holds(1.0) | (plane.holds(3.0) & alike)
-        return ground
+            plain |= alike
+        return ground, plain
 
     def _surfaces(self, mask: Mask) -> Regions:
         """Regions of a mask (numbered from 1) within which the depth makes no step.
@@ -453,6 +485,10 @@ def _local_mean(values: Floats, mask: Mask, radius: int) -> tuple[Floats, Mask]:
 def _usable(depth_m: Floats, depth_max_m: float) -> Mask:
     with np.errstate(invalid="ignore"):
         return (depth_m > 0.001) & (depth_m < depth_max_m)
+
+
+def _closed(mask: Mask, radius: int) -> Mask:
+    return ~_grown(~_grown(mask, radius), radius)
 
 
 def _grown(mask: Mask, radius: int) -> Mask:
