@@ -12,6 +12,7 @@ subjects         (N,) whole numbers: whose hand it is          optional
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import zipfile
@@ -65,9 +66,10 @@ def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArra
         raise DataError(f"{source} does not exist" if not source.exists() else f"{source} is not a file")
     content: dict[str, np.ndarray] = {}
     try:
-        with np.load(source, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise DataError(f"{source} is a single .npy array; accepted is an .npz file with an array `images`")
+        archive = np.load(source, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise DataError(f"{source} is a single .npy array; accepted is an .npz file with an array `images`")
+        with archive:
             for name in archive.files:
                 content[name] = archive[name]
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
@@ -125,7 +127,8 @@ def save_arrays(path: str | os.PathLike[str], arrays: dict[str, Any], *, overwri
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from None
     finally:
-        staged.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            staged.unlink()
 
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:

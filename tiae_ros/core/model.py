@@ -69,6 +69,7 @@ class TransformInvariantAutoencoder(nn.Module):
         except ValueError as error:
             raise ModelError(f"network {manifest.network!r} cannot be built: {error}") from None
         self.register_buffer("prototypes", torch.zeros(len(manifest.prototype_names), manifest.descriptor_size))
+        self.eval()  # the doors infer; training switches `network` to training by itself
 
     @property
     def device(self) -> torch.device:
@@ -84,11 +85,11 @@ class TransformInvariantAutoencoder(nn.Module):
         expected = self.manifest.descriptor_size
         if descriptors.ndim != 2 or descriptors.shape[1] != expected:
             raise DataError(f"descriptors have shape {tuple(descriptors.shape)}; accepted is (N, {expected})")
-        return self._in_batches(descriptors, self.network.decode, check=False)
+        return self._in_batches(descriptors, self._decode, check=False)
 
     def restore(self, images: Array) -> Array:
         """D(E(I)): the typical pattern, at its own standard position: (N, C, S, S) -> (N, C, S, S)."""
-        return self._in_batches(images, lambda batch: self.network.decode(self.network.forward_encoder(batch)[0]))
+        return self._in_batches(images, lambda batch: self._decode(self.network.forward_encoder(batch)[0]))
 
     def estimate_shift(self, images: Array, *, compare: bool = False) -> Array:
         """The shift that moves the restored pattern onto the input: (N, C, S, S) -> (N, 2) pixels (dx right, dy down).
@@ -124,16 +125,18 @@ class TransformInvariantAutoencoder(nn.Module):
 
     def _infer(self, windows: Tensor) -> Inference:
         descriptors, shifts = self.network.forward_encoder(windows)
-        restored = self.network.decode(descriptors)
+        restored = self._decode(descriptors)
         return Inference(descriptors, restored, shifts, shift_images_subpixel(restored, shifts))
 
+    def _decode(self, descriptors: Tensor) -> Tensor:
+        return self.network.decode(descriptors).clamp(0.0, 1.0)
+
     def _compared_shift(self, windows: Tensor) -> Tensor:
-        restored = self.network.decode(self.network.forward_encoder(windows)[0])
+        restored = self._decode(self.network.forward_encoder(windows)[0])
         return best_shifts_subpixel(restored, windows, self.manifest.window_size // 2)
 
     def _in_batches(self, values: Array, function: Any, *, check: bool = True) -> Array:
         """Apply a function of a batch to any number of rows; the result is of the input's kind."""
-        self.eval()
         with torch.inference_mode():
             if check:
                 rows = self._windows(values)

@@ -47,12 +47,13 @@ def shift_images_subpixel(images: Tensor, shifts: Tensor) -> Tensor:
 
     images: (N, C, H, W); shifts: (N, 2) float (dx right, dy down) -> (N, C, H, W). Differentiable in both.
     """
-    count, _, height, width = images.shape
-    theta = torch.zeros(count, 2, 3, dtype=images.dtype, device=images.device)
-    theta[:, 0, 0] = theta[:, 1, 1] = 1.0
-    scale = shifts.new_tensor([2.0 / width, 2.0 / height])
-    theta[:, :, 2] = -shifts * scale
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    _, _, height, width = images.shape
+    # grid_sample's coordinates: -1 and 1 are the outer edges of the first and last pixel
+    columns = (2 * torch.arange(width, device=images.device, dtype=shifts.dtype) + 1) / width - 1
+    rows = (2 * torch.arange(height, device=images.device, dtype=shifts.dtype) + 1) / height - 1
+    x = (columns - 2.0 / width * shifts[:, 0:1])[:, None, :].expand(-1, height, -1)  # (N, H, W)
+    y = (rows - 2.0 / height * shifts[:, 1:2])[:, :, None].expand(-1, -1, width)
+    grid = torch.stack((x, y), 3)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

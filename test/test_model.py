@@ -1,0 +1,106 @@
+"""Networks and the model's doors: shapes, kinds, conventions, refusals."""
+
+import numpy as np
+import pytest
+import torch
+
+from tiae_ros import TransformInvariantAutoencoder
+from tiae_ros.core.networks import NETWORKS
+from tiae_ros.core.shifts import shift_images, shift_images_subpixel
+from tiae_ros.errors import DataError, ModelError
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_network_has_the_same_doors(network, channels):
+    model = TransformInvariantAutoencoder(channels, network=network)
+    images = np.random.default_rng(0).random((3, channels, 32, 32), dtype=np.float32)
+    descriptors = model.encode(images)
+    assert descriptors.shape == (3, 30)
+    assert model.decode(descriptors).shape == images.shape
+    assert model.estimate_shift(images).shape == (3, 2)
+    assert model.estimate_shift(images, compare=True).shape == (3, 2)
+    np.testing.assert_allclose(model.restore(images), model.decode(descriptors), atol=1e-5)
+    assert np.abs(model.place(images)).max() <= 1.0
+
+
+def test_the_slides_networks_have_the_slides_sizes():
+    sizes = {
+        "slide-fc": [(1500, 1024), (150, 1500), (30, 150), (150, 30), (1500, 150), (1024, 1500)],
+        "slide-cnn": [(1500, 12 * 12 * 16), (150, 1500), (30, 150), (150, 30), (1500, 150), (1024, 1500)],
+    }
+    for name, expected in sizes.items():
+        network = NETWORKS[name](1, 32, 30)
+        layers = [m for part in (network.encoder, network.decoder) for m in part if isinstance(m, torch.nn.Linear)]
+        assert [tuple(layer.weight.shape) for layer in layers] == expected
+
+
+def test_results_are_of_the_kind_that_went_in():
+    model = TransformInvariantAutoencoder(1)
+    assert isinstance(model.encode(np.zeros((2, 1, 32, 32), np.float32)), np.ndarray)
+    assert isinstance(model.encode(torch.zeros(2, 1, 32, 32)), torch.Tensor)
+    for part in vars(model.infer(np.zeros((2, 1, 32, 32), np.float32))).values():
+        assert isinstance(part, np.ndarray)
+
+
+def test_bytes_and_floats_mean_the_same():
+    model = TransformInvariantAutoencoder(1)
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 1, 32, 32), dtype=np.uint8)
+    np.testing.assert_allclose(model.encode(pixels), model.encode(pixels.astype(np.float32) / 255), atol=1e-6)
+
+
+def test_no_windows_and_many_windows():
+    model = TransformInvariantAutoencoder(1, descriptor_size=4)
+    assert model.encode(np.zeros((0, 1, 32, 32), np.float32)).shape == (0, 4)
+    assert model.encode(np.zeros((1100, 1, 32, 32), np.uint8)).shape == (1100, 4)
+
+
+def test_one_pass_yields_what_the_single_doors_yield():
+    model = TransformInvariantAutoencoder(2)
+    images = np.random.default_rng(2).random((4, 2, 32, 32), dtype=np.float32)
+    result = model.infer(images)
+    np.testing.assert_allclose(result.descriptor, model.encode(images), atol=1e-6)
+    np.testing.assert_allclose(result.shift, model.estimate_shift(images), atol=1e-6)
+    np.testing.assert_allclose(result.placed, model.place(images), atol=1e-6)
+    moved = shift_images_subpixel(torch.from_numpy(result.restored), torch.from_numpy(result.shift))
+    np.testing.assert_allclose(result.placed, moved.numpy(), atol=1e-6)
+
+
+def test_the_voted_centre_moves_with_the_pattern():
+    """Equivariance holds before any training, for every pattern that stays clear of the window's edge."""
+    torch.manual_seed(0)
+    network = NETWORKS["voting"](1, 32, 30).eval()
+    pattern = torch.zeros(1, 1, 32, 32)
+    pattern[:, :, 13:19, 12:20] = torch.rand(1, 1, 6, 8)
+    with torch.no_grad():
+        still = network.find_centre(pattern)
+        for shift in ([2, 0], [0, -2], [-1, 2]):
+            moved = network.find_centre(shift_images(pattern, torch.tensor([shift])))
+            torch.testing.assert_close(moved - still, torch.tensor([shift], dtype=torch.float32), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (np.zeros((2, 2, 32, 32), np.float32), "channels"),
+        (np.zeros((2, 1, 31, 32), np.float32), "32×32"),
+        (np.zeros((1, 32, 32), np.float32), "N, 1, 32, 32"),
+        (np.zeros((2, 1, 32, 32), np.int64), "uint8"),
+        ([[1.0]], "numpy"),
+    ],
+)
+def test_windows_of_another_kind_are_refused(images, said):
+    with pytest.raises(DataError, match=said):
+        TransformInvariantAutoencoder(1).encode(images)
+
+
+def test_descriptors_of_another_size_are_refused():
+    with pytest.raises(DataError, match=r"\(N, 30\)"):
+        TransformInvariantAutoencoder(1).decode(np.zeros((2, 29), np.float32))
+
+
+def test_an_impossible_window_is_a_model_error():
+    with pytest.raises(ModelError, match="multiple of 4"):
+        TransformInvariantAutoencoder(1, window_size=30)
+    with pytest.raises(ModelError, match="known networks"):
+        TransformInvariantAutoencoder(1, network="resnet")

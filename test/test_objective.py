@@ -1,0 +1,54 @@
+"""The objective's terms on numbers small enough to compute by hand."""
+
+import pytest
+import torch
+
+from tiae_ros.core import objective
+from tiae_ros.core.transforms import Identity, Shift, build_transform
+from tiae_ros.errors import ParameterError
+
+
+def test_terms_by_hand():
+    one, other = torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    one[0, 0, 0, 0], other[1, 0, 1, 1] = 2.0, 1.0
+    assert objective.invariance(one, other) == pytest.approx((4 + 1) / 2)  # summed over pixels, mean over images
+    assert objective.restoration(one, other) == pytest.approx((4 + 1) / 2)
+
+
+def test_sparseness_is_one_for_one_dimension_and_k_for_all_alike():
+    assert objective.sparseness(torch.tensor([[0.0, -3.0, 0.0]])) == pytest.approx(1.0)
+    assert objective.sparseness(torch.tensor([[2.0, -2.0, 2.0]])) == pytest.approx(3.0)
+    assert torch.isfinite(objective.sparseness(torch.zeros(1, 3)))
+
+
+def test_the_identity_makes_an_ordinary_auto_encoder():
+    images = torch.rand(3, 1, 8, 8)
+    transform = build_transform("none")
+    assert isinstance(transform, Identity)
+    drawn = transform.draw(3, torch.Generator(), torch.device("cpu"))
+    assert torch.equal(transform.apply(images, drawn), images)
+    nearest, shifts = transform.nearest(torch.rand(3, 1, 8, 8), images, images)
+    assert torch.equal(nearest, images)
+    assert not shifts.any()
+
+
+def test_the_nearest_transformed_input_undoes_the_shift():
+    pattern = torch.zeros(1, 1, 16, 16)
+    pattern[0, 0, 6:9, 5:11] = 1.0
+    transform = Shift(3)
+    views = transform.apply(pattern, torch.tensor([[3, -2]]))
+    nearest, shifts = transform.nearest(pattern, views, views)
+    assert torch.equal(nearest, pattern)
+    assert shifts.tolist() == [[3, -2]]
+
+
+@pytest.mark.parametrize("names", ["warp", "shift,warp", "shift,none", ""])
+def test_an_unknown_transform_is_refused_by_name(names):
+    with pytest.raises(ParameterError, match="accepted"):
+        build_transform(names)
+
+
+@pytest.mark.parametrize("radius", [0, -1, 65, 2.5, True])
+def test_a_shift_radius_out_of_range_is_refused(radius):
+    with pytest.raises(ParameterError, match="1 to 64"):
+        Shift(radius)

@@ -1,0 +1,266 @@
+"""Training end to end on small patterns: it learns, repeats itself, survives being killed, refuses nonsense."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tiae_ros import TransformInvariantAutoencoder, load_model
+from tiae_ros.errors import DataError, OutputError, ParameterError, TrainingError
+from tiae_training import train as training
+from tiae_training.arrays import ImageArrays, load_arrays, save_arrays
+from tiae_training.measures import measure_model
+from tiae_training.settings import TrainingSettings
+
+
+def patterns(count: int = 240, seed: int = 0) -> ImageArrays:
+    """Three kinds of figures (bar, ring, corner) of varied size in the middle of 16×16 windows."""
+    rng = np.random.default_rng(seed)
+    images = np.zeros((count, 1, 16, 16), np.float32)
+    labels = np.arange(count) % 3
+    for image, label in zip(images[:, 0], labels, strict=True):
+        size = rng.integers(2, 4)
+        low, high = 8 - size, 8 + size
+        if label == 0:
+            image[7:9, low:high] = 1.0
+        elif label == 1:
+            image[low:high, low:high] = 1.0
+            image[low + 1 : high - 1, low + 1 : high - 1] = 0.0
+        else:
+            image[low:high, low] = image[high - 1, low:high] = 1.0
+    return ImageArrays(images=images, labels=labels, channels=("figure",), data_id=f"patterns {seed}")
+
+
+SMALL = TrainingSettings(shift_radius_px=3, epochs=6, batch_size=32, descriptor_size=8, precision="float32")
+
+
+def run_training(folder, settings=SMALL, **options) -> TransformInvariantAutoencoder:
+    training.prepare_run(folder, resume=options.get("resume", False), overwrite=False)
+    return training.train(patterns(), settings, folder, **options)
+
+
+def weights(model):
+    return {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def same(one, other) -> bool:
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    return run_training(folder, TrainingSettings(**{**SMALL.to_dict(), "epochs": 24})), folder
+
+
+def test_invariance_is_learned_where_an_ordinary_auto_encoder_has_none(trained, tmp_path):
+    model, _ = trained
+    ordinary = run_training(
+        tmp_path / "ordinary",
+        TrainingSettings(**{**SMALL.to_dict(), "transforms": "none", "epochs": 24, "network": "slide-fc"}),
+    )
+    test, gallery = patterns(90, seed=1), patterns(seed=0)
+    invariant = measure_model(model, test, gallery, shift_radius_px=3)
+    plain = measure_model(ordinary, test, gallery, shift_radius_px=3)
+    assert invariant["dispersion"] < 0.05 < 0.3 < plain["dispersion"]
+    assert invariant["knn_accuracy"] > 0.95
+    assert invariant["restoration_error"] < 0.2
+    assert invariant["shift_error"] < 0.5
+    assert invariant["shift_error_compared"] < 0.1
+
+
+def test_the_estimated_shift_lays_the_restored_pattern_on_the_input(trained):
+    model, _ = trained
+    images = patterns(30, seed=2).images
+    difference = ((model.place(images) - images) ** 2).sum() / (images**2).sum()
+    assert difference < 0.25
+
+
+def test_the_loss_falls_and_is_kept(trained):
+    _, folder = trained
+    history = json.loads((folder / "history.json").read_text())
+    assert len(history) == 24
+    assert history[-1]["restoration"] < 0.3 * history[0]["restoration"]
+    assert not training.has_collapsed(history)
+
+
+def test_a_finished_run_is_a_model_and_nothing_more(trained):
+    model, folder = trained
+    assert sorted(p.name for p in folder.iterdir()) == ["card.md", "history.json", "manifest.json", "model.safetensors"]
+    loaded = load_model(folder)
+    assert same(weights(loaded), weights(model))
+    assert loaded.manifest.transforms == {"shift": {"radius_px": 3}}
+    assert loaded.manifest.training["settings"]["epochs"] == 24
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path):
+    one, two = (weights(run_training(tmp_path / name)) for name in ("one", "two"))
+    assert same(one, two)
+    other = weights(run_training(tmp_path / "three", TrainingSettings(**{**SMALL.to_dict(), "seed": 1})))
+    assert not same(one, other)
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path):
+    whole = weights(run_training(tmp_path / "whole"))
+
+    def stop(epoch, _):
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tmp_path / "cut", checkpoint_minutes=0, report=stop)
+    assert (tmp_path / "cut" / "checkpoint.safetensors").is_file()
+    settings, _ = training.resumed_settings(tmp_path / "cut", {})
+    resumed = run_training(tmp_path / "cut", settings, resume=True)
+    assert same(whole, weights(resumed))
+
+
+def test_resuming_with_other_settings_or_data_is_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tmp_path / "r", checkpoint_minutes=0, report=lambda epoch, _: interrupt(epoch == 1))
+    with pytest.raises(ParameterError, match="epochs is 9"):
+        training.resumed_settings(tmp_path / "r", {"epochs": 9})
+    with pytest.raises(DataError, match="was trained on patterns 0"):
+        training.train(patterns(seed=5), SMALL, tmp_path / "r", resume=True)
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        training.resumed_settings(tmp_path / "none", {})
+    (tmp_path / "r" / "checkpoint.safetensors").write_bytes(b"broken")
+    with pytest.raises(TrainingError, match="not a checkpoint"):
+        training.resumed_settings(tmp_path / "r", {})
+
+
+def interrupt(now: bool) -> None:
+    if now:
+        raise KeyboardInterrupt
+
+
+def tiae_train(folder, data, *words):
+    command = [sys.executable, "-m", "tiae_ros.cli", "train", "--out", folder, "--data", data, *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.02)
+
+
+def test_kill_9_loses_neither_the_last_model_nor_the_last_checkpoint(tmp_path):
+    arrays = patterns()
+    save_arrays(tmp_path / "data.npz", {"images": arrays.images})
+    run = tmp_path / "run"
+    flags = ("--epochs", "2", "--shift-radius", "3")
+    assert tiae_train(run, tmp_path / "data.npz", *flags).wait(60) in (0, 1)  # 1: collapsed, after two epochs no wonder
+    before = load_model(run).manifest.weights_sha256
+    process = tiae_train(
+        run, tmp_path / "data.npz", "--epochs", "500", "--shift-radius", "3", "--overwrite", "--checkpoint-minutes", "0"
+    )
+    wait_for((run / "checkpoint.safetensors").is_file)
+    second = tiae_train(run, tmp_path / "data.npz", "--overwrite")  # two trainings into one folder
+    _, complaint = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "another training is running" in complaint
+    time.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=20)
+    assert load_model(run).manifest.weights_sha256 == before
+    settings, path = training.resumed_settings(run, {})
+    assert settings.epochs == 500
+    assert path == str(tmp_path / "data.npz")
+
+
+def test_a_used_folder_is_refused_unless_asked(trained, tmp_path):
+    _, folder = trained
+    with pytest.raises(OutputError, match="--overwrite"):
+        training.prepare_run(folder, resume=False, overwrite=False)
+    training.prepare_run(folder, resume=False, overwrite=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is a file"):
+        training.prepare_run(tmp_path / "file", resume=False, overwrite=True)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    from tiae_training import checkpoint
+
+    def stop(epoch, _):
+        if epoch == 2:
+            monkeypatch.setattr(checkpoint, "write_durably", full)
+
+    def full(path, content):
+        path.write_bytes(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        run_training(tmp_path / "r", checkpoint_minutes=0, report=stop)
+    assert training.read_progress(tmp_path / "r").epoch == 2
+    assert not list((tmp_path / "r").glob("*.new"))
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (np.ones((9, 1, 16, 20), np.float32), "squares"),
+        (np.ones((9, 1, 15, 15), np.float32), "multiple of 4"),
+        (np.ones((1, 1, 16, 16), np.float32), "at least 2"),
+        (np.zeros((9, 1, 16, 16), np.float32), "blank"),
+    ],
+)
+def test_data_that_cannot_be_learned_from_is_refused_before_training(images, said):
+    with pytest.raises(DataError, match=said):
+        training.check_trainable(ImageArrays(images=images))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"invariance_weight": -1}, "invariance_weight"),
+        ({"network": "resnet"}, "voting"),
+        ({"transforms": "warp"}, "shift"),
+        ({"precision": "int8"}, "float32"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changes, said):
+    with pytest.raises(ParameterError, match=said):
+        TrainingSettings(**changes)
+
+
+def test_a_non_finite_loss_stops_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(training.objective, "restoration", lambda restored, _: restored.sum() * float("nan"))
+    with pytest.raises(TrainingError, match="non-finite"):
+        run_training(tmp_path / "r")
+    assert not (tmp_path / "r" / "model.safetensors").exists()
+
+
+def test_clean_windows_are_the_target_of_restoration(tmp_path):
+    """Noise on the input is removed, not copied, when a clean version is known."""
+    arrays = patterns()
+    noise = np.random.default_rng(0).random(arrays.images.shape, dtype=np.float32) * 0.5
+    noisy = ImageArrays(images=np.maximum(arrays.images, noise * (noise > 0.35)), clean=arrays.images, data_id="noisy")
+    settings = TrainingSettings(**{**SMALL.to_dict(), "epochs": 24})
+    training.prepare_run(tmp_path / "r", resume=False, overwrite=False)
+    model = training.train(noisy, settings, tmp_path / "r")
+    assert measure_model(model, noisy)["restoration_error"] < 0.25
+
+
+def test_an_unknown_device_is_refused_with_those_there_are():
+    for name in ("cuda:77", "tpu", "mps:0"):
+        with pytest.raises(ParameterError, match="this machine has cpu"):
+            training.choose_device(name)
+    assert training.choose_device("cpu").type == "cpu"
+
+
+def test_what_extra_arrays_hold_is_split_with_the_windows(tmp_path):
+    save_arrays(
+        tmp_path / "a.npz", {"images": patterns(9).images, "subjects": np.arange(9), "label_names": np.array(["x"])}
+    )
+    taken = load_arrays(tmp_path / "a.npz").take(np.array([4, 2]))
+    assert taken.others["subjects"].tolist() == [4, 2]
