@@ -41,6 +41,7 @@ _HAND_LENGTH_M = 0.20  # finger tips to wrist, and a bit
 _RIM_M = 0.008  # along the hand, the hand's own depth is fattened; a thing also extends away from it
 _WEB_M = 0.03
 _HOLE_M = 0.025
+_THING_SLACK_M = 0.012  # shiny and transparent things have rougher depth than skin
 _BLEED_CELLS = 3
 _BLEED_RATIO = 0.6
 _GROUND_RADIUS_M = 0.15
@@ -50,6 +51,7 @@ _PLANE_SAMPLE = 1000
 _CELL_DEPTH_RATIO = 1.06  # readings of a cell up to 6 % behind its nearest are on one surface
 _PLANE_CELLS_MIN = 100
 _MAX_PLANES = 3
+_MOSTLY = 0.6
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,6 @@ class _Scene:
         self.free: Mask = self.valid.copy()
         for plane in _planes(depth, self.valid, settings, share=settings.plane_share, number=_MAX_PLANES):
             self.free &= ~plane.holds(1.0)
-        self.cell_m = np.where(self.valid, depth, 0) / focal_cells
 
     def nearest_thing(self) -> Mask:
         """The nearest region of a hand's size."""
@@ -280,7 +281,7 @@ class _Scene:
     def _touched(self, things: Mask, beside: Mask) -> Mask:
         """The regions with enough cells beside the hand."""
         settings = self.settings
-        regions = self._surfaces(things)
+        regions = self._surfaces(things, _THING_SLACK_M, fill=True)
         _, area, _ = self._measure(regions)
         contacts = np.bincount(regions[things & beside], minlength=len(area) + 1)[1:]
         taken = (
@@ -351,26 +352,27 @@ class _Scene:
             plain |= alike
         return ground, plain
 
-    def _surfaces(self, mask: Mask) -> Regions:
+    def _surfaces(self, mask: Mask, slack_m: float = 0.006, *, fill: bool = False) -> Regions:
         """Regions of a mask (numbered from 1) within which the depth makes no step.
 
-        Cells become every second point of a finer lattice; the points between two cells are set where no step
-        separates them, so the connected components of the lattice are the surfaces.
+        A hole in the depth makes no step; with ``fill``, small holes have the depth of their farthest neighbour,
+        so they do not join what is far apart. Cells become every second point of a finer lattice; the points
+        between two cells are set where no step separates them: its connected components are the surfaces.
         """
         height, width = mask.shape
+        depth = self.depth
+        if fill:
+            behind = cv2.dilate(np.where(mask & self.valid, depth, np.float32(0)), np.ones((5, 5), np.uint8))
+            depth = np.where(self.valid | (behind == 0), depth, behind)
+        # Twice a cell's width: a surface seen at up to 60 degrees; the slack is for noise.
+        allowed = slack_m + 2 * np.where(np.isnan(depth), 0, depth) / self.focal
         lattice = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
         lattice[::2, ::2] = mask
-        allowed = 0.006 + 2 * self.cell_m  # a surface seen at up to 60 degrees, and noise
-        for axis in (0, 1):
-            head = (slice(None, -1), slice(None))[:: 1 if axis == 0 else -1]
-            tail = (slice(1, None), slice(None))[:: 1 if axis == 0 else -1]
-            with np.errstate(invalid="ignore"):
-                step = np.abs(self.depth[head] - self.depth[tail]) > allowed[head]
-            joined = mask[head] & mask[tail] & ~step  # NaN (a hole) makes no step
-            if axis == 0:
-                lattice[1::2, ::2] = joined
-            else:
-                lattice[::2, 1::2] = joined
+        with np.errstate(invalid="ignore"):
+            down = np.abs(depth[:-1] - depth[1:]) > allowed[:-1]
+            right = np.abs(depth[:, :-1] - depth[:, 1:]) > allowed[:, :-1]
+        lattice[1::2, ::2] = mask[:-1] & mask[1:] & ~down  # a comparison with NaN is false: no step
+        lattice[::2, 1::2] = mask[:, :-1] & mask[:, 1:] & ~right
         _, regions = cv2.connectedComponents(lattice, connectivity=4)
         return np.ascontiguousarray(regions[::2, ::2])
 
@@ -424,6 +426,7 @@ def _planes(
     z = depth[ys, xs]
     tolerance = settings.plane_tolerance_m * _noise_growth(z)
     generator = np.random.default_rng(0)
+    all_points, all_z = points, z
     for _ in range(number):
         if len(z) < share * len(xs):
             return
@@ -434,6 +437,8 @@ def _planes(
         if near.sum() < share * len(xs):
             return
         points, z, tolerance = points[~near], z[~near], tolerance[~near]
+        if (all_z * (all_points @ plane) > 1.03).mean() > _MOSTLY:
+            continue  # most of the scene is behind: this is no ground but a flat thing, or a flat hand
         columns = plane[0] * (np.arange(depth.shape[1], dtype=np.float32) - middle_x)
         rows = plane[1] * (np.arange(depth.shape[0], dtype=np.float32) - middle_y) + plane[2]
         # |z - 1/p| is nearly |1 - z p| z near the plane, also where the plane is behind the camera (p < 0)
