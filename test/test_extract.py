@@ -1,0 +1,157 @@
+"""``tiae extract`` on bags written here: a drawn hand that moves through the picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rosbags", reason="the package rosbags is not installed")
+
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from tiae_ros.cli import main
+
+FOCAL = 300.0
+FRAMES = 6
+
+
+def frame(x: int, *, hand: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """rgb8 and 16UC1 (millimetres) of a hand that holds a box, x its place; or of an empty table."""
+    color = np.full((240, 320, 3), (120, 125, 130), np.uint8)
+    depth = np.linspace(1000, 700, 240).astype(np.uint16)[:, None].repeat(320, axis=1)
+    if hand:
+        color[80:120, x - 50 : x] = (40, 60, 120)
+        depth[80:120, x - 50 : x] = 510
+        drawn = np.zeros((240, 320), np.uint8)
+        cv2.circle(drawn, (x + 20, 100), 26, 1, -1)
+        cv2.line(drawn, (x + 20, 100), (340, 120), 1, 30)
+        color[drawn > 0] = (205, 150, 125)
+        depth[drawn > 0] = 500
+    return color, depth
+
+
+def write_bag(folder: Path, *, hand: bool = True, camera_info: bool = True, depth: bool = True) -> Path:
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    types = store.types
+    header, time = types["std_msgs/msg/Header"], types["builtin_interfaces/msg/Time"]
+    image, info = types["sensor_msgs/msg/Image"], types["sensor_msgs/msg/CameraInfo"]
+
+    def image_message(stamp, encoding, pixels):
+        head, (height, width) = header(stamp, "camera_color_optical_frame"), pixels.shape[:2]
+        data = pixels.reshape(-1).view(np.uint8)
+        return image(head, height, width, encoding, 0, pixels.strides[0], data)
+
+    def info_message(stamp):
+        k = np.array([FOCAL, 0, 159.5, 0, FOCAL, 119.5, 0, 0, 1])
+        region = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+        head = header(stamp, "camera_color_optical_frame")
+        return info(head, 240, 320, "plumb_bob", np.zeros(5), k, np.zeros(9), np.zeros(12), 0, 0, region)
+
+    with Writer(folder, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        color_topic = writer.add_connection("/camera/color/image", image.__msgtype__, typestore=store)
+        depth_topic = writer.add_connection("/camera/depth/image", image.__msgtype__, typestore=store)
+        info_topic = writer.add_connection("/camera/color/camera_info", info.__msgtype__, typestore=store)
+        for number in range(FRAMES):
+            stamp = time(1, number * 66_000_000)
+            color_pixels, depth_pixels = frame(100 + 12 * number, hand=hand)
+            messages = [(color_topic, image_message(stamp, "rgb8", color_pixels))]
+            if depth:
+                messages.append((depth_topic, image_message(stamp, "16UC1", depth_pixels)))
+            if camera_info:
+                messages.append((info_topic, info_message(stamp)))
+            for topic, message in messages[::-1]:
+                nanoseconds = 1_000_000_000 + number * 66_000_000
+                writer.write(topic, nanoseconds, store.serialize_cdr(message, message.__msgtype__))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bag(tmp_path_factory.mktemp("bags") / "hand")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line that an impossible command prints."""
+    assert main(["extract", *words]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_masks_of_every_frame(bag, tmp_path, capsys):
+    out = tmp_path / "windows.npz"
+    assert main(["extract", "--bag", str(bag), "--out", str(out)]) == 0
+    assert f"{FRAMES} windows (2, 32, 32) of hand_mask, object_mask from {FRAMES} frames" in capsys.readouterr().out
+    with np.load(out, allow_pickle=False) as arrays:
+        images, windows = arrays["images"], arrays["windows"]
+        assert images.shape == (FRAMES, 2, 32, 32)
+        assert images.dtype == np.uint8
+        assert list(arrays["channels"]) == ["hand_mask", "object_mask"]
+        assert arrays["foreground_mask"].shape == (FRAMES, 1, 32, 32)
+        assert list(np.diff(arrays["stamps_ns"])) == [66_000_000] * (FRAMES - 1)
+    # The hand moves by 12 pixels from frame to frame, and what the windows show stays the same.
+    np.testing.assert_allclose(np.diff(windows[:, 0]), 12, atol=3)
+    np.testing.assert_allclose(windows[:, 3], 0.5, atol=0.01)
+    assert np.abs(images[1:].astype(float) - images[0]).mean() < 8
+    assert (images[:, 1] > 127).any(axis=(1, 2)).all()
+
+
+def test_the_file_can_be_trained_on(bag, tmp_path):
+    from tiae_training.arrays import load_arrays
+
+    out = tmp_path / "windows.npz"
+    main(["extract", "--bag", str(bag), "--out", str(out), "--channels", "masks+depth"])
+    arrays = load_arrays(out)
+    assert arrays.images.shape == (FRAMES, 3, 32, 32)
+    assert arrays.channels == ("hand_mask", "object_mask", "depth")
+
+
+def test_depth_windows(bag, tmp_path):
+    out = tmp_path / "windows.npz"
+    assert main(["extract", "--bag", str(bag), "--out", str(out), "--channels", "depth", "--window-size", "48"]) == 0
+    with np.load(out) as arrays:
+        images = arrays["images"]
+    assert images.shape == (FRAMES, 1, 48, 48)
+    np.testing.assert_allclose(np.median(images[images > 0]), 0.5, atol=0.05)
+
+
+def test_an_existing_file_is_kept_unless_asked(bag, tmp_path, capsys):
+    out = tmp_path / "windows.npz"
+    out.write_bytes(b"precious")
+    assert "--overwrite" in refused(capsys, "--bag", str(bag), "--out", str(out))
+    assert out.read_bytes() == b"precious"
+    assert main(["extract", "--bag", str(bag), "--out", str(out), "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "words", "said"),
+    [
+        ({"hand": False}, (), "no hand was found in the 6 RGB-D frames"),
+        ({"camera_info": False}, (), "--focal-px"),
+        ({"depth": False}, (), "has no depth image"),
+        ({}, ("--depth", "/nothing"), "has no topic /nothing"),
+        ({}, ("--metric-size-m", "nan"), "metric_size_m nan"),
+        ({}, ("--window-size", "0"), "window size 0"),
+        ({}, ("--focal-px", "0"), "focal length 0.0"),
+    ],
+)
+def test_what_cannot_be_extracted_is_one_line(how, words, said, tmp_path, capsys):
+    bag = write_bag(tmp_path / "bag", **how)
+    out = tmp_path / "windows.npz"
+    assert said in refused(capsys, "--bag", str(bag), "--out", str(out), *words)
+    assert not out.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_without_camera_info_a_focal_length_can_be_given(tmp_path):
+    bag = write_bag(tmp_path / "bag", camera_info=False)
+    out = tmp_path / "windows.npz"
+    assert main(["extract", "--bag", str(bag), "--out", str(out), "--focal-px", "300"]) == 0
+
+
+def test_a_bag_that_is_not_there(tmp_path, capsys):
+    assert "does not exist" in refused(capsys, "--bag", str(tmp_path / "none"), "--out", str(tmp_path / "o.npz"))
