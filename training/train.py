@@ -39,6 +39,7 @@ from tiae_ros.errors import DataError, OutputError, ParameterError, TrainingErro
 from tiae_training.arrays import ImageArrays
 from tiae_training.card import write_card
 from tiae_training.checkpoint import CHECKPOINT, Progress, read_progress, restore_checkpoint, save_checkpoint
+from tiae_training.prototypes import add_prototypes
 from tiae_training.settings import TrainingSettings
 
 SMALLEST_DATA = 2
@@ -149,6 +150,7 @@ def train(
         },
     )
     model.eval()
+    model = add_prototypes(model, arrays, seed=settings.seed)
     save_trained(model, run, history)
     return model
 

@@ -6,6 +6,7 @@ it gives way a little to the fingers, as a held thing does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,31 +14,67 @@ from typing import Any
 import numpy as np
 
 from .grasps import Grasp, Landmarks, Placement
-from .hand import FINGERS, JOINT_LIMITS, JOINT_NAMES, HandWriter, Subject, draw_subject
+from .hand import JOINT_LIMITS, JOINT_NAMES, HandWriter, Subject, draw_subject
 from .objects import Piece
 from .rendering import import_mujoco
 from .room import ROOM_MJCF_ASSETS, ROOM_MJCF_WORLD
 
 _STEP_S = 0.004
-_CLOSING_STEPS, _HOLDING_STEPS = 70, 45
+_CLOSING_STEPS, _HOLDING_STEPS, _RECORD_EVERY = 70, 45, 5
 _MOVABLE = tuple(name for name in JOINT_NAMES if not name.startswith("wrist"))
 # Torques in N m that the servos may use, by the joint's part of the finger.
 _TORQUES = (("mcp_flexion", 0.30), ("pip", 0.22), ("dip", 0.12), ("thumb_cmc", 0.30), ("ip_flexion", 0.12))
 
 
+@dataclass(frozen=True)
+class Closing:
+    """How the fingers closed on a thing: one row per recorded moment, from open to held."""
+
+    joints: np.ndarray  # (S, 25) rad, order of JOINT_NAMES
+    thing_pose: np.ndarray  # (S, 7) position and quaternion of the thing in the palm frame
+    touching: np.ndarray  # (S,) bool
+
+
 @dataclass
-class HeldThing:
-    """A hand model with the state after closing, ready to be seen from anywhere."""
+class Stage:
+    """A hand model with things, ready to be seen from anywhere."""
 
     model: Any
     data: Any
-    grasp: Grasp
     subject: Subject
     left: bool
-    opened: np.ndarray  # (nq,) before closing
-    closed: np.ndarray  # (nq,) after closing
     hand_geoms: np.ndarray  # numbers
-    thing_geoms: np.ndarray
+    things: list[np.ndarray]  # numbers of the geoms of each thing
+
+    @property
+    def thing_geoms(self) -> np.ndarray:
+        """Numbers of the geoms of all things."""
+        return np.concatenate([np.zeros(0, int), *self.things])
+
+
+@dataclass
+class HeldThing:
+    """One grasp after closing."""
+
+    stage: Stage
+    grasp: Grasp
+    placement: Placement | None
+    closed: np.ndarray  # (nq,)
+    closing: Closing
+
+
+def make_stage(writer: HandWriter, placements: Sequence[Placement], *, movable_things: bool = False) -> Stage:
+    """Compile the model of a hand with these things and the room."""
+    mujoco = import_mujoco()
+    text = scene_mjcf(writer, placements, with_room=True, movable_things=movable_things)
+    model = mujoco.MjModel.from_xml_string(text)
+    names = [model.geom(number).name for number in range(model.ngeom)]
+    hand = np.array([number for number, name in enumerate(names) if name.startswith("hand_")])
+    things = [
+        np.array([number for number, name in enumerate(names) if name.startswith(f"thing{thing}_")], int)
+        for thing in range(len(placements))
+    ]
+    return Stage(model, mujoco.MjData(model), writer.subject, writer.left, hand, things)
 
 
 def _torque(joint: str) -> float:
@@ -84,9 +121,9 @@ def _quaternion(rotation: np.ndarray, left: bool) -> str:
     return f"{w:.6g} {-x if left else x:.6g} {y:.6g} {-z if left else z:.6g}"
 
 
-def _piece_mjcf(number: int, piece: Piece, rotation: np.ndarray, left: bool) -> str:
+def _piece_mjcf(thing: int, number: int, piece: Piece, rotation: np.ndarray, left: bool) -> str:
     size = " ".join(f"{value:.6g}" for value in piece.size)
-    head = f'<geom name="thing_{number}" class="thing{piece.paint}" type="{piece.kind}" size="{size}" '
+    head = f'<geom name="thing{thing}_{number}" class="thing{piece.paint}" type="{piece.kind}" size="{size}" '
     if piece.ends is not None:
         start, end = (_mirrored(left, rotation @ point) for point in piece.ends)
         return head + f'fromto="{start} {end}"/>'
@@ -94,28 +131,36 @@ def _piece_mjcf(number: int, piece: Piece, rotation: np.ndarray, left: bool) -> 
     return head + f'pos="{place}" quat="{_quaternion(rotation @ piece.rotation, left)}"/>'
 
 
-def _thing_mjcf(placement: Placement, left: bool) -> str:
+def _thing_mjcf(number: int, placement: Placement, left: bool, *, movable: bool) -> str:
+    """A thing on springs at its place in the hand or, `movable`, one that is put where it is wanted."""
     pieces = "".join(
-        _piece_mjcf(number, piece, placement.rotation, left) for number, piece in enumerate(placement.pieces)
+        _piece_mjcf(number, part, piece, placement.rotation, left) for part, piece in enumerate(placement.pieces)
     )
+    place = _mirrored(left, placement.position)
+    if movable:
+        return f'<body name="thing{number}" mocap="true" pos="{place}">{pieces}</body>'
     give = 1.0 / max(placement.yielding, 0.05)
     slide = f'type="slide" stiffness="{250 * give:.4g}" damping="8"'
     hinge = f'type="hinge" stiffness="{0.6 * give:.4g}" damping="0.02"'
     joints = "".join(
-        f'<joint name="thing_{kind}{axis}" class="thing_joint" {what} axis="{vector}"/>'
+        f'<joint name="thing{number}_{kind}{axis}" class="thing_joint" {what} axis="{vector}"/>'
         for kind, what in (("move_", slide), ("turn_", hinge))
         for axis, vector in (("x", "1 0 0"), ("y", "0 1 0"), ("z", "0 0 1"))
     )
     inertia = '<inertial pos="0 0 0" mass="0.15" diaginertia="0.0003 0.0003 0.0003"/>'
-    place = _mirrored(left, placement.position)
-    return f'<body name="thing" pos="{place}">{joints}{inertia}{pieces}</body>'
+    return f'<body name="thing{number}" pos="{place}">{joints}{inertia}{pieces}</body>'
 
 
-def scene_mjcf(writer: HandWriter, placement: Placement | None, *, with_room: bool) -> str:
+def scene_mjcf(
+    writer: HandWriter, placements: Sequence[Placement], *, with_room: bool, movable_things: bool = False
+) -> str:
     """The whole MuJoCo model as text."""
     skin = " ".join(f"{value:.4g}" for value in (*writer.subject.skin, 1.0))
     nail = " ".join(f"{value:.4g}" for value in (*writer.subject.nail, 1.0))
-    thing = _thing_mjcf(placement, writer.left) if placement is not None else ""
+    thing = "".join(
+        _thing_mjcf(number, placement, writer.left, movable=movable_things)
+        for number, placement in enumerate(placements)
+    )
     assets, world = (ROOM_MJCF_ASSETS, ROOM_MJCF_WORLD) if with_room else ("", "")
     material = 'material="skin"' if with_room else ""
     sleeve = 'material="cloth"' if with_room else ""
@@ -160,7 +205,7 @@ def scene_mjcf(writer: HandWriter, placement: Placement | None, *, with_room: bo
 def _bare_hand(number: int) -> tuple[Any, Any]:
     """A right hand of this subject with nothing else, to find landmarks with."""
     mujoco = import_mujoco()
-    model = mujoco.MjModel.from_xml_string(scene_mjcf(HandWriter(draw_subject(number), False), None, with_room=False))
+    model = mujoco.MjModel.from_xml_string(scene_mjcf(HandWriter(draw_subject(number), False), [], with_room=False))
     return model, mujoco.MjData(model)
 
 
@@ -183,38 +228,31 @@ def landmarks(subject: Subject, opening: dict[str, float]) -> Landmarks:
     return marks
 
 
-def grasp_thing(
-    grasp: Grasp, subject: Subject, *, left: bool, sleeve: str, sleeve_start_m: float = 0.08, rng: np.random.Generator
-) -> HeldThing:
+def grasp_thing(grasp: Grasp, writer: HandWriter, rng: np.random.Generator) -> HeldThing:
     """Build the model of this hand with a new thing of this grasp and close the hand on it."""
-    mujoco = import_mujoco()
-    opening = {
-        name: float(np.clip(angle + rng.normal(0, 0.03), *JOINT_LIMITS[name])) for name, angle in grasp.opening.items()
-    }
-    closing = {
-        name: float(np.clip(angle + rng.normal(0, 0.06), *JOINT_LIMITS[name])) for name, angle in grasp.closing.items()
-    }
-    placement = grasp.place(subject, landmarks(subject, opening), rng) if grasp.place else None
-    model = mujoco.MjModel.from_xml_string(
-        scene_mjcf(HandWriter(subject, left, sleeve, sleeve_start_m), placement, with_room=True)
-    )
-    data = mujoco.MjData(model)
+    opening = _varied(grasp.opening, 0.03, rng)
+    closing = _varied(grasp.closing, 0.06, rng)
+    placement = grasp.place(writer.subject, landmarks(writer.subject, opening), rng) if grasp.place else None
+    stage = make_stage(writer, [placement] if placement else [])
+    model, data = stage.model, stage.data
     for name, angle in opening.items():
         data.joint(name).qpos[0] = angle
     if placement is not None and placement.approach is not None:
-        _bring_to_contact(model, data, placement, left)
-    opened = data.qpos.copy()
-    _close(model, data, opening, closing)
-    names = [model.geom(number).name for number in range(model.ngeom)]
-    hand = np.array([number for number, name in enumerate(names) if name.startswith("hand_")])
-    thing = np.array([number for number, name in enumerate(names) if name.startswith("thing_")], int)
-    return HeldThing(model, data, grasp, subject, left, opened, data.qpos.copy(), hand, thing)
+        _bring_to_contact(model, data, placement, writer.left)
+    recorded = _close(model, data, opening, closing, has_thing=placement is not None)
+    return HeldThing(stage, grasp, placement, data.qpos.copy(), recorded)
+
+
+def _varied(angles: dict[str, float], deviation: float, rng: np.random.Generator) -> dict[str, float]:
+    return {
+        name: float(np.clip(angle + rng.normal(0, deviation), *JOINT_LIMITS[name])) for name, angle in angles.items()
+    }
 
 
 def _bring_to_contact(model: Any, data: Any, placement: Placement, left: bool) -> None:
     """Move the thing along its way until it touches the hand, at most 25 mm beyond its nominal place."""
     mujoco = import_mujoco()
-    body = model.body("thing").id
+    body = model.body("thing0").id
     direction = np.array(placement.approach, float)
     if left:
         direction[1] *= -1
@@ -243,25 +281,42 @@ def _bring_to_contact(model: Any, data: Any, placement: Placement, left: bool) -
     touches(far)
 
 
-def _close(model: Any, data: Any, opening: dict[str, float], closing: dict[str, float]) -> None:
+def _close(model: Any, data: Any, opening: dict[str, float], closing: dict[str, float], *, has_thing: bool) -> Closing:
     mujoco = import_mujoco()
     start = np.array([opening.get(name, 0.0) for name in _MOVABLE])
     goal = np.array([closing.get(name, opening.get(name, 0.0)) for name in _MOVABLE])
+    # The palm hollows as ring and little finger flex.
     goal[_MOVABLE.index("ring_cmc_flexion")] = 0.12 * closing.get("ring_mcp_flexion", 0.0) / 1.5
     goal[_MOVABLE.index("little_cmc_flexion")] = 0.25 * closing.get("little_mcp_flexion", 0.0) / 1.5
-    for step in range(_CLOSING_STEPS + _HOLDING_STEPS):
+    body = model.body("thing0").id if has_thing else -1
+    rows: list[tuple[np.ndarray, np.ndarray, bool]] = []
+    for step in range(_CLOSING_STEPS + _HOLDING_STEPS + 1):
+        if step % _RECORD_EVERY == 0:
+            rows.append(_moment(model, data, body))
         share = min(1.0, step / _CLOSING_STEPS)
         data.ctrl[:] = start + share * (goal - start)
         mujoco.mj_step(model, data)
-    # What is left of the limits' softness is not shown to anybody.
+    # What the limits give way under load is not shown to anybody.
     low, high = model.jnt_range[:, 0], model.jnt_range[:, 1]
     limited = model.jnt_limited.astype(bool)
     data.qpos[limited] = np.clip(data.qpos[limited], low[limited], high[limited])
+    rows.append(_moment(model, data, body))
+    joints, poses, touching = zip(*rows, strict=True)
+    return Closing(np.stack(joints), np.stack(poses), np.array(touching))
+
+
+def _moment(model: Any, data: Any, body: int) -> tuple[np.ndarray, np.ndarray, bool]:
+    mujoco = import_mujoco()
+    mujoco.mj_kinematics(model, data)
+    joints = joint_angles(model, data.qpos)
+    limits = np.array([JOINT_LIMITS[name] for name in JOINT_NAMES], np.float32)
+    joints = np.clip(joints, limits[:, 0], limits[:, 1])
+    if body < 0:
+        return joints, np.zeros(7), False
+    touching = bool((model.geom_bodyid[data.contact.geom[: data.ncon]] == body).any()) if data.ncon else False
+    return joints, np.concatenate([data.xpos[body], data.xquat[body]]), touching
 
 
 def joint_angles(model: Any, qpos: np.ndarray) -> np.ndarray:
     """(25,) angles in the order of JOINT_NAMES."""
     return np.array([qpos[model.joint(name).qposadr[0]] for name in JOINT_NAMES], np.float32)
-
-
-__all__ = ["FINGERS", "HeldThing", "grasp_thing", "joint_angles", "landmarks", "scene_mjcf"]

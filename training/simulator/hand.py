@@ -147,6 +147,7 @@ class HandWriter:
     left: bool
     sleeve: str = "none"  # none (bare forearm), sleeve, no_forearm
     sleeve_start_m: float = 0.08  # from the wrist to the cuff
+    arm_length_m: float = 0.46  # what is there of the arm, from the wrist
 
     def number(self, values: np.ndarray | tuple[float, ...]) -> str:
         return " ".join(f"{value:.6g}" for value in values)
@@ -231,7 +232,10 @@ class HandWriter:
         stations = np.array([0.0, 0.10, 0.20, 0.34, 0.46])
         half_widths = np.array([0.0285, 0.034, 0.043, 0.046, 0.048]) * flesh + wider_m
         half_heights = np.array([0.0200, 0.027, 0.037, 0.042, 0.046]) * flesh + wider_m
-        places = np.unique(np.concatenate([[start_m], stations[stations > start_m]]))
+        if start_m >= self.arm_length_m:
+            return ""
+        count = 2 + int((self.arm_length_m - start_m) / 0.075)
+        places = np.linspace(start_m, self.arm_length_m, count)
         geoms = []
         for number, (near, far) in enumerate(pairwise(places)):
             for side in (-1, 0, 1):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from .grasping import HeldThing
+    from .grasping import Stage
 
 TEXTURE_SIZE = 128
 _SURFACES = ("skin", "cloth", "thing0", "thing1", "thing2", "table", "wall", "clutter")
@@ -101,25 +101,27 @@ def _pattern(rng: np.random.Generator, number: int) -> np.ndarray:
     return (np.clip(np.repeat(grey[..., None], 3, axis=2), 0, 1) * 255).astype(np.uint8)
 
 
-def dress(held: HeldThing, colours: np.ndarray, cloth: np.ndarray, rng: np.random.Generator) -> list[int]:
-    """Colours and textures for hand, thing and room; returns the numbers of the textures that changed."""
-    model = held.model
+def dress(stage: Stage, colours: list[np.ndarray], cloth: np.ndarray, rng: np.random.Generator) -> list[int]:
+    """Colours and textures for hand, things and room; returns the numbers of the textures that changed."""
+    model = stage.model
     patterns = surface_patterns()
     glove = rng.random() < 0.04
-    skin = np.clip(np.array(held.subject.skin) * rng.uniform(0.9, 1.08), 0, 1)
-    for number in held.hand_geoms:
+    skin = np.clip(np.array(stage.subject.skin) * rng.uniform(0.9, 1.08), 0, 1)
+    for number in stage.hand_geoms:
         name = model.geom(number).name
         if "sleeve" in name:
             model.geom_rgba[number, :3] = cloth
         elif "nail" not in name:
             model.geom_rgba[number, :3] = cloth if glove else np.clip(skin + rng.normal(0, 0.008), 0, 1)
-    for number in held.thing_geoms:
-        paint = int(model.mat(model.geom_matid[number]).name[-1])
-        model.geom_rgba[number, :3] = colours[paint]
+    for geoms, paints in zip(stage.things, colours, strict=True):
+        for number in geoms:
+            paint = int(model.mat(model.geom_matid[number]).name[-1])
+            model.geom_rgba[number, :3] = paints[paint]
     for number in range(model.ngeom):
         name = model.geom(number).name
         if name.startswith(("room_", "clutter_")):
-            base = rng.random(3) if rng.random() < 0.45 else np.full(3, rng.random()) * rng.uniform(0.85, 1.0, 3)
+            saturation = rng.random() ** 2  # most things in rooms are rather grey
+            base = (1 - saturation) * rng.random() * rng.uniform(0.9, 1.0, 3) + saturation * rng.random(3)
             model.geom_rgba[number, :3] = np.clip(0.15 + 0.9 * base, 0, 1)
     for name in _SURFACES:
         texture = model.texture(name).id
@@ -160,23 +162,25 @@ def _yaw(angle: float) -> np.ndarray:
 
 
 def furnish(
-    held: HeldThing,
+    stage: Stage,
     spheres: tuple[np.ndarray, np.ndarray],
     camera: np.ndarray,
     target: np.ndarray,
     rng: np.random.Generator,
     *,
-    clutter: bool = True,
+    table_gap_m: float | None = None,
 ) -> None:
     """Set table, walls and clutter in the room's frame, touching neither the hand nor its view.
 
     spheres: centres (S, 3) and radii (S,) that hold the hand and the thing; camera, target (3,): in the room's frame.
     """
-    model = held.model
+    model = stage.model
     centres, radii = spheres
     lowest = float((centres[:, 2] - radii).min())
     table_here = rng.random() < 0.8
     gap = rng.uniform(0.0, 0.03) if rng.random() < 0.3 else rng.uniform(0.03, 0.35)
+    if table_gap_m is not None:
+        table_here, gap = True, table_gap_m
     table = min(lowest - gap, camera[2] - 0.08)
     floor = table - rng.uniform(0.5, 0.8)
     away = target[:2] - camera[:2]
@@ -204,7 +208,7 @@ def furnish(
             stands = table_here and rng.random() < 0.7
             place[2] = table + size[-1] if stands else target[2] + rng.uniform(-0.4, 0.4)
             reach = float(np.linalg.norm(size)) if kind != "capsule" else size[0] + size[1]
-            if clutter and _clear(place, reach, camera, centres, radii):
+            if _clear(place, reach, camera, centres, radii):
                 quaternion = _yaw(rng.uniform(0, 3)) if stands else _any_turn(rng)
                 _place(model, name, place, size, quaternion)
                 break

@@ -23,6 +23,7 @@ SENSORS = ("structured_light", "stereo")
 _STEEPEST = np.radians(75.0)
 _SENSOR_WIDTH_PX = 640.0  # images are small copies of what such a sensor delivers
 _STEREO_WIDTH_PX = 424.0  # its matching works on a coarser grid
+_MATCHING_PX = 2.7  # of that grid
 
 Depth = NDArray[np.float32]
 
@@ -102,13 +103,21 @@ def add_depth_noise(
         baseline = 0.05
         grid_focal = focal_px * _STEREO_WIDTH_PX / width
         disparity = grid_focal * baseline / depth
-        disparity += 0.08 * rng.standard_normal((height, width), dtype=np.float32)
+        disparity += 0.08 * _matched_noise(height, width, rng)
         noisy = grid_focal * baseline / np.maximum(np.round(disparity * 32) / 32, 1 / 32)
     if faults.shadows > 0:
         lost |= _shadow(depth, focal_px * baseline, left=bool(rng.random() < 0.5))
     if faults.holes > 0:
         lost |= _holes(angles, dark, faults.holes, rng)
     return np.where(lost, np.float32(np.nan), noisy).astype(np.float32)
+
+
+def _matched_noise(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Unit noise in blocks as large as the matching window: neighbours of a large image err together."""
+    block = max(1, round(width * _MATCHING_PX / _STEREO_WIDTH_PX))
+    rows, columns = -(-height // block), -(-width // block)
+    noise = rng.standard_normal((rows, columns), dtype=np.float32)
+    return noise.repeat(block, axis=0).repeat(block, axis=1)[:height, :width]
 
 
 def _fatten(depth: Depth, amount: float, rng: np.random.Generator) -> Depth:
@@ -155,14 +164,39 @@ def _holes(
     return (field < amount * chance) | single
 
 
-def add_colour_noise(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """White balance, exposure, gamma, blur and pixel noise of a plain colour camera."""
-    picture = rgb.astype(np.float32) / 255.0
-    if rng.random() < 0.6:
-        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 0.9)))
+@dataclass(frozen=True)
+class ColourCamera:
+    """A plain colour camera: white balance and exposure, gamma, blur, noise that stays and noise that flickers."""
+
+    gain: NDArray[np.float32]  # (3,)
+    gamma: float
+    blur_px: float  # 0: none
+    pattern: NDArray[np.float32]  # (H, W, 3), the same in every picture
+    flicker: float  # standard deviation, new in every picture
+
+    def picture(self, rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """What this camera makes of a clean rendering."""
+        values = rgb.astype(np.float32) / 255.0
+        if self.blur_px > 0:
+            values = cv2.GaussianBlur(values, (0, 0), self.blur_px)
+        values = np.clip(values * self.gain, 0, 1) ** np.float32(self.gamma) + self.pattern
+        if self.flicker > 0:
+            values += np.float32(self.flicker) * rng.standard_normal(values.shape, dtype=np.float32)
+        return (np.clip(values, 0, 1) * 255.0 + 0.5).astype(np.uint8)
+
+
+def draw_colour_camera(
+    rgb: NDArray[np.uint8], rng: np.random.Generator, *, steady: bool = False, noise: float = 1.0
+) -> ColourCamera:
+    """A camera that exposes for this picture. `steady`: all its noise stays in place; `noise`: a factor on it."""
     # Automatic exposure brings the mean near middle grey, more or less.
-    exposure = np.clip(rng.uniform(0.28, 0.55) / max(float(picture.mean()), 0.02), 0.5, 4.0)
-    gain = exposure * rng.uniform(0.88, 1.12, 3)
-    picture = np.clip(picture * gain.astype(np.float32), 0, 1) ** np.float32(rng.uniform(0.8, 1.25))
-    picture += rng.normal(0, rng.uniform(0.004, 0.03), picture.shape).astype(np.float32)
-    return (np.clip(picture, 0, 1) * 255.0 + 0.5).astype(np.uint8)
+    exposure = np.clip(rng.uniform(0.28, 0.55) / max(float(rgb.mean()) / 255.0, 0.02), 0.5, 4.0)
+    gain = (exposure * rng.uniform(0.88, 1.12, 3)).astype(np.float32)
+    gamma = float(rng.uniform(0.8, 1.25))
+    blur = float(rng.uniform(0.3, 0.9)) if rng.random() < 0.6 else 0.0
+    strength = noise * float(rng.uniform(0.004, 0.03))
+    pattern = np.zeros(rgb.shape, np.float32)
+    if steady:
+        pattern = np.float32(min(strength, 0.01)) * rng.standard_normal(rgb.shape, dtype=np.float32)
+        strength = 0.0
+    return ColourCamera(gain, gamma, blur, pattern, strength)

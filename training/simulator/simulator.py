@@ -7,8 +7,9 @@ so scenes can be made by several processes without changing a byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 from tiae_ros.errors import ParameterError
 
 from . import room, sensor_noise
-from .grasping import HeldThing, grasp_thing, joint_angles
+from .grasping import HeldThing, Stage, grasp_thing, joint_angles
 from .grasps import BY_NAME, GRASP_NAMES, tilt
-from .hand import JOINT_NAMES, draw_subject
+from .hand import HandWriter, draw_subject
 from .objects import draw_colours
 from .rendering import View, import_mujoco
 
@@ -54,6 +55,8 @@ class SimulatorSettings:
     view: str = "desk"  # "desk": from where people watch the grasp; "any": from everywhere above
     view_spread_deg: float = 30.0
     sensor: str = "random"  # or one of SENSORS, or "none"
+    max_depth_m: float = 6.0  # the depth sensor's reach
+    colour_noise: float = 1.0  # a factor
 
     def __post_init__(self) -> None:
         if not (16 <= self.width <= 1280 and 16 <= self.height <= 960):
@@ -77,6 +80,10 @@ class SimulatorSettings:
             raise ParameterError(f"views_per_scene is {self.views_per_scene}; it must be at least 1")
         if self.seed < 0:
             raise ParameterError(f"seed is {self.seed}; it must not be negative")
+        if not self.max_depth_m > 0.3:
+            raise ParameterError(f"max_depth_m is {self.max_depth_m} m; it must be above 0.3 m")
+        if not 0 <= self.colour_noise <= 10:
+            raise ParameterError(f"colour_noise is {self.colour_noise}; it must be within 0 to 10")
 
 
 class Simulator:
@@ -111,9 +118,9 @@ def render_scene(settings: SimulatorSettings, number: int) -> list[Sample]:
     left = bool(rng.random() < 0.5)
     sleeve = str(rng.choice(["none", "sleeve", "no_forearm"], p=[0.4, 0.48, 0.12]))
     cuff = float(rng.uniform(0.02, 0.16))
-    held = grasp_thing(grasp, subject, left=left, sleeve=sleeve, sleeve_start_m=cuff, rng=rng)
-    colours, cloth = draw_colours(rng), rng.random(3)
-    view = View(held.model, held.data, settings.width, settings.height)
+    held = grasp_thing(grasp, HandWriter(subject, left, sleeve, cuff), rng)
+    colours, cloth = [draw_colours(rng) for _ in held.stage.things], rng.random(3)
+    view = View(held.stage.model, held.stage.data, settings.width, settings.height)
     try:
         return [_picture(settings, held, view, colours, cloth, rng) for _ in range(settings.views_per_scene)]
     finally:
@@ -124,84 +131,101 @@ def _picture(
     settings: SimulatorSettings,
     held: HeldThing,
     view: View,
-    colours: np.ndarray,
+    colours: list[np.ndarray],
     cloth: np.ndarray,
     rng: np.random.Generator,
 ) -> Sample:
-    model, data = held.model, held.data
+    model, data = held.stage.model, held.stage.data
     data.qpos[:] = held.closed
     data.joint("wrist_flexion").qpos[0] = np.clip(rng.normal(0.0, 0.25), -0.6, 0.6)
     data.joint("wrist_deviation").qpos[0] = np.clip(rng.normal(0.0, 0.12), -0.35, 0.3)
     import_mujoco().mj_kinematics(model, data)
     focal = aim(settings, held, rng)
-    for texture in room.dress(held, colours, cloth, rng):
+    for texture in room.dress(held.stage, colours, cloth, rng):
         view.upload_texture(texture)
     room.light(model, rng)
-    return take_picture(settings, held, view, focal, rng)
+    return take_picture(settings, held.stage, held.grasp.name, view, focal, held.stage.thing_geoms, rng)
 
 
 def take_picture(
-    settings: SimulatorSettings, held: HeldThing, view: View, focal: float, rng: np.random.Generator
+    settings: SimulatorSettings,
+    stage: Stage,
+    grasp: str,
+    view: View,
+    focal: float,
+    held_geoms: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    sensor: str | None = None,
+    colour: sensor_noise.ColourCamera | None = None,
 ) -> Sample:
     """Render what the camera sees now and add the sensor's noise."""
-    model, data = held.model, held.data
+    model, data = stage.model, stage.data
     mujoco = import_mujoco()
     mujoco.mj_kinematics(model, data)
     mujoco.mj_camlight(model, data)
     rgb, clean, geoms = view.render()
+    if settings.sensor == "none":
+        colour = None
+    elif colour is None:
+        colour = sensor_noise.draw_colour_camera(rgb, rng, noise=settings.colour_noise)
     table = np.zeros(model.ngeom + 1, np.uint8)
-    table[held.hand_geoms] = HAND
-    table[held.thing_geoms] = OBJECT
+    table[stage.hand_geoms] = HAND
+    table[held_geoms] = OBJECT
     labels = table[geoms]  # geom -1 (nothing) reads the last entry, 0
-    sensor = settings.sensor
+    sensor = sensor or settings.sensor
     if sensor == "random":
         sensor = sensor_noise.SENSORS[int(rng.integers(len(sensor_noise.SENSORS)))]
     if sensor == "none":
         noisy = clean.copy()
     else:
         dark = rgb.max(axis=2) < 40
-        noisy = sensor_noise.add_depth_noise(clean, focal, sensor, rng, dark=dark)
+        noisy = sensor_noise.add_depth_noise(clean, focal, sensor, rng, dark=dark, max_depth_m=settings.max_depth_m)
     return Sample(
-        rgb=sensor_noise.add_colour_noise(rgb, rng) if sensor != "none" else np.ascontiguousarray(rgb),
+        rgb=np.ascontiguousarray(rgb) if colour is None else colour.picture(rgb, rng),
         depth_m=noisy,
         clean_depth_m=np.ascontiguousarray(clean),
         labels=np.ascontiguousarray(labels),
         joints=joint_angles(model, data.qpos),
-        grasp=held.grasp.name,
-        subject=held.subject.number,
-        left=held.left,
+        grasp=grasp,
+        subject=stage.subject.number,
+        left=stage.left,
         k=np.array([[focal, 0, (settings.width - 1) / 2], [0, focal, (settings.height - 1) / 2], [0, 0, 1.0]]),
     )
 
 
-def _direction(vector: tuple[float, float, float], left: bool) -> np.ndarray:
+def quaternion_of(rotation: np.ndarray) -> np.ndarray:
+    """(4,) w x y z of a rotation matrix."""
+    quaternion = np.zeros(4)
+    import_mujoco().mju_mat2Quat(quaternion, np.ascontiguousarray(rotation).reshape(9))
+    return quaternion
+
+
+def palm_direction(vector: tuple[float, float, float], left: bool) -> np.ndarray:
     x, y, z = vector
     out = np.array([x, -y if left else y, z], float)
     return out / np.linalg.norm(out)
 
 
-def _spheres(held: HeldThing) -> tuple[np.ndarray, np.ndarray]:
+def bounding_spheres(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     """Bounding spheres of hand (with forearm) and thing: centres (S, 3), radii (S,)."""
-    geoms = np.concatenate([held.hand_geoms, held.thing_geoms])
-    return held.data.geom_xpos[geoms].copy(), held.model.geom_rbound[geoms].copy()
+    geoms = np.concatenate([stage.hand_geoms, stage.thing_geoms])
+    return stage.data.geom_xpos[geoms].copy(), stage.model.geom_rbound[geoms].copy()
 
 
-def _grasp_centre(held: HeldThing) -> np.ndarray:
-    """Middle of the box around hand and thing, forearm left out."""
-    names = [held.model.geom(number).name for number in held.hand_geoms]
-    keep = [
-        n for n, name in zip(held.hand_geoms, names, strict=True) if not any(p in name for p in ("forearm", "sleeve"))
-    ]
-    geoms = np.concatenate([np.array(keep, int), held.thing_geoms])
-    centres = held.data.geom_xpos[geoms]
-    return 0.5 * (centres.min(axis=0) + centres.max(axis=0))
+def grasp_geoms(stage: Stage) -> np.ndarray:
+    """Numbers of the geoms of hand and things, arm and sleeve left out."""
+    arm = ("hand_forearm", "hand_sleeve")
+    hand = [number for number in stage.hand_geoms if not stage.model.geom(number).name.startswith(arm)]
+    return np.concatenate([np.array(hand, int), stage.thing_geoms])
 
 
 def aim(settings: SimulatorSettings, held: HeldThing, rng: np.random.Generator) -> float:
     """Draw camera and room around the hand; returns the focal length in pixels."""
-    data = held.data
-    up = tilt(rng, 8) @ _direction(held.grasp.up, held.left)
-    look = _direction(held.grasp.look, held.left)
+    stage = held.stage
+    data = stage.data
+    up = tilt(rng, 8) @ palm_direction(held.grasp.up, stage.left)
+    look = palm_direction(held.grasp.look, stage.left)
     # Azimuth and elevation of the camera as seen from the hand, around `up`.
     level = look - up * (look @ up)
     level /= np.linalg.norm(level)
@@ -214,20 +238,18 @@ def aim(settings: SimulatorSettings, held: HeldThing, rng: np.random.Generator) 
         azimuth = rng.uniform(-np.pi, np.pi)
         elevation = np.arcsin(rng.uniform(-0.15, 0.97))
     direction = np.cos(elevation) * (np.cos(azimuth) * level + np.sin(azimuth) * side) + np.sin(elevation) * up
-    centre = _grasp_centre(held)
+    middles = data.geom_xpos[grasp_geoms(stage)]
+    centre = 0.5 * (middles.min(axis=0) + middles.max(axis=0))
     focal, distance = _focal_and_distance(settings, rng)
     target = centre + rng.normal(0, 0.012, 3)
     camera = target + direction * distance
     roll = rng.normal(0, np.radians(6 if settings.view == "desk" else 15))
-    set_camera(settings, held, camera, target, up, roll, focal)
+    set_camera(settings, stage.model, camera, target, up, roll, focal)
     turn = np.stack([level, side, up], axis=1)  # room axes in the world
-    mujoco = import_mujoco()
-    quaternion = np.zeros(4)
-    mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(turn).reshape(9))
     data.mocap_pos[0] = 0.0
-    data.mocap_quat[0] = quaternion
-    centres, radii = _spheres(held)
-    room.furnish(held, (centres @ turn, radii), camera @ turn, target @ turn, rng)
+    data.mocap_quat[0] = quaternion_of(turn)
+    centres, radii = bounding_spheres(stage)
+    room.furnish(stage, (centres @ turn, radii), camera @ turn, target @ turn, rng)
     return focal
 
 
@@ -243,7 +265,7 @@ def _focal_and_distance(settings: SimulatorSettings, rng: np.random.Generator) -
 
 def set_camera(
     settings: SimulatorSettings,
-    held: HeldThing,
+    model: Any,
     camera: np.ndarray,
     target: np.ndarray,
     up: np.ndarray,
@@ -251,19 +273,11 @@ def set_camera(
     focal: float,
 ) -> None:
     """Put the model's camera at a place, looking at another."""
-    model, mujoco = held.model, import_mujoco()
     back = (camera - target) / np.linalg.norm(camera - target)
     right = np.cross(up, back)
     right /= np.linalg.norm(right)
     above = np.cross(back, right)
     turned = np.cos(roll) * right + np.sin(roll) * above
     axes = np.stack([turned, np.cross(back, turned), back], axis=1)
-    quaternion = np.zeros(4)
-    mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(axes).reshape(9))
-    model.cam_pos[0], model.cam_quat[0] = camera, quaternion
+    model.cam_pos[0], model.cam_quat[0] = camera, quaternion_of(axes)
     model.cam_fovy[0] = np.degrees(2 * np.arctan(settings.height / (2 * focal)))
-
-
-def joint_names() -> Sequence[str]:
-    """Names of `Sample.joints`."""
-    return JOINT_NAMES

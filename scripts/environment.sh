@@ -1,0 +1,42 @@
+# Sourced by scripts/demo and scripts/test: a virtual environment with pinned packages and this package in it.
+#
+#   make_environment "runtime bags" …    sets PYTHON_IN_VENV; quick when nothing has changed
+#
+# A machine with a sourced ROS 2 installation keeps using that; elsewhere ROS 2 comes from wheels:
+# Jazzy, or with TIAE_ROS_DISTRO=kilted the Kilted ones (in an environment of their own).
+# PYTHON=/path/to/python3 chooses the interpreter (3.10 or newer).
+
+fail() { printf '%s\n' "$*" >&2; exit 1; }
+
+make_environment() {
+    local root=$1 sets=$2 python=${PYTHON:-python3} distro=${TIAE_ROS_DISTRO:-jazzy} venv options=() wanted=() name stamp
+    command -v "$python" >/dev/null || fail "$python is not installed; install Python 3.10 or newer (Debian: apt-get install python3 python3-venv)"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+        fail "$python is $("$python" --version 2>&1); needed is Python 3.10 or newer (choose one by PYTHON=…)"
+    venv=$root/.venv
+    if [ -n "${ROS_DISTRO:-}" ] && "$python" -c 'import rclpy' 2>/dev/null; then
+        echo "ROS 2 $ROS_DISTRO is installed and sourced: using it"
+        venv=$root/.venv-ros-$ROS_DISTRO
+        options=(--system-site-packages)
+    else
+        [ -f "$root/requirements/ros-$distro.txt" ] || fail "TIAE_ROS_DISTRO is '$distro'; accepted are jazzy and kilted"
+        [ "$(uname -sm)" = "Linux x86_64" ] ||
+            fail "ROS 2 wheels exist for Linux x86-64 only, this is $(uname -sm); source a ROS 2 installation first"
+        [ "$distro" = jazzy ] || venv=$root/.venv-$distro
+        sets="$sets ros-$distro"
+    fi
+    for name in $sets; do wanted+=(-r "$root/requirements/$name.txt"); done
+    stamp=$(cd "$root" && { "$python" --version; echo "$sets"; for name in $sets; do cat "requirements/$name.txt"; done; cat setup.py; } | sha256sum)
+    PYTHON_IN_VENV=$venv/bin/python
+    if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ] && "$PYTHON_IN_VENV" -c 'import tiae_ros' 2>/dev/null; then
+        return
+    fi
+    echo "Installing pinned packages into ${venv#"$root"/} (once, about two minutes) …"
+    rm -f "$venv/stamp"
+    "$python" -m venv "${options[@]}" "$venv" || fail "cannot make $venv (Debian: apt-get install python3-venv)"
+    "$PYTHON_IN_VENV" -m pip install --quiet --disable-pip-version-check "${wanted[@]}" "setuptools>=64,<80" wheel ||
+        fail "installing packages failed; the lines above say which"
+    "$PYTHON_IN_VENV" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e "$root" ||
+        fail "installing tiae_ros itself failed; the lines above say why"
+    printf '%s\n' "$stamp" > "$venv/stamp"
+}

@@ -1,0 +1,313 @@
+"""Plays a recorded RGB-D bag over ROS 2 topics, runs the node on it, and draws what arrives on the topics.
+
+Three processes: `tiae play` is the camera, `tiae node` the node, this one a subscriber like any other. Everything
+drawn and counted here was received over DDS. Run by scripts/demo, which sets up the environment.
+
+    OUT/frame_*.png    camera with masks | input window | restored, moved onto the input | restored depth
+    OUT/sheet.png      the same for several frames, one below the other
+    OUT/table.md       topics, messages, rates, latencies
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+INPUTS = {"color/image": "/camera/color/image", "depth/image": "/camera/depth/image",
+          "color/camera_info": "/camera/color/camera_info"}  # fmt: skip
+NODE = "/tiae"
+TILE = 240  # pixels of one picture's height
+COLORS = {1: (255, 96, 64), 2: (64, 200, 96)}  # hand, object: rgb
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bag", type=Path, default=ROOT / "test" / "data" / "grasps", help="rosbag2 to play")
+    parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for pictures and table")
+    parser.add_argument("--rate", type=float, default=1.0, help="speed of playing")
+    parser.add_argument("--frames", type=int, default=6, help="frames to draw")
+    for name, default in INPUTS.items():
+        parser.add_argument(f"--{name.replace('/', '-')}", default=default, help=f"the bag's topic for {name}")
+    options = parser.parse_args()
+    if not options.bag.exists():
+        parser.error(f"bag {options.bag} does not exist")
+    topics = {name: getattr(options, name.replace("/", "_").replace("-", "_")) for name in INPUTS}
+
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from tiae_ros.node.large_messages import publish_large_messages
+
+    publish_large_messages()
+    import rclpy
+
+    started = time.monotonic()
+    rclpy.init()
+    received = Received()
+    subscriber = rclpy.create_node("demo_subscriber")
+    subscribe(subscriber, received, topics)
+    try:
+        with running("node", "--ros-args", *[word for n, t in topics.items() for word in ("-r", f"{n}:={t}")]):
+            say(started, "node started, loading its models")
+            spin_until(subscriber, lambda: subscriber.count_subscribers(topics["color/image"]) >= 2, 60.0, "the node")
+            say(started, f"node active; playing {options.bag}")
+            with running("play", "--bag", options.bag, "--rate", options.rate, "--quiet") as player:
+                spin_until(
+                    subscriber,
+                    lambda: player.poll() is not None,
+                    600.0,
+                    "the bag's end",
+                    say_progress(started, received),
+                )
+                if player.returncode:
+                    return fail("the player failed; its message is above")
+            spin_for(subscriber, 1.0)
+    finally:
+        subscriber.destroy_node()
+        rclpy.try_shutdown()
+    options.out.mkdir(parents=True, exist_ok=True)
+    drawn = draw_frames(received, options.out, options.frames)
+    table = received.table()
+    (options.out / "table.md").write_text(table)
+    print(f"\n{table}")
+    if not drawn:
+        return fail("no grasp was received, so there is nothing to draw")
+    say(started, f"{drawn} pictures and table.md are in {options.out}/")
+    return 0
+
+
+@dataclass
+class Received:
+    """Every message that came, by topic and stamp, and when."""
+
+    messages: dict[str, dict[int, Any]] = field(default_factory=lambda: defaultdict(dict))
+    arrivals: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+
+    def keep(self, name: str, message: Any) -> None:
+        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        self.messages[name][stamp] = message
+        self.arrivals[name][stamp] = time.monotonic()
+
+    def table(self) -> str:
+        """Topics with counts, rates and the time from the camera image's arrival here to the topic's, Markdown."""
+        camera = self.arrivals["color/image"]
+        lines = ["| topic | messages | Hz | latency p50 | p99 |", "|---|---|---|---|---|"]
+        for name, arrivals in self.arrivals.items():
+            times = sorted(arrivals.values())
+            rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+            line = f"| {name} | {len(times)} | {rate:.1f} |"
+            delays = [1e3 * (t - camera[stamp]) for stamp, t in arrivals.items() if stamp in camera]
+            if name.startswith("~") and delays:
+                line += f" {statistics.median(delays):.1f} ms | {np.quantile(delays, 0.99):.1f} ms |"
+            else:
+                line += " | |"
+            lines.append(line)
+        return "\n".join(lines) + "\n"
+
+
+def subscribe(node: Any, received: Received, topics: dict[str, str]) -> None:
+    """Listen to the camera and to everything of the node that has a stamp."""
+    from geometry_msgs.msg import PointStamped, Vector3Stamped
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+    outputs = {"descriptor": Image, "grasps": PointCloud2, "shift": Vector3Stamped, "position": PointStamped,
+               "restored/depth": Image, "restored/camera_info": CameraInfo, "restored/hand_mask": Image,
+               "restored/object_mask": Image, "segmentation": Image}  # fmt: skip
+    cameras = {"color/image": Image, "depth/image": Image, "color/camera_info": CameraInfo}
+    listen = [(name, topics[name], kind) for name, kind in cameras.items()]
+    listen += [(f"~/{name}", f"{NODE}/{name}", kind) for name, kind in outputs.items()]
+    for name, topic, kind in listen:
+
+        def callback(message: Any, name: str = name) -> None:
+            received.keep(name, message)
+
+        node.create_subscription(kind, topic, callback, qos_profile_sensor_data)
+
+
+def draw_frames(received: Received, out: Path, count: int) -> int:
+    """Draw frames evenly spread over those in which a grasp was restored; how many."""
+    needed = ("color/image", "depth/image", "color/camera_info", "~/segmentation", "~/restored/camera_info",
+              "~/restored/hand_mask", "~/restored/object_mask", "~/restored/depth")  # fmt: skip
+    stamps = sorted(set.intersection(*(set(received.messages[name]) for name in needed)))
+    if not stamps:
+        return 0
+    chosen = [stamps[i] for i in np.unique(np.linspace(0, len(stamps) - 1, count + 2)[1:-1].round().astype(int))]
+    rows = []
+    for number, stamp in enumerate(chosen):
+        row = draw_frame({name: stored[stamp] for name, stored in received.messages.items() if stamp in stored})
+        write_png(out / f"frame_{number}.png", row)
+        rows.append(row)
+    titles = ["camera, hand and object", "input window", "restored, moved onto input", "input depth", "restored depth"]
+    widths = [rows[0].shape[1] - 4 * TILE] + 4 * [TILE]
+    header = np.full((28, rows[0].shape[1], 3), 255, np.uint8)
+    for title, left in zip(titles, np.cumsum([0, *widths]), strict=False):
+        cv2.putText(header, title, (int(left) + 4, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    write_png(out / "sheet.png", np.concatenate([header, *rows]))
+    return len(chosen)
+
+
+def draw_frame(frame: dict[str, Any]) -> np.ndarray:
+    """One row of pictures of one frame, from its messages: (TILE, W, 3) rgb."""
+    color, labels = pixels(frame["color/image"]), pixels(frame["~/segmentation"])
+    info = frame["~/restored/camera_info"]
+    window = window_matrix(info.k, frame["color/camera_info"].k)
+    size = info.width
+    camera = color.copy()
+    for label, paint in COLORS.items():
+        camera[labels == label] = (0.5 * camera[labels == label] + 0.5 * np.array(paint)).astype(np.uint8)
+    corners = (np.array([[-0.5, -0.5], [size - 0.5, size - 0.5]]) * window[:2] + window[2:]).round().astype(int)
+    cv2.rectangle(camera, *map(tuple, corners.tolist()), (255, 255, 0), 2)
+    camera = cv2.resize(camera, (round(TILE * camera.shape[1] / camera.shape[0]), TILE), interpolation=cv2.INTER_AREA)
+    masks = np.stack([cut((labels == label).astype(np.float32), window, size) for label in COLORS])
+    restored = np.stack([pixels(frame[f"~/restored/{n}_mask"]).astype(np.float32) / 255 for n in ("hand", "object")])
+    depth_m = pixels(frame["depth/image"]).astype(np.float32) * 1e-3
+    seen = cut_depth_picture(np.where(labels > 0, depth_m, 0), window, size)
+    clean = pixels(frame["~/restored/depth"])
+    both = np.concatenate([seen[np.isfinite(seen)], clean[np.isfinite(clean)]])
+    low, high = np.quantile(both, [0.02, 0.98]) if len(both) else (0.0, 1.0)
+    tiles = [
+        camera,
+        enlarge(paint_masks(masks)),
+        enlarge(paint_masks(restored, outline=masks)),
+        enlarge(paint_depth(seen, low, high)),
+        enlarge(paint_depth(clean, low, high)),
+    ]
+    return np.concatenate(tiles, 1)
+
+
+def window_matrix(window_k: Any, whole_k: Any) -> np.ndarray:
+    """(scale x, scale y, offset x, offset y): window pixel -> pixel of the colour image.
+
+    Both camera matrices (row-major 3×3) see along the same rays: x_image = (x_window - cx_window) fx / fx_window + cx.
+    """
+    scale = np.array([whole_k[0] / window_k[0], whole_k[4] / window_k[4]])
+    return np.concatenate([scale, np.array([whole_k[2], whole_k[5]]) - np.array([window_k[2], window_k[5]]) * scale])
+
+
+def cut(image: np.ndarray, window: np.ndarray, size: int) -> np.ndarray:
+    """The window's area averages of an image."""
+    many = 8  # samples per window pixel and axis
+    matrix = np.array([[window[0] / many, 0, window[2] + window[0] * (0.5 / many - 0.5)],
+                       [0, window[1] / many, window[3] + window[1] * (0.5 / many - 0.5)]])  # fmt: skip
+    fine = cv2.warpAffine(image, matrix, (size * many, size * many), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def cut_depth_picture(depth_m: np.ndarray, window: np.ndarray, size: int) -> np.ndarray:
+    """The window's mean depth over readings (0 is none); NaN where readings cover less than a quarter."""
+    readings = cut((depth_m > 0).astype(np.float32), window, size)
+    mean = cut(depth_m, window, size) / np.maximum(readings, 1e-6)
+    return np.where(readings < 0.25, np.nan, mean)
+
+
+def paint_masks(masks: np.ndarray, outline: np.ndarray | None = None) -> np.ndarray:
+    """Hand and object in their colours; with the input's outline in white, enlarged to TILE."""
+    painted = sum(
+        mask[..., None] * np.array(paint, np.float32) for mask, paint in zip(masks, COLORS.values(), strict=True)
+    )
+    picture = cv2.resize(np.clip(painted, 0, 255).astype(np.uint8), (TILE, TILE), interpolation=cv2.INTER_NEAREST)
+    if outline is not None:
+        whole = cv2.resize(np.clip(outline.sum(0), 0, 1), (TILE, TILE), interpolation=cv2.INTER_LINEAR) > 0.5
+        contours, _ = cv2.findContours(whole.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, contours, -1, (255, 255, 255), 1)
+    return picture
+
+
+def paint_depth(depth_m: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Near is warm, far is cold, nothing is black."""
+    nearness = 1 - np.clip((np.nan_to_num(depth_m, nan=high) - low) / max(high - low, 1e-6), 0, 1)
+    painted = cv2.applyColorMap((40 + 215 * nearness).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1].copy()
+    painted[~np.isfinite(depth_m)] = 0
+    return painted
+
+
+def enlarge(picture: np.ndarray) -> np.ndarray:
+    return cv2.resize(picture, (TILE, TILE), interpolation=cv2.INTER_NEAREST)
+
+
+def pixels(message: Any) -> np.ndarray:
+    """The array of an Image message as this project's node and recorder write them."""
+    from tiae_ros.vision.image_decoding import decode_image
+
+    return decode_image(encoding=message.encoding, height=message.height, width=message.width, step=message.step,
+                        is_bigendian=bool(message.is_bigendian), data=message.data)  # fmt: skip
+
+
+def write_png(path: Path, rgb: np.ndarray) -> None:
+    if not cv2.imwrite(str(path), rgb[..., ::-1]):
+        raise OSError(f"cannot write {path}")
+
+
+@contextlib.contextmanager
+def running(*words: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A `tiae` command in its own process, ended by SIGINT if it has not ended by itself."""
+    process = subprocess.Popen([sys.executable, "-m", "tiae_ros.cli", *map(str, words)])
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def spin_until(node: Any, done: Any, seconds: float, what: str, report: Any = None) -> None:
+    import rclpy
+
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise SystemExit(f"demo: error: waited {seconds:.0f} s for {what} in vain")
+        rclpy.spin_once(node, timeout_sec=0.05)
+        if report:
+            report()
+
+
+def spin_for(node: Any, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    spin_until(node, lambda: time.monotonic() > end, seconds + 5, "the last messages")
+
+
+def say_progress(started: float, received: Received) -> Any:
+    """A line every two seconds."""
+    last = [time.monotonic()]
+
+    def report() -> None:
+        if time.monotonic() - last[0] >= 2.0:
+            last[0] = time.monotonic()
+            frames, grasps = (len(received.messages[name]) for name in ("color/image", "~/descriptor"))
+            say(started, f"{frames} frames seen, {grasps} grasps received")
+
+    return report
+
+
+def say(started: float, line: str) -> None:
+    print(f"[{time.monotonic() - started:5.1f} s] {line}", flush=True)
+
+
+def fail(line: str) -> int:
+    print(f"demo: error: {line}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
