@@ -325,7 +325,7 @@ def test_what_is_no_picture_is_refused():
         ("depth_max_m", float("nan")),
         ("band_m", -1.0),
         ("grid_long_side", 4),
-        ("skin_min", 30.0),
+        ("skin_min", 50.0),
         ("hand_area_min_m2", 1.0),
         ("gap_m", float("inf")),
         ("contact_m", True),

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError, ParameterError
-from tiae_ros.vision.hand_end import picture_edges, tip_and_entry
+from tiae_ros.vision.hand_end import bounding_box, picture_edges, tip_and_entry
 
 NONE, HAND, OBJECT = 0, 1, 2
 
@@ -30,11 +30,14 @@ Regions = NDArray[np.int32]
 
 _USUAL_FOCAL = 0.8  # focal length over the longer side; 0.54 (wide stereo) ... 0.96 (RealSense colour)
 _MAX_HANDS = 4
-_SKIN_STEPS = 4  # thresholds tried between the settings' bounds
+_SKIN_STEPS = 5  # thresholds tried between the settings' bounds
+_CONTRAST_MAX = 20.0  # more of it does not make a better hand either
 _HAND_AREA_M2 = 0.015  # more skin than a hand has does not make a region a better hand
 _FINGER_AREA_M2 = 0.0002
 _FINGER_DEPTH_M = 0.08
 _SHADED_CELLS = 4
+_STEP_M = 0.03  # a step in depth that parts a thing from what is behind it
+_BACKGROUND_M = 0.20  # parts of a hand and its arm are at most this much behind its middle
 _AROUND_M = 0.05  # the surroundings that a hand is told from
 _OBJECT_BEHIND_M = 0.15  # parts of a held thing are at most this much behind the hand
 _HAND_LENGTH_M = 0.20  # finger tips to wrist, and a bit
@@ -52,6 +55,8 @@ _CELL_DEPTH_RATIO = 1.06  # readings of a cell up to 6 % behind its nearest are 
 _PLANE_CELLS_MIN = 100
 _MAX_PLANES = 3
 _MOSTLY = 0.6
+_FILL_RINGS = 6
+_DEPTH_MAX_M = 10.0  # beyond, depth cameras for the near range do not measure
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ class SegmentationSettings:
     band_m: float = 0.30
     """A second hand may be this much farther away than the nearest."""
     skin_min: float = 6.0
-    """Lower bound of the chosen skin threshold (see ``skin_score``); grey is 0, skin in daylight 10-30."""
-    skin_max: float = 20.0
+    """Lower bound of the chosen skin threshold (see ``skin_score``); grey is 0, skin 10-50."""
+    skin_max: float = 30.0
     """Upper bound of the chosen skin threshold."""
     skin_contrast_min: float = 4.0
     """A hand's score is this much above that of what surrounds it."""
@@ -130,7 +135,7 @@ def segment(
     height, width = depth_m.shape
     cell = max(1, round(max(height, width) / settings.grid_long_side))
     focal = focal_px if focal_px is not None and focal_px > 0 else _USUAL_FOCAL * max(height, width)
-    depth = _reduce_depth(depth_m, cell, settings.depth_max_m)
+    depth = _reduce_depth(depth_m, cell, _DEPTH_MAX_M)
     if not np.isfinite(depth).any():
         return np.zeros((height, width), np.uint8)
     scene = _Scene(depth, focal / cell, settings)
@@ -158,6 +163,8 @@ def skin_score(color: NDArray[np.uint8]) -> Floats:
     lean = (luma_cr_cb[:, :, 1] - 128) - 0.25 * (luma_cr_cb[:, :, 2] - 128)
     # Blue outweighing red by far is purple or pink, not skin.
     lean -= np.maximum(luma_cr_cb[:, :, 2] - 130, 0)
+    # Nor is plain red, which leans farther than skin does in the warmest light.
+    lean -= 3 * np.maximum(lean - 60, 0)
     brighten = np.clip(110 / np.maximum(luma_cr_cb[:, :, 0], 1), 1.0, 2.0)
     return (lean * brighten).astype(np.float32)
 
@@ -170,7 +177,8 @@ class _Scene:
         self.settings = settings
         self.focal = focal_cells
         self.valid: Mask = np.isfinite(depth)
-        self.free: Mask = self.valid.copy()
+        with np.errstate(invalid="ignore"):
+            self.free: Mask = self.valid & (depth < settings.depth_max_m)
         for plane in _planes(depth, self.valid, settings, share=settings.plane_share, number=_MAX_PLANES):
             self.free &= ~plane.holds(1.0)
 
@@ -204,7 +212,7 @@ class _Scene:
         """Regions of skin at several thresholds: the light decides which of them parts hand from ground."""
         settings = self.settings
         for threshold in np.geomspace(settings.skin_min, settings.skin_max, _SKIN_STEPS):
-            regions = self._surfaces(self._skin(score, threshold))
+            regions = self._surfaces(self._skin(score, threshold), fill=True)
             _count, area, depth = self._measure(regions)
             fits = (area >= settings.hand_area_min_m2) & (area <= settings.hand_area_max_m2)
             worth = np.where(fits, np.minimum(area, _HAND_AREA_M2) / np.where(fits, depth, 1) ** 2, 0)
@@ -212,16 +220,40 @@ class _Scene:
                 if worth[index] <= 0:
                     break
                 mask = regions == index + 1
-                ring = _grown(mask, 2) & ~_grown(mask, 1)
-                contrast = float(score[mask].mean() - score[ring].mean()) if ring.any() else 0.0
+                contrast = self._contrast(mask, score)
                 if contrast >= settings.skin_contrast_min:
-                    yield _Candidate(mask, float(depth[index]), float(worth[index]) * contrast)
+                    merit = float(worth[index]) * min(contrast, _CONTRAST_MAX)
+                    yield _Candidate(mask, float(depth[index]), float(threshold), merit)
+
+    def _contrast(self, mask: Mask, score: Floats) -> float:
+        """How much a region stands out: by its colour from what is beside it, by its depth from what is behind.
+
+        What is in front of it speaks against a hand: background shows between things.
+        """
+        top, left, bottom, right = _around(mask, 2)
+        part = slice(top, bottom), slice(left, right)
+        mask, score, depth = mask[part], score[part], self.depth[part]
+        ring = _grown(mask, 2) & ~_grown(mask, 1)
+        if not ring.any():
+            return 0.0
+        own = cv2.dilate(np.where(mask & np.isfinite(depth), depth, np.float32(0)), np.ones((5, 5), np.uint8))
+        own_score = float(score[mask].mean())
+        with np.errstate(invalid="ignore"):
+            behind = (depth > own + _STEP_M) & (own > 0)
+            before = (depth < own - _STEP_M) & (own > 0)
+        gain = np.where(behind, own_score, np.where(before, 0.0, own_score - score))
+        return float(gain[ring].mean())
 
     def _settle(self, candidate: _Candidate, score: Floats) -> Mask:
         """The candidate's hand at the threshold that parts it best from what is around it."""
         around = _grown(candidate.mask, self._cells(_AROUND_M, candidate.depth))
-        threshold = _best_threshold(score[around], self.settings)
-        regions = self._surfaces(self._skin(score, threshold))
+        with np.errstate(invalid="ignore"):
+            apart = (self.depth > candidate.depth + _BACKGROUND_M) & ~candidate.mask
+        near = around & ~apart & (self.valid | candidate.mask)
+        threshold = candidate.threshold
+        if (near & ~candidate.mask).sum() >= 0.2 * candidate.mask.sum():
+            threshold = _best_threshold(score[near], self.settings)
+        regions = self._surfaces(self._skin(score, threshold) & ~apart, fill=True)
         count, area, depth = self._measure(regions)
         shared = np.bincount(regions[candidate.mask], minlength=len(count) + 1)[1:]
         inside = np.bincount(regions[around], minlength=len(count) + 1)[1:]
@@ -233,7 +265,7 @@ class _Scene:
         hand = np.isin(regions, np.flatnonzero(itself | finger) + 1)
         if not itself.any():
             hand = candidate.mask
-        return hand | self._shaded(hand, score, around, threshold)
+        return hand | self._shaded(hand, score, near, threshold)
 
     def _shaded(self, hand: Mask, score: Floats, around: Mask, threshold: float) -> Mask:
         """Paler and darker parts of the hand: weaker skin at its edge, on the same surface."""
@@ -355,15 +387,14 @@ class _Scene:
     def _surfaces(self, mask: Mask, slack_m: float = 0.006, *, fill: bool = False) -> Regions:
         """Regions of a mask (numbered from 1) within which the depth makes no step.
 
-        A hole in the depth makes no step; with ``fill``, small holes have the depth of their farthest neighbour,
-        so they do not join what is far apart. Cells become every second point of a finer lattice; the points
+        A hole in the depth makes no step; with ``fill``, holes are given the depth of what is beside them, so they
+        do not join what is far apart. Cells become every second point of a finer lattice; the points
         between two cells are set where no step separates them: its connected components are the surfaces.
         """
         height, width = mask.shape
         depth = self.depth
         if fill:
-            behind = cv2.dilate(np.where(mask & self.valid, depth, np.float32(0)), np.ones((5, 5), np.uint8))
-            depth = np.where(self.valid | (behind == 0), depth, behind)
+            depth = self._filled(mask)
         # Twice a cell's width: a surface seen at up to 60 degrees; the slack is for noise.
         allowed = slack_m + 2 * np.where(np.isnan(depth), 0, depth) / self.focal
         lattice = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
@@ -375,6 +406,16 @@ class _Scene:
         lattice[::2, 1::2] = mask[:, :-1] & mask[:, 1:] & ~right
         _, regions = cv2.connectedComponents(lattice, connectivity=4)
         return np.ascontiguousarray(regions[::2, ::2])
+
+    def _filled(self, mask: Mask) -> Floats:
+        """The depth of a mask's cells, its holes filled ring by ring with the farthest neighbour's."""
+        depth = np.where(mask & self.valid, self.depth, np.float32(0))
+        for _ in range(_FILL_RINGS):
+            empty = mask & (depth == 0)
+            if not empty.any():
+                break
+            depth = np.where(empty, cv2.dilate(depth, np.ones((5, 5), np.uint8)), depth)
+        return np.where(depth > 0, depth, np.float32(np.nan))
 
     def _measure(self, regions: Regions) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Cells, area (square metres) and mean depth of each region; a region without depth has depth inf."""
@@ -395,6 +436,7 @@ class _Candidate:
 
     mask: Mask
     depth: float
+    threshold: float  # of the skin score at which it was found
     merit: float
 
 
@@ -490,6 +532,13 @@ def _local_mean(values: Floats, mask: Mask, radius: int) -> tuple[Floats, Mask]:
 def _usable(depth_m: Floats, depth_max_m: float) -> Mask:
     with np.errstate(invalid="ignore"):
         return (depth_m > 0.001) & (depth_m < depth_max_m)
+
+
+def _around(mask: Mask, margin: int) -> tuple[int, int, int, int]:
+    """top, left, bottom, right of a mask with a margin, within the picture."""
+    top, left, bottom, right = bounding_box(mask) or (0, 0, 0, 0)
+    height, width = mask.shape
+    return max(0, top - margin), max(0, left - margin), min(height, bottom + margin), min(width, right + margin)
 
 
 def _closed(mask: Mask, radius: int) -> Mask:
