@@ -59,7 +59,7 @@ _INPUT_QOS = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 _OUTPUT_QOS = QoSProfile(
-    depth=1,
+    depth=5,
     history=HistoryPolicy.KEEP_LAST,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,

@@ -73,6 +73,22 @@ class Parameter:
             self._refuse(value, f"accepted is {self.accepted}")
         return value
 
+    def parse(self, text: str) -> Any:
+        """The value of a text, as a launch argument gives it.
+
+        Raises:
+            ParameterError: as `check`.
+        """
+        value: Any = text
+        if self.type is bool:
+            value = {"true": True, "false": False}.get(text.lower(), text)
+        elif self.type in (int, float):
+            try:
+                value = self.type(text)
+            except ValueError:
+                pass  # the check below says what is wrong
+        return self.check(value)
+
     def _refuse(self, value: Any, reason: str) -> None:
         raise ParameterError(f"parameter {self.name} cannot be {value!r}: {reason}")
 

@@ -1,0 +1,42 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def fresh_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of an untrained mask model and depth model, as node parameters."""
+    import torch
+
+    from tiae_ros import TransformInvariantAutoencoder, save_model
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models")
+    save_model(TransformInvariantAutoencoder(channels=("hand_mask", "object_mask")), folder / "grasp")
+    save_model(TransformInvariantAutoencoder(channels=("depth",)), folder / "depth")
+    return {"model": str(folder / "grasp"), "depth_model": str(folder / "depth"), "device": "cpu"}
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    """The test's own side of the topics."""
+    pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
+    from ros_processes import Client
+
+    with Client() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def real_frames_folder() -> Path:
+    """Real RGB-D frames that lie beside the project and do not belong to it."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "real_rgbd_desk"
+    if not folder.is_dir():
+        pytest.skip(f"the real camera frames are not there ({folder.name} beside the project)")
+    return folder
