@@ -226,7 +226,11 @@ class PerceptionNode(LifecycleNode):
         if remark:
             self.get_logger().warning(remark)
         grasp = load_checked(settings.model, MASK_CHANNELS, device)
-        depth = load_checked(settings.depth_model, DEPTH_CHANNELS, device) if settings.depth_model else None
+        depth = (
+            load_checked(settings.depth_model, DEPTH_CHANNELS, device)
+            if settings.depth_model not in ("", "none")
+            else None
+        )
         pipeline = Pipeline(grasp, depth)
         pipeline.warm_up(settings.max_grasps)
         self._configured, self._pipeline = settings, pipeline

@@ -10,6 +10,7 @@ others?) and *apply* (a new frozen `Settings` takes the old one's place between 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -83,10 +84,8 @@ class Parameter:
         if self.type is bool:
             value = {"true": True, "false": False}.get(text.lower(), text)
         elif self.type in (int, float):
-            try:
+            with contextlib.suppress(ValueError):  # the check below says what is wrong
                 value = self.type(text)
-            except ValueError:
-                pass  # the check below says what is wrong
         return self.check(value)
 
     def _refuse(self, value: Any, reason: str) -> None:
@@ -108,7 +107,7 @@ class Settings:
     model: str = _parameter(
         "grasp", "", CONFIGURE, "model for hand and object masks: a folder, or the name of a shipped model"
     )
-    depth_model: str = _parameter("depth", "", CONFIGURE, "model for depth, likewise; empty: no restored depth")
+    depth_model: str = _parameter("depth", "", CONFIGURE, "model for depth, likewise; none: no restored depth")
     device: str = _parameter(
         "auto",
         "",
@@ -149,7 +148,7 @@ class Settings:
     skin_min: float = _parameter(
         6.0, "", LIVE, "lower bound of the skin threshold; grey is 0, skin in daylight 10-30", low=0.1, high=200.0
     )
-    skin_max: float = _parameter(20.0, "", LIVE, "upper bound of the skin threshold", low=0.1, high=200.0)
+    skin_max: float = _parameter(30.0, "", LIVE, "upper bound of the skin threshold", low=0.1, high=200.0)
     segmentation_grid: int = _parameter(
         160, "", LIVE, "cells along the longer side of the picture in which hands are looked for", low=16, high=640
     )
