@@ -83,7 +83,7 @@ class SegmentationSettings:
     """Smaller regions are left-overs at edges; the side of an eraser is 2 x 4 cm."""
     object_area_max_m2: float = 0.09
     """Larger things (30 x 30 cm) are furniture."""
-    contact_m: float = 0.04
+    contact_m: float = 0.03
     """Depth difference up to which a thing beside the hand is touched by it."""
     gap_m: float = 0.015
     """Distance across the picture up to which two regions are neighbours (depth shadows lie between)."""
@@ -146,10 +146,11 @@ def segment(
         edges = picture_edges(_usable(depth_m[cell // 2 :: cell, cell // 2 :: cell], np.inf))
         hand, held = np.zeros(depth.shape, np.bool_), np.zeros(depth.shape, np.bool_)
         hands = scene.hands(skin_score(small))
+        skin = np.logical_or.reduce([hand, *hands])
         for one in hands:
-            hand |= one
-        for one in hands:
-            held |= scene.held_things(one, hand, small, edges)
+            thing, sleeve = scene.things_of(one, skin, small, edges)
+            held |= thing
+            hand |= one | sleeve
     return _enlarge(hand, held, cell, (height, width))
 
 
@@ -163,10 +164,9 @@ def skin_score(color: NDArray[np.uint8]) -> Floats:
     lean = (luma_cr_cb[:, :, 1] - 128) - 0.25 * (luma_cr_cb[:, :, 2] - 128)
     # Blue outweighing red by far is purple or pink, not skin.
     lean -= np.maximum(luma_cr_cb[:, :, 2] - 130, 0)
+    lean *= np.clip(110 / np.maximum(luma_cr_cb[:, :, 0], 1), 1.0, 2.0)
     # Nor is plain red, which leans farther than skin does in the warmest light.
-    lean -= 3 * np.maximum(lean - 60, 0)
-    brighten = np.clip(110 / np.maximum(luma_cr_cb[:, :, 0], 1), 1.0, 2.0)
-    return (lean * brighten).astype(np.float32)
+    return (lean - 3 * np.maximum(lean - 60, 0)).astype(np.float32)
 
 
 class _Scene:
@@ -284,33 +284,45 @@ class _Scene:
         """A length at a depth, in cells."""
         return max(1, math.ceil(length_m * self.focal / depth_m))
 
-    def held_things(self, hand: Mask, hands: Mask, color: NDArray[np.uint8], edges: tuple[int, int, int, int]) -> Mask:
-        """What touches one of the hands, at its hand's end, and is no hand itself."""
+    def things_of(
+        self, hand: Mask, hands: Mask, color: NDArray[np.uint8], edges: tuple[int, int, int, int]
+    ) -> tuple[Mask, Mask]:
+        """What a hand holds, and the sleeve of its arm: both touch it, one in front, the other behind."""
+        held: Mask = np.zeros(hand.shape, np.bool_)
+        sleeve = held.copy()
         read = hand & self.valid
         if not read.any():
-            return np.zeros(hand.shape, np.bool_)
-        settings = self.settings
+            return held, sleeve
         depth_m = float(np.median(self.depth[read]))
-        ground, plain = self._ground_near(hands, depth_m, color)
-        other = self.free & ~hands & ~ground & (self.depth < depth_m + _OBJECT_BEHIND_M)
-        # Between the fingers and along the arm, the ground is given the hand's depth.
-        other &= ~(plain & _grown(hands, self._cells(_WEB_M, depth_m)))
-        other &= ~self._bled(other, ~other & ~hands, color)
-        away = other & ~_grown(hands, self._cells(_RIM_M, depth_m))
-        other &= _grown(away, self._cells(1.5 * _RIM_M, depth_m))
-        end = read & self._end_of(hand, depth_m, edges)
-        beside = self._beside(end, self._cells(settings.gap_m, depth_m))
-        other |= ~self.valid & ~hands & ~plain & _closed(other, 2)
-        # Thin bridges (again: fattened edges) must not join the thing to what stands behind it.
+        other = self._things_near(hands, depth_m, color)
+        beside = self._beside(read, self._cells(self.settings.gap_m, depth_m))
+        # Thin bridges (fattened edges) must not join a thing to what stands behind it.
         thick = cv2.morphologyEx(other.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
-        held = self._touched(thick, beside)
-        held |= self._touched(other & ~thick, beside)
-        held |= other & ~thick & _grown(held, 2)
-        if not held.any():
-            return held
-        return held | self._holes_of(held, hands, color, self._cells(_HOLE_M, depth_m))
+        way = _Way.of(hand, self.focal / depth_m, edges)
+        for part in (thick, other & ~thick):
+            for thing in self._touched(part, beside):
+                if way.leads_to_arm(thing, thing & beside):
+                    sleeve |= thing
+                elif way.is_at_hand(thing & beside):
+                    held |= thing
+        held |= other & ~thick & _grown(held, 2) & ~sleeve
+        if held.any():
+            held |= self._holes_of(held, hands | sleeve, color, self._cells(_HOLE_M, depth_m))
+        return held, sleeve
 
-    def _touched(self, things: Mask, beside: Mask) -> Mask:
+    def _things_near(self, hands: Mask, depth_m: float, color: NDArray[np.uint8]) -> Mask:
+        """What is neither hand nor ground nor an artefact at the hand's edge, and not far behind the hand."""
+        ground, plain = self._ground_near(hands, depth_m, color)
+        things = self.free & ~hands & ~ground & (self.depth < depth_m + _OBJECT_BEHIND_M)
+        # Between the fingers and along the arm, the ground is given the hand's depth.
+        things &= ~(plain & _grown(hands, self._cells(_WEB_M, depth_m)))
+        things &= ~self._bled(things, ~things & ~hands, color)
+        away = things & ~_grown(hands, self._cells(_RIM_M, depth_m))
+        things &= _grown(away, self._cells(1.5 * _RIM_M, depth_m))
+        things |= ~self.valid & ~hands & ~plain & _closed(things, 2)
+        return things
+
+    def _touched(self, things: Mask, beside: Mask) -> list[Mask]:
         """The regions with enough cells beside the hand."""
         settings = self.settings
         regions = self._surfaces(things, _THING_SLACK_M, fill=True)
@@ -321,7 +333,7 @@ class _Scene:
             & (area >= settings.object_area_min_m2)
             & (area <= settings.object_area_max_m2)
         )
-        return np.isin(regions, np.flatnonzero(taken) + 1)
+        return [regions == index + 1 for index in np.flatnonzero(taken)]
 
     def _holes_of(self, held: Mask, hands: Mask, color: NDArray[np.uint8], reach: int) -> Mask:
         """Cells without depth beside the thing (shiny, black, in a shadow) that look like it, not like the rest."""
@@ -333,14 +345,6 @@ class _Scene:
         _, regions = cv2.connectedComponents((holes | held).astype(np.uint8), connectivity=4)
         joined: Mask = holes & np.isin(regions, np.unique(regions[held]))
         return joined
-
-    def _end_of(self, hand: Mask, depth_m: float, edges: tuple[int, int, int, int]) -> Mask:
-        """The part within a hand's length of the finger tips; a sleeve touches the rest."""
-        ys, xs = np.nonzero(hand)
-        (x, y), _ = tip_and_entry(xs, ys, self.focal / depth_m, edges, (0, 0))
-        grid_y, grid_x = np.indices(hand.shape)
-        near = np.hypot(grid_x - x, grid_y - y) <= _HAND_LENGTH_M * self.focal / depth_m
-        return np.asarray(near)
 
     def _bled(self, front: Mask, back: Mask, color: NDArray[np.uint8]) -> Mask:
         """Cells of the front that have the colour of the back beside them: depth cameras fatten edges."""
@@ -438,6 +442,37 @@ class _Candidate:
     depth: float
     threshold: float  # of the skin score at which it was found
     merit: float
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Along a hand: where its tip, its middle and the picture's edges are (in cells)."""
+
+    tip: NDArray[np.float64]  # x, y
+    middle: NDArray[np.float64]
+    reach: float
+    enters: bool  # the skin itself reaches the picture's edge, so there is no sleeve
+    edges: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, hand: Mask, cells_per_m: float, edges: tuple[int, int, int, int]) -> _Way:
+        ys, xs = np.nonzero(hand)
+        tip, entry = tip_and_entry(xs, ys, cells_per_m, edges, (0, 0))
+        middle = np.array([xs.mean(), ys.mean()])
+        return cls(np.array(tip), middle, _HAND_LENGTH_M * cells_per_m, entry is not None, edges)
+
+    def is_at_hand(self, contact: Mask) -> bool:
+        """A contact within a hand's length of the finger tips."""
+        ys, xs = np.nonzero(contact)
+        return bool((np.hypot(xs - self.tip[0], ys - self.tip[1]) <= self.reach).mean() >= 0.5)
+
+    def leads_to_arm(self, thing: Mask, contact: Mask) -> bool:
+        """A thing that goes on from the end of the skin, away from the finger tips, is the arm in its sleeve."""
+        if self.enters:
+            return False
+        touched, whole = (np.array([axis.mean() for axis in np.nonzero(mask)[::-1]]) for mask in (contact, thing))
+        back = self.middle - self.tip
+        return bool((touched - self.middle) @ back > 0 and (whole - touched) @ back > 0)
 
 
 @dataclass(frozen=True)
