@@ -58,14 +58,18 @@ def shift_images_subpixel(images: Tensor, shifts: Tensor) -> Tensor:
 
 
 def correlate(patterns: Tensor, images: Tensor, radius: int) -> Tensor:
-    """⟨T_s P, I⟩ for all whole shifts |dx|, |dy| ≤ radius, as one grouped convolution.
+    """⟨T_s P, I⟩ for all whole shifts |dx|, |dy| ≤ radius, as one depthwise convolution.
 
     patterns, images: (N, C, H, W) -> (N, 2·radius+1, 2·radius+1), indexed [dy + radius, dx + radius].
+    One group per window *and channel*, summed afterwards: with several channels in a group the CPU libraries leave
+    their depthwise kernels and take a hundred times as long (two channels, batch 256: 1,150 instead of 15 ms).
     """
     count, channels, height, width = images.shape
     padded = F.pad(images, (radius, radius, radius, radius))
     flat = padded.reshape(1, count * channels, height + 2 * radius, width + 2 * radius)
-    return F.conv2d(flat, patterns, groups=count)[0]
+    kernels = patterns.reshape(count * channels, 1, height, width)
+    side = 2 * radius + 1
+    return F.conv2d(flat, kernels, groups=count * channels).view(count, channels, side, side).sum(1)
 
 
 def shift_costs(patterns: Tensor, images: Tensor, radius: int) -> Tensor:
