@@ -264,3 +264,21 @@ def test_what_extra_arrays_hold_is_split_with_the_windows(tmp_path):
     )
     taken = load_arrays(tmp_path / "a.npz").take(np.array([4, 2]))
     assert taken.others["subjects"].tolist() == [4, 2]
+
+
+def test_labelled_prototypes_name_shifted_windows_and_leave_strangers_unnamed(trained):
+    model, _ = trained
+    from dataclasses import replace
+
+    from tiae_training.prototypes import add_prototypes
+
+    names = ("bar", "ring", "corner")
+    arrays = replace(patterns(), label_names=names)
+    labelled = add_prototypes(model, arrays, per_class=2)
+    assert labelled.manifest.prototype_names == tuple(name for name in names for _ in range(2))
+    test = patterns(60, seed=3)
+    said = [labelled.label(descriptor) for descriptor in labelled.encode(test.images)]
+    right = sum(name == names[label] for name, label in zip(said, test.labels, strict=True))
+    assert right / len(said) > 0.85
+    assert labelled.label(np.full(8, 1e3)) == ""
+    assert add_prototypes(model, patterns()) is model  # without names there is nothing to say

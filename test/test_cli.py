@@ -1,0 +1,146 @@
+"""The command line as a person uses it: real processes, one-line errors, nothing half-written."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tiae_ros import TransformInvariantAutoencoder, save_model
+from tiae_ros.cli import SUBCOMMANDS, build_parser, main
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def tiae(*words, cwd=None):
+    command = [sys.executable, "-m", "tiae_ros.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=ENVIRONMENT, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A small array file and an untrained model that fits it."""
+    folder = tmp_path_factory.mktemp("cli")
+    images = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16), dtype=np.uint8)
+    np.savez(folder / "data.npz", images=images, labels=np.arange(40) % 2)
+    save_model(TransformInvariantAutoencoder(("figure",), window_size=16), folder / "model")
+    return folder
+
+
+def test_the_whole_road_by_commands(files, tmp_path):
+    run = tmp_path / "run"
+    made = tiae("train", "--data", files / "data.npz", "--out", run, "--epochs", 1, "--test", files / "data.npz")
+    assert made.returncode in (0, 1), made.stderr  # 1: one epoch on noise may well end collapsed, and says so
+    assert "restoration_error" in made.stdout
+    measured = tiae("evaluate", "--model", run, "--data", files / "data.npz", "--json")
+    assert measured.returncode == 0, measured.stderr
+    figures = json.loads(measured.stdout)
+    for name in ("dispersion", "knn_accuracy", "nmi", "ari", "restoration_error", "shift_error"):
+        assert np.isfinite(figures[name])
+    restored = tiae("restore", "--model", run, "--data", files / "data.npz", "--out", tmp_path / "restored.npz")
+    assert restored.returncode == 0, restored.stderr
+    with np.load(tmp_path / "restored.npz") as arrays:
+        assert arrays["descriptors"].shape == (40, 30)
+        assert arrays["restored"].shape == (40, 1, 16, 16)
+        assert arrays["shifts"].shape == (40, 2)
+    said = tiae("info", run)
+    assert "invariant to: shift" in said.stdout
+    assert json.loads(tiae("info", "--json", run).stdout)["network"] == "voting"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "required"),
+        ("trian", "invalid choice"),
+        ("train --out {new}", "--data"),
+        ("train --data {data} --out {new} --epochs many", "--epochs"),
+        ("train --data {data} --out {new} --epochs 0", "epochs is 0"),
+        ("train --data {data} --out {new} --learning-rate nan", "learning_rate is nan"),
+        ("train --data {data} --out {new} --transforms warp", "unknown transform 'warp'"),
+        ("train --data {data} --out {new} --device cuda:9", "this machine has"),
+        ("train --data {data} --out {new} --preprocessing metric_size_m", "NAME=VALUE"),
+        ("train --data {data} --out {new} --resume --overwrite", "not allowed with"),
+        ("train --data {data} --out {new} --resume", "nothing to resume"),
+        ("train --data {absent} --out {new}", "does not exist"),
+        ("train --data {text} --out {new}", "cannot be read as .npz"),
+        ("train --data {data} --out {text}", "is a file"),
+        ("train --data {data} --out {model}", "already holds"),
+        ("train --data {data} --test {other} --out {new}", "must be alike"),
+        ("evaluate --model {absent} --data {data}", "does not exist"),
+        ("evaluate --model {model} --data {other}", "windows of 16×16"),
+        ("evaluate --model {model} --data {data} --shift-radius 900", "0 to 64"),
+        ("restore --model {model} --data {data} --out {text}", "exists already"),
+        ("restore --model {model} --data {data} --out {text}/below.npz", "cannot write"),
+        ("info {text}", "is a file"),
+        ("info", "DIR"),
+        ("extract --bag {absent} --out {new}", "does not exist"),
+        ("play --bag {text}", "neither a rosbag2 folder"),
+        ("play --bag {absent} --rate 0", "--rate"),
+        ("simulate --out {new}.npz --count 0", "--count"),
+    ],
+)
+def test_an_error_is_one_line_with_exit_code_2_and_leaves_nothing(files, tmp_path, capsys, words, said):
+    np.savez(tmp_path / "other.npz", images=np.ones((4, 1, 20, 20), np.uint8))
+    (tmp_path / "text").write_text("not what you think")
+    names = {
+        "data": files / "data.npz",
+        "model": files / "model",
+        "other": tmp_path / "other.npz",
+        "text": tmp_path / "text",
+        "absent": tmp_path / "absent",
+        "new": tmp_path / "new",
+    }
+    before = sorted(tmp_path.rglob("*"))
+    try:
+        code = main(shlex.split(words.format(**names)))
+    except SystemExit as end:  # what argparse refuses
+        code = end.code
+    written = capsys.readouterr()
+    assert code == 2, written
+    lines = written.err.strip().splitlines()
+    assert len(lines) == 1, written.err
+    assert re.match(r"tiae( \w+)?: error: ", lines[0])
+    assert said.format(**names) in lines[0]
+    assert not written.out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_subcommand_explains_itself_with_examples_that_parse(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    examples = [line.split("#")[0].strip() for line in text.splitlines() if line.strip().startswith("tiae ")]
+    assert examples
+    for example in examples:
+        words = shlex.split(example)
+        assert words[1] == name
+        if name != "node":  # everything after `tiae node` belongs to ROS
+            build_parser().parse_args(words[1:])
+
+
+def test_help_and_version_need_no_torch_and_no_ros():
+    code = (
+        "import sys; from tiae_ros.cli import build_parser; build_parser();"
+        "sys.exit(bool({'torch', 'rclpy', 'cv2', 'mujoco'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_an_error_in_a_process_of_its_own(tmp_path):
+    result = tiae("info", tmp_path / "absent")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("tiae info: error: ")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_closed_pipe_is_no_error():
+    words = f"{shlex.quote(sys.executable)} -m tiae_ros.cli --help | head -1"
+    result = subprocess.run(["bash", "-c", words], capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in result.stderr
