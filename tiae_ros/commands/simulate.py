@@ -58,6 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sensor", choices=("random", "structured_light", "stereo", "none"), default="random", help="depth noise"
     )
+    parser.add_argument("--max-depth-m", type=float, default=6.0, help="reach of the depth sensor (default: 6)")
+    parser.add_argument(
+        "--colour-noise", type=float, default=1.0, help="factor on the colour camera's noise (default: 1)"
+    )
     parser.add_argument("--width", type=int, help="of the pictures (default: 160; bag: 320)")
     parser.add_argument("--height", type=int, help="of the pictures (default: 120; bag: 240)")
     parser.add_argument("--window-size", type=int, default=32, help="pixels (default: 32)")
@@ -65,6 +69,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=15.0, help="frames per second of a bag (default: 15)")
     parser.add_argument(
         "--truth", type=Path, metavar="TRUTH.npz", help="labels, joints and grasps of each frame of a bag"
+    )
+    parser.add_argument(
+        "--arm-length-m", type=float, default=0.46, help="how much of the arm a bag shows (default: 0.46)"
+    )
+    parser.add_argument(
+        "--margin",
+        nargs=2,
+        type=int,
+        default=(0, 0),
+        metavar=("X", "Y"),
+        help="pixels of a bag's border kept free of the grasp",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
@@ -94,6 +109,8 @@ def _settings(arguments: argparse.Namespace, width: int, height: int) -> Simulat
         view=arguments.view,
         view_spread_deg=arguments.view_spread_deg,
         sensor=arguments.sensor,
+        max_depth_m=arguments.max_depth_m,
+        colour_noise=arguments.colour_noise,
     )
 
 
@@ -137,4 +154,28 @@ def _windows(arguments: argparse.Namespace) -> int:
 
 
 def _bag(arguments: argparse.Namespace) -> int:
-    raise ParameterError("bags come with the next version")
+    from tiae_training.arrays import refuse_existing, save_arrays
+    from tiae_training.simulator.recording import write_bag
+    from tiae_training.simulator.sequence import render_sequence
+
+    path = Path(arguments.out)
+    refuse_existing(path, overwrite=arguments.overwrite)
+    if arguments.truth is not None:
+        refuse_existing(arguments.truth, overwrite=arguments.overwrite)
+    if not 0.1 <= arguments.rate <= 1000:
+        raise ParameterError(f"--rate {arguments.rate} is not within 0.1 to 1000 frames per second")
+    settings = _settings(arguments, 320, 240)
+    chosen = None if arguments.grasps in ("all", "slides") else settings.grasps
+    samples = render_sequence(
+        settings,
+        arguments.count,
+        grasps=chosen,
+        arm_length_m=arguments.arm_length_m,
+        margin_px=(arguments.margin[0], arguments.margin[1]),
+    )
+    truth = write_bag(samples, path, rate_hz=arguments.rate, overwrite=arguments.overwrite)
+    if arguments.truth is not None:
+        save_arrays(arguments.truth, truth, overwrite=arguments.overwrite)
+    size = sum(file.stat().st_size for file in path.iterdir())
+    print(f"{path}: {arguments.count} frames, {size / 1e6:.1f} MB")
+    return 0

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -179,7 +180,7 @@ def take_picture(
     if sensor == "none":
         noisy = clean.copy()
     else:
-        dark = rgb.max(axis=2) < 40
+        dark = cv2.blur(rgb.max(axis=2), (5, 5)) < 25
         noisy = sensor_noise.add_depth_noise(clean, focal, sensor, rng, dark=dark, max_depth_m=settings.max_depth_m)
     return Sample(
         rgb=np.ascontiguousarray(rgb) if colour is None else colour.picture(rgb, rng),
