@@ -60,15 +60,15 @@ def tip_and_entry(
     entry = None
     if at_edge.any():
         entry = (float(xs[at_edge].mean()), float(ys[at_edge].mean()))
-        ends = [_far_end(xs, ys, entry, px_per_m)]
+        ends = [far_end(xs, ys, entry, px_per_m)]
     else:
         # An arm that ends inside the picture: the hand is the end whose parts are more spread out.
-        first = _far_end(xs, ys, (float(xs.mean()), float(ys.mean())), px_per_m)
-        ends = [first, _far_end(xs, ys, first, px_per_m)]
+        first = far_end(xs, ys, (float(xs.mean()), float(ys.mean())), px_per_m)
+        ends = [first, far_end(xs, ys, first, px_per_m)]
     return max(ends, key=lambda end: _spread(xs, ys, end, 0.08 * px_per_m)), entry
 
 
-def _far_end(
+def far_end(
     xs: NDArray[np.intp], ys: NDArray[np.intp], start: tuple[float, float], px_per_m: float
 ) -> tuple[float, float]:
     """Mean of the pixels farthest from a point."""

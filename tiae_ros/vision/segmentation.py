@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError, ParameterError
-from tiae_ros.vision.hand_end import bounding_box, picture_edges, tip_and_entry
+from tiae_ros.vision.hand_end import bounding_box, far_end, picture_edges, tip_and_entry
 
 NONE, HAND, OBJECT = 0, 1, 2
 
@@ -33,6 +34,7 @@ _MAX_HANDS = 4
 _SKIN_STEPS = 5  # thresholds tried between the settings' bounds
 _CONTRAST_MAX = 20.0  # more of it does not make a better hand either
 _HAND_AREA_M2 = 0.015  # more skin than a hand has does not make a region a better hand
+_HALF_PALM_M = 0.012  # a fist seen from its thin side is more than twice as thick; a pencil is not
 _FINGER_AREA_M2 = 0.0002
 _FINGER_DEPTH_M = 0.08
 _SHADED_CELLS = 4
@@ -41,6 +43,8 @@ _BACKGROUND_M = 0.20  # parts of a hand and its arm are at most this much behind
 _AROUND_M = 0.05  # the surroundings that a hand is told from
 _OBJECT_BEHIND_M = 0.15  # parts of a held thing are at most this much behind the hand
 _HAND_LENGTH_M = 0.20  # finger tips to wrist, and a bit
+_WRIST_M = 0.03
+_SLEEVE_AREA_M2 = 0.001
 _RIM_M = 0.008  # along the hand, the hand's own depth is fattened; a thing also extends away from it
 _WEB_M = 0.03
 _HOLE_M = 0.025
@@ -164,9 +168,12 @@ def skin_score(color: NDArray[np.uint8]) -> Floats:
     lean = (luma_cr_cb[:, :, 1] - 128) - 0.25 * (luma_cr_cb[:, :, 2] - 128)
     # Blue outweighing red by far is purple or pink, not skin.
     lean -= np.maximum(luma_cr_cb[:, :, 2] - 130, 0)
+    # What is far more yellow than red is wood, brass or cloth.
+    lean -= np.maximum((128 - luma_cr_cb[:, :, 2]) - 1.6 * np.maximum(luma_cr_cb[:, :, 1] - 128, 0), 0)
     lean *= np.clip(110 / np.maximum(luma_cr_cb[:, :, 0], 1), 1.0, 2.0)
     # Nor is plain red, which leans farther than skin does in the warmest light.
-    return (lean - 3 * np.maximum(lean - 60, 0)).astype(np.float32)
+    score: Floats = lean - 3 * np.maximum(lean - 60, 0)
+    return score
 
 
 class _Scene:
@@ -212,7 +219,7 @@ class _Scene:
         """Regions of skin at several thresholds: the light decides which of them parts hand from ground."""
         settings = self.settings
         for threshold in np.geomspace(settings.skin_min, settings.skin_max, _SKIN_STEPS):
-            regions = self._surfaces(self._skin(score, threshold), fill=True)
+            regions = self._surfaces(self._skin(score, threshold), fill="near")
             _count, area, depth = self._measure(regions)
             fits = (area >= settings.hand_area_min_m2) & (area <= settings.hand_area_max_m2)
             worth = np.where(fits, np.minimum(area, _HAND_AREA_M2) / np.where(fits, depth, 1) ** 2, 0)
@@ -221,7 +228,8 @@ class _Scene:
                     break
                 mask = regions == index + 1
                 contrast = self._contrast(mask, score)
-                if contrast >= settings.skin_contrast_min:
+                thick = _half_thickness(mask) * float(depth[index]) / self.focal >= _HALF_PALM_M
+                if thick and contrast >= settings.skin_contrast_min:
                     merit = float(worth[index]) * min(contrast, _CONTRAST_MAX)
                     yield _Candidate(mask, float(depth[index]), float(threshold), merit)
 
@@ -253,7 +261,7 @@ class _Scene:
         threshold = candidate.threshold
         if (near & ~candidate.mask).sum() >= 0.2 * candidate.mask.sum():
             threshold = _best_threshold(score[near], self.settings)
-        regions = self._surfaces(self._skin(score, threshold) & ~apart, fill=True)
+        regions = self._surfaces(self._skin(score, threshold) & ~apart, fill="near")
         count, area, depth = self._measure(regions)
         shared = np.bincount(regions[candidate.mask], minlength=len(count) + 1)[1:]
         inside = np.bincount(regions[around], minlength=len(count) + 1)[1:]
@@ -298,13 +306,15 @@ class _Scene:
         beside = self._beside(read, self._cells(self.settings.gap_m, depth_m))
         # Thin bridges (fattened edges) must not join a thing to what stands behind it.
         thick = cv2.morphologyEx(other.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+        touched = [thing for part in (thick, other & ~thick) for thing in self._touched(part, beside)]
         way = _Way.of(hand, self.focal / depth_m, edges)
-        for part in (thick, other & ~thick):
-            for thing in self._touched(part, beside):
-                if way.leads_to_arm(thing, thing & beside):
-                    sleeve |= thing
-                elif way.is_at_hand(thing & beside):
-                    held |= thing
+        sleeves = [way.from_sleeve(thing, thing & beside) for thing in touched]
+        arm = max((found for found in sleeves if found is not None), key=lambda found: found.fit, default=None)
+        for thing, found in zip(touched, sleeves, strict=True):
+            if found is not None and found is arm:
+                sleeve |= thing
+            elif (arm or way).is_at_hand(thing & beside):
+                held |= thing
         held |= other & ~thick & _grown(held, 2) & ~sleeve
         if held.any():
             held |= self._holes_of(held, hands | sleeve, color, self._cells(_HOLE_M, depth_m))
@@ -325,7 +335,7 @@ class _Scene:
     def _touched(self, things: Mask, beside: Mask) -> list[Mask]:
         """The regions with enough cells beside the hand."""
         settings = self.settings
-        regions = self._surfaces(things, _THING_SLACK_M, fill=True)
+        regions = self._surfaces(things, _THING_SLACK_M, fill="far")
         _, area, _ = self._measure(regions)
         contacts = np.bincount(regions[things & beside], minlength=len(area) + 1)[1:]
         taken = (
@@ -388,17 +398,20 @@ class _Scene:
             plain |= alike
         return ground, plain
 
-    def _surfaces(self, mask: Mask, slack_m: float = 0.006, *, fill: bool = False) -> Regions:
+    def _surfaces(self, mask: Mask, slack_m: float = 0.006, *, fill: Literal["near", "far"] | None = None) -> Regions:
         """Regions of a mask (numbered from 1) within which the depth makes no step.
 
-        A hole in the depth makes no step; with ``fill``, holes are given the depth of what is beside them, so they
-        do not join what is far apart. Cells become every second point of a finer lattice; the points
-        between two cells are set where no step separates them: its connected components are the surfaces.
+        A hole in the depth makes no step; with ``fill``, holes are given the depth of what is beside them, so that
+        they do not join what is far apart, and those that are too large are left out.
+
+        Cells become every second point of a finer lattice; the points between two cells are set where no step
+        separates them, so the connected components of the lattice are the surfaces.
         """
         height, width = mask.shape
         depth = self.depth
-        if fill:
-            depth = self._filled(mask)
+        if fill is not None:
+            depth = self._filled(mask, fill)
+            mask = mask & ~np.isnan(depth)
         # Twice a cell's width: a surface seen at up to 60 degrees; the slack is for noise.
         allowed = slack_m + 2 * np.where(np.isnan(depth), 0, depth) / self.focal
         lattice = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
@@ -411,15 +424,18 @@ class _Scene:
         _, regions = cv2.connectedComponents(lattice, connectivity=4)
         return np.ascontiguousarray(regions[::2, ::2])
 
-    def _filled(self, mask: Mask) -> Floats:
-        """The depth of a mask's cells, its holes filled ring by ring with the farthest neighbour's."""
-        depth = np.where(mask & self.valid, self.depth, np.float32(0))
+    def _filled(self, mask: Mask, choice: Literal["near", "far"]) -> Floats:
+        """The depth of a mask's cells, its holes filled ring by ring with the nearest or farthest neighbour's."""
+        kernel = np.ones((5, 5), np.uint8)
+        sign = np.float32(1 if choice == "far" else -1)
+        nothing = np.float32(-1e6)
+        depth = np.where(mask & self.valid, sign * self.depth, nothing)
         for _ in range(_FILL_RINGS):
-            empty = mask & (depth == 0)
+            empty = mask & (depth == nothing)
             if not empty.any():
                 break
-            depth = np.where(empty, cv2.dilate(depth, np.ones((5, 5), np.uint8)), depth)
-        return np.where(depth > 0, depth, np.float32(np.nan))
+            depth = np.where(empty, cv2.dilate(depth, kernel), depth)
+        return np.where(depth > nothing, sign * depth, np.float32(np.nan))
 
     def _measure(self, regions: Regions) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Cells, area (square metres) and mean depth of each region; a region without depth has depth inf."""
@@ -446,33 +462,58 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class _Way:
-    """Along a hand: where its tip, its middle and the picture's edges are (in cells)."""
+    """Along a hand, from the finger tips to where the arm comes from (in cells)."""
 
-    tip: NDArray[np.float64]  # x, y
-    middle: NDArray[np.float64]
-    reach: float
+    xs: NDArray[np.intp]
+    ys: NDArray[np.intp]
+    tip: tuple[float, float]
     enters: bool  # the skin itself reaches the picture's edge, so there is no sleeve
-    edges: tuple[int, int, int, int]
+    cells_per_m: float
+    fit: float = 0.0  # of the sleeve that the way was taken from
 
     @classmethod
     def of(cls, hand: Mask, cells_per_m: float, edges: tuple[int, int, int, int]) -> _Way:
         ys, xs = np.nonzero(hand)
         tip, entry = tip_and_entry(xs, ys, cells_per_m, edges, (0, 0))
-        middle = np.array([xs.mean(), ys.mean()])
-        return cls(np.array(tip), middle, _HAND_LENGTH_M * cells_per_m, entry is not None, edges)
+        return cls(xs, ys, tip, entry is not None, cells_per_m)
 
     def is_at_hand(self, contact: Mask) -> bool:
         """A contact within a hand's length of the finger tips."""
         ys, xs = np.nonzero(contact)
-        return bool((np.hypot(xs - self.tip[0], ys - self.tip[1]) <= self.reach).mean() >= 0.5)
+        distance = np.hypot(xs - self.tip[0], ys - self.tip[1])
+        return bool((distance <= _HAND_LENGTH_M * self.cells_per_m).mean() >= 0.5)
 
-    def leads_to_arm(self, thing: Mask, contact: Mask) -> bool:
-        """A thing that goes on from the end of the skin, away from the finger tips, is the arm in its sleeve."""
+    def from_sleeve(self, thing: Mask, contact: Mask) -> _Way | None:
+        """The way from this thing when it is the arm in its sleeve: it goes on from one end, about as wide."""
         if self.enters:
-            return False
-        touched, whole = (np.array([axis.mean() for axis in np.nonzero(mask)[::-1]]) for mask in (contact, thing))
-        back = self.middle - self.tip
-        return bool((touched - self.middle) @ back > 0 and (whole - touched) @ back > 0)
+            return None
+        start = _middle(contact)
+        tip = far_end(self.xs, self.ys, (float(start[0]), float(start[1])), self.cells_per_m)
+        skin = np.stack([self.xs, self.ys], axis=1).astype(np.float64)
+        along = start - tip
+        along /= max(float(np.hypot(*along)), 1e-6)
+        across = np.array([-along[1], along[0]])
+        wrist = skin[np.hypot(*(skin - start).T) <= _WRIST_M * self.cells_per_m]
+        large = thing.sum() >= _SLEEVE_AREA_M2 * self.cells_per_m**2
+        if len(wrist) < 3 or not large:
+            return None
+        width = float((wrist @ across).std()) + 0.3
+        cells = np.stack(np.nonzero(thing)[::-1], axis=1)
+        seam = np.stack(np.nonzero(contact)[::-1], axis=1)
+        in_line = abs(float(((cells - start) @ across).mean())) <= width
+        as_wide = 0.7 * width <= float((cells @ across).std()) <= 1.8 * width
+        goes_on = float((cells @ along).mean()) > float((wrist @ along).mean())
+        # The seam between sleeve and skin is as long as both are wide.
+        fit = float((seam @ across).std()) / max(width, float((cells @ across).std()))
+        if not (in_line and as_wide and goes_on and fit >= 0.85):
+            return None
+        return _Way(self.xs, self.ys, tip, False, self.cells_per_m, fit)
+
+
+def _middle(mask: Mask) -> NDArray[np.float64]:
+    """Mean x and y of a mask's cells."""
+    ys, xs = np.nonzero(mask)
+    return np.array([xs.mean(), ys.mean()])
 
 
 @dataclass(frozen=True)
@@ -574,6 +615,13 @@ def _around(mask: Mask, margin: int) -> tuple[int, int, int, int]:
     top, left, bottom, right = bounding_box(mask) or (0, 0, 0, 0)
     height, width = mask.shape
     return max(0, top - margin), max(0, left - margin), min(height, bottom + margin), min(width, right + margin)
+
+
+def _half_thickness(mask: Mask) -> float:
+    """Radius of the largest circle that fits into a mask, in cells."""
+    top, left, bottom, right = _around(mask, 0)
+    part = np.pad(mask[top:bottom, left:right], 1).astype(np.uint8)
+    return float(cv2.distanceTransform(part, cv2.DIST_L2, 3).max())
 
 
 def _closed(mask: Mask, radius: int) -> Mask:
