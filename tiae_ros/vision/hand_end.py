@@ -58,7 +58,8 @@ def tip_and_entry(
     x, y = xs + origin[1], ys + origin[0]
     at_edge = (x < left + margin) | (x > right - 1 - margin) | (y < top + margin) | (y > bottom - 1 - margin)
     entry = None
-    if at_edge.any():
+    # An arm is more than 3 cm wide; less is a finger tip or a speck.
+    if at_edge.sum() >= max(1.0, margin * 0.03 * px_per_m):
         entry = (float(xs[at_edge].mean()), float(ys[at_edge].mean()))
         ends = [far_end(xs, ys, entry, px_per_m)]
     else:

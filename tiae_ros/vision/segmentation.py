@@ -169,7 +169,7 @@ def skin_score(color: NDArray[np.uint8]) -> Floats:
     # Blue outweighing red by far is purple or pink, not skin.
     lean -= np.maximum(luma_cr_cb[:, :, 2] - 130, 0)
     # What is far more yellow than red is wood, brass or cloth.
-    lean -= np.maximum((128 - luma_cr_cb[:, :, 2]) - 1.6 * np.maximum(luma_cr_cb[:, :, 1] - 128, 0), 0)
+    lean -= np.maximum((128 - luma_cr_cb[:, :, 2]) - 2.2 * np.maximum(luma_cr_cb[:, :, 1] - 128, 0), 0)
     lean *= np.clip(110 / np.maximum(luma_cr_cb[:, :, 0], 1), 1.0, 2.0)
     # Nor is plain red, which leans farther than skin does in the warmest light.
     score: Floats = lean - 3 * np.maximum(lean - 60, 0)
