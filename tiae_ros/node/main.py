@@ -46,7 +46,7 @@ def _leave() -> None:
 
 
 def run(ros_arguments: Sequence[str]) -> int:
-    """Run the node until a signal; returns the exit code.
+    """Run the node until a signal; the process ends here, with 0.
 
     Raises:
         ParameterError: the ROS arguments or the parameter file cannot be read.
@@ -93,4 +93,6 @@ def run(ros_arguments: Sequence[str]) -> int:
     executor.shutdown(timeout_sec=0.2)
     node.destroy_node()
     rclpy.try_shutdown()
+    # Nothing is left to be put in order, and the interpreter's own end takes up to a second with torch.
+    _leave()
     return 0

@@ -1,0 +1,281 @@
+"""States of the node's process: transitions, models that cannot be used, signals, parameters while it runs."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from ros_processes import Camera, Client, Process, node_process
+from sensor_msgs.msg import PointCloud2
+from std_srvs.srv import SetBool
+from synthetic_scenes import make_scene
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def idle_node(tmp_path_factory, fresh_models):
+    """One node process for the tests that bring it back to where it was."""
+    folder = tmp_path_factory.mktemp("lifecycle")
+    arguments = ["-r", "__ns:=/idle"]
+    with node_process(folder, {**fresh_models, "autostart": False}, arguments=arguments, wait_for="") as node:
+        yield node
+
+
+IDLE = "/idle/tiae"
+
+
+def memory_kb(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
+    raise AssertionError("no VmRSS")
+
+
+def threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def test_every_transition_of_the_life_cycle(client, idle_node):
+    assert client.state(IDLE) == "unconfigured"
+    for transition, state in (
+        ("configure", "inactive"),
+        ("activate", "active"),
+        ("deactivate", "inactive"),
+        ("activate", "active"),
+        ("deactivate", "inactive"),
+        ("cleanup", "unconfigured"),
+        ("configure", "inactive"),
+        ("cleanup", "unconfigured"),
+    ):
+        assert client.change_state(transition, IDLE)
+        assert client.state(IDLE) == state
+
+
+def test_a_transition_that_the_state_does_not_allow_is_refused_and_answered(client, idle_node):
+    assert not client.change_state("activate", IDLE)
+    assert not client.change_state("deactivate", IDLE)
+    assert client.state(IDLE) == "unconfigured"
+    assert "is not possible in state unconfigured" in idle_node.output
+    assert "Traceback" not in idle_node.output
+
+
+def test_results_only_while_active_and_enabled(client, idle_node):
+    topic = f"{IDLE}/grasps"
+    client.listen(PointCloud2, topic)
+    camera, scene = Camera(client, "/idle/"), make_scene()
+
+    def results_within(seconds: float) -> int:
+        client.received[topic].clear()
+        camera.stream(scene, seconds, rate_hz=10)
+        client.spin(0.3)
+        return len(client.received[topic])
+
+    assert client.change_state("configure", IDLE)
+    assert results_within(0.5) == 0
+    assert client.change_state("activate", IDLE)
+    camera.wait_for_node()
+    client.wait_for_publishers()
+    assert results_within(1.0) > 3
+    answer = client.call(SetBool, f"{IDLE}/enable", SetBool.Request(data=False))
+    assert answer.success
+    assert "disabled" in answer.message
+    client.spin(0.2)
+    assert results_within(0.6) == 0
+    assert client.call(SetBool, f"{IDLE}/enable", SetBool.Request(data=True)).success
+    assert results_within(1.0) > 3
+    assert client.change_state("deactivate", IDLE)
+    client.spin(0.2)
+    assert results_within(0.5) == 0
+    assert client.change_state("cleanup", IDLE)
+
+
+def test_many_cycles_leave_no_threads_and_no_memory_behind(client, idle_node):
+    def memory_after_cycles(number: int) -> int:
+        """The least of them: whether a freed model has gone back to the system yet is chance."""
+        least = 1 << 60
+        for _ in range(number):
+            for transition in ("configure", "activate", "deactivate", "cleanup"):
+                assert client.change_state(transition, IDLE)
+            least = min(least, memory_kb(idle_node.pid))
+        return least
+
+    before = memory_after_cycles(8)
+    threads_before = threads(idle_node.pid)
+    memory_after_cycles(40)
+    assert threads(idle_node.pid) <= threads_before
+    assert memory_after_cycles(8) - before < 2_000
+    topics = dict(client.node.get_topic_names_and_types())
+    assert f"{IDLE}/descriptor" not in topics
+
+
+def test_parameters_while_it_runs(client, idle_node):
+    assert client.set_parameter("slop_s", 0.1, IDLE) == (True, "")
+    assert client.get_parameter("slop_s", IDLE) == 0.1
+    for name, value, reason in (
+        ("slop_s", 9.0, "within 0 … 0.5"),
+        ("slop_s", float("nan"), "finite"),
+        ("slop_s", "fast", "a number"),
+        ("skin_min", 100.0, "must not be above skin_max"),
+        ("slop", 0.1, "did you mean slop_s?"),
+    ):
+        accepted, why = client.set_parameter(name, value, IDLE)
+        assert not accepted
+        assert reason in why
+    assert client.get_parameter("slop_s", IDLE) == 0.1
+    assert client.set_parameter("max_age_s", 2, IDLE)[0]  # a whole number for a number
+    accepted, _ = client.set_parameter("autostart", True, IDLE)
+    assert not accepted  # read only: it counts when the node starts
+
+
+def test_overrides_that_are_wrong_are_reported_and_the_node_starts(tmp_path, client, fresh_models):
+    parameters = {**fresh_models, "slop_s": 7, "max_age_s": 2, "max_agee_s": 1.0, "autostart": False}
+    client.listen(DiagnosticArray, "/diagnostics")
+    with node_process(tmp_path, parameters, arguments=["-r", "__node:=other"], wait_for="max_agee_s") as node:
+        assert "parameter slop_s cannot be 7.0: it must be within 0 … 0.5 s; the default is kept" in node.output
+        assert "there is no parameter max_agee_s; did you mean max_age_s?" in node.output
+        assert client.get_parameter("slop_s", "/other") == 0.02
+        assert client.get_parameter("max_age_s", "/other") == 2.0
+
+
+def broken(folder: Path, model: str, fault: str) -> str:
+    """A copy of a model with a fault; returns its path."""
+    target = folder / fault
+    shutil.copytree(model, target)
+    weights, manifest = target / "model.safetensors", target / "manifest.json"
+    content = weights.read_bytes()
+    if fault == "truncated":
+        weights.write_bytes(content[: len(content) // 2])
+    elif fault == "bit":
+        weights.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
+    elif fault == "pickle":
+        import pickle
+
+        weights.write_bytes(pickle.dumps({"a": 1}))
+    elif fault == "version":
+        manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 99'))
+    return str(target)
+
+
+def test_models_that_cannot_be_used_fail_configure_with_one_line_and_the_node_lives_on(tmp_path, client, fresh_models):
+    faults = {
+        str(tmp_path / "nowhere"): "there is no model",
+        broken(tmp_path, fresh_models["model"], "truncated"): "damaged or altered",
+        broken(tmp_path, fresh_models["model"], "bit"): "damaged or altered",
+        broken(tmp_path, fresh_models["model"], "pickle"): "pickle",
+        broken(tmp_path, fresh_models["model"], "version"): "format_version",
+        fresh_models["depth_model"]: "hand_mask, object_mask are needed here",
+    }
+    client.listen(DiagnosticArray, "/diagnostics")
+    first = next(iter(faults))
+    parameters = {**fresh_models, "model": first, "diagnostics_period_s": 0.2}
+    with node_process(tmp_path, parameters, wait_for="configure failed") as node:
+        assert client.state() == "unconfigured"
+        client.spin_until(
+            lambda: any(
+                m.status[0].level == DiagnosticStatus.ERROR and "there is no model" in m.status[0].message
+                for m in client.received["/diagnostics"]
+            ),
+            what="diagnostics that name the model",
+        )
+        for model, reason in list(faults.items())[1:]:
+            assert client.set_parameter("model", model)[0]
+            assert not client.change_state("configure")
+            line = node.wait_for(f"configure failed: .*{reason}.*", 5)
+            assert len(line) < 400
+            assert client.state() == "unconfigured"
+        assert client.set_parameter("device", "cuda:99")[0]
+        assert client.set_parameter("model", fresh_models["model"])[0]
+        assert not client.change_state("configure")
+        assert "device cuda:99 is not there; devices of this machine: cpu" in node.output
+        assert client.set_parameter("device", "cpu")[0]
+        assert client.change_state("configure")
+        assert client.change_state("activate")
+        assert "Traceback" not in node.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_within_a_second_with_0_while_it_works(tmp_path, client, fresh_models, number):
+    client.listen(PointCloud2, "/tiae/grasps")
+    with node_process(tmp_path, fresh_models) as node:
+        camera = Camera(client)
+        camera.wait_for_node()
+        client.wait_for_publishers()
+        camera.stream(make_scene(), 1.0, rate_hz=30)
+        assert client.received["/tiae/grasps"]
+        code, seconds = node.end(number)
+        assert code == 0
+        assert seconds <= 1.0
+        assert "Traceback" not in node.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_in_the_other_states_and_while_it_starts(tmp_path, fresh_models, number):
+    with Client() as client, node_process(tmp_path, {**fresh_models, "autostart": False}, wait_for="") as node:
+        assert client.state() == "unconfigured"
+        assert client.change_state("configure")
+        code, seconds = node.end(number)
+        assert (code, seconds <= 1.0) == (0, True), node.output
+        assert "Traceback" not in node.output
+    words = ["node", "--ros-args", "-p", "autostart:=false"]
+    starting = Process(words, tmp_path / "starting.log")
+    try:
+        time.sleep(1.0)  # imports are going on
+        code, _ = starting.end(number)
+        assert code == 0
+        assert "Traceback" not in starting.output
+    finally:
+        starting.kill()
+
+
+def test_two_nodes_with_namespaces_do_not_mix(tmp_path, client, fresh_models):
+    cameras = {side: Camera(client, f"/{side}/") for side in ("left", "right")}
+    for side in cameras:
+        client.listen(PointCloud2, f"/{side}/tiae/grasps")
+    left = node_process(tmp_path, fresh_models, arguments=["-r", "__ns:=/left"], name="left", wait_for="")
+    right = node_process(
+        tmp_path,
+        fresh_models,
+        arguments=["-r", "__ns:=/right", "-r", "tiae:color/camera_info:=/right/color/camera_info"],
+        name="right",
+    )
+    with left as first, right as second:
+        first.wait_for("active; listening")
+        for camera in cameras.values():
+            camera.wait_for_node()
+        client.wait_for_publishers()
+        sent = {
+            "left": cameras["left"].stream(make_scene(), 1.0, rate_hz=10),
+            "right": cameras["right"].stream(make_scene(), 0.5, rate_hz=10),
+        }
+        client.spin(0.5)
+        for side in cameras:
+            assert 1 <= len(client.received[f"/{side}/tiae/grasps"]) <= len(sent[side])
+        assert len(client.received["/left/tiae/grasps"]) > len(sent["right"])
+        assert second.alive
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--ros-args", "-p", "broken"], "ROS arguments cannot be read"),
+        (["--ros-args", "--params-file", "/nowhere.yaml"], "ROS arguments cannot be read"),
+        (["camera"], "camera is not understood"),
+    ],
+)
+def test_arguments_that_cannot_be_read_end_it_with_one_line_and_2(tmp_path, arguments, message):
+    process = Process(["node", *arguments], tmp_path / "node.log")
+    try:
+        assert process.join(30) == 2
+        (line,) = [line for line in process.output.splitlines() if line.startswith("tiae node: error:")]
+        assert message in line
+        assert "Traceback" not in process.output
+    finally:
+        process.kill()
