@@ -38,6 +38,7 @@ _HALF_PALM_M = 0.012  # a fist seen from its thin side is more than twice as thi
 _FINGER_AREA_M2 = 0.0002
 _FINGER_DEPTH_M = 0.08
 _SHADED_CELLS = 4
+_HOLE_SCORE_SHARE = 0.5  # a hole in a hand has its colour, a shadow beside it has not
 _STEP_M = 0.03  # a step in depth that parts a thing from what is behind it
 _BACKGROUND_M = 0.20  # parts of a hand and its arm are at most this much behind its middle
 _AROUND_M = 0.05  # the surroundings that a hand is told from
@@ -206,7 +207,7 @@ class _Scene:
         hands: list[Mask] = []
         taken: Mask = np.zeros(self.depth.shape, np.bool_)
         for candidate in found:
-            if candidate.merit < 0.4 * found[0].merit or candidate.depth > found[0].depth + self.settings.band_m:
+            if candidate.merit < 0.6 * found[0].merit or candidate.depth > found[0].depth + self.settings.band_m:
                 continue
             if (taken & candidate.mask).any():
                 continue
@@ -229,8 +230,9 @@ class _Scene:
                 mask = regions == index + 1
                 contrast = self._contrast(mask, score)
                 thick = _half_thickness(mask) * float(depth[index]) / self.focal >= _HALF_PALM_M
+                share_read = float(self.valid[mask].mean())
                 if thick and contrast >= settings.skin_contrast_min:
-                    merit = float(worth[index]) * min(contrast, _CONTRAST_MAX)
+                    merit = float(worth[index]) * min(contrast, _CONTRAST_MAX) * share_read
                     yield _Candidate(mask, float(depth[index]), float(threshold), merit)
 
     def _contrast(self, mask: Mask, score: Floats) -> float:
@@ -261,7 +263,9 @@ class _Scene:
         threshold = candidate.threshold
         if (near & ~candidate.mask).sum() >= 0.2 * candidate.mask.sum():
             threshold = _best_threshold(score[near], self.settings)
-        regions = self._surfaces(self._skin(score, threshold) & ~apart, fill="near")
+        usual = float(np.median(score[candidate.mask & self.valid]))
+        skin = self._skin(score, threshold) & ~apart & (self.valid | (score >= _HOLE_SCORE_SHARE * usual))
+        regions = self._surfaces(skin, fill="near")
         count, area, depth = self._measure(regions)
         shared = np.bincount(regions[candidate.mask], minlength=len(count) + 1)[1:]
         inside = np.bincount(regions[around], minlength=len(count) + 1)[1:]
