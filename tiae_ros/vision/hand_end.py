@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,22 +53,27 @@ def tip_and_entry(
     px_per_m: float,
     edges: tuple[int, int, int, int],
     origin: tuple[int, int],
+    contact: tuple[float, float] | None = None,
 ) -> tuple[tuple[float, float], tuple[float, float] | None]:
-    """The end of the hand away from the arm, and where the arm enters the picture (None: it does not)."""
+    """The end of the hand away from the arm, and where the arm enters the picture (None: it does not).
+
+    ``contact`` is where the hand touches something, if it does; ``origin`` (row, column) places the coordinates
+    in the picture whose ``edges`` are given.
+    """
     top, left, bottom, right = edges
     margin = max(2.0, 0.01 * px_per_m)
     x, y = xs + origin[1], ys + origin[0]
     at_edge = (x < left + margin) | (x > right - 1 - margin) | (y < top + margin) | (y > bottom - 1 - margin)
-    entry = None
     # An arm is more than 3 cm wide; less is a finger tip or a speck.
     if at_edge.sum() >= max(1.0, margin * 0.03 * px_per_m):
         entry = (float(xs[at_edge].mean()), float(ys[at_edge].mean()))
-        ends = [far_end(xs, ys, entry, px_per_m)]
-    else:
-        # An arm that ends inside the picture: the hand is the end whose parts are more spread out.
-        first = far_end(xs, ys, (float(xs.mean()), float(ys.mean())), px_per_m)
-        ends = [first, far_end(xs, ys, first, px_per_m)]
-    return max(ends, key=lambda end: _spread(xs, ys, end, 0.08 * px_per_m)), entry
+        return far_end(xs, ys, entry, px_per_m), entry
+    # An arm that ends inside the picture: the hand is the end that touches something, or the more spread one.
+    first = far_end(xs, ys, (float(xs.mean()), float(ys.mean())), px_per_m)
+    ends = [first, far_end(xs, ys, first, px_per_m)]
+    if contact is not None:
+        return min(ends, key=lambda end: math.dist(end, contact)), None
+    return max(ends, key=lambda end: _spread(xs, ys, end, 0.08 * px_per_m)), None
 
 
 def far_end(

@@ -44,6 +44,7 @@ _BACKGROUND_M = 0.20  # parts of a hand and its arm are at most this much behind
 _AROUND_M = 0.05  # the surroundings that a hand is told from
 _OBJECT_BEHIND_M = 0.15  # parts of a held thing are at most this much behind the hand
 _HAND_LENGTH_M = 0.20  # finger tips to wrist, and a bit
+_CONTACT_CELLS = 3
 _WRIST_M = 0.03
 _SLEEVE_AREA_M2 = 0.001
 _RIM_M = 0.008  # along the hand, the hand's own depth is fattened; a thing also extends away from it
@@ -207,7 +208,7 @@ class _Scene:
         hands: list[Mask] = []
         taken: Mask = np.zeros(self.depth.shape, np.bool_)
         for candidate in found:
-            if candidate.merit < 0.6 * found[0].merit or candidate.depth > found[0].depth + self.settings.band_m:
+            if candidate.merit < 0.5 * found[0].merit or candidate.depth > found[0].depth + self.settings.band_m:
                 continue
             if (taken & candidate.mask).any():
                 continue
@@ -343,9 +344,7 @@ class _Scene:
         _, area, _ = self._measure(regions)
         contacts = np.bincount(regions[things & beside], minlength=len(area) + 1)[1:]
         taken = (
-            (contacts >= max(3.0, 0.2 * float(contacts.max(initial=0))))
-            & (area >= settings.object_area_min_m2)
-            & (area <= settings.object_area_max_m2)
+            (contacts >= _CONTACT_CELLS) & (area >= settings.object_area_min_m2) & (area <= settings.object_area_max_m2)
         )
         return [regions == index + 1 for index in np.flatnonzero(taken)]
 

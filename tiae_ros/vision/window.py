@@ -273,10 +273,14 @@ def _anchor(
     origin: tuple[int, int],
 ) -> tuple[float, float, float]:
     """The point around which the grasp lies and the radius (metres) that belongs to it."""
-    tip, entry = tip_and_entry(xs, ys, px_per_m, edges, origin)
     contact = _contact(hand, held, px_per_m)
-    # A sleeve also touches the hand and is no skin: contacts at the arm's end do not count.
-    if contact is not None and (entry is None or math.dist(contact, entry) >= 0.5 * math.dist(tip, entry)):
+    tip, entry = tip_and_entry(xs, ys, px_per_m, edges, origin, contact)
+    # What is touched far from the tip (but not where the arm begins: a sleeve) knows better where the hand is.
+    if (
+        contact is not None
+        and math.dist(contact, tip) > _HAND_LENGTH_M * px_per_m
+        and (entry is None or math.dist(contact, entry) >= 0.5 * math.dist(tip, entry))
+    ):
         return *contact, _GRASP_RADIUS_M
     length = math.hypot(float(np.ptp(xs)), float(np.ptp(ys)))
     if length <= _WHOLE_HAND_M * px_per_m:
