@@ -21,6 +21,8 @@ from .room import ROOM_MJCF_ASSETS, ROOM_MJCF_WORLD
 
 _STEP_S = 0.004
 _CLOSING_STEPS, _HOLDING_STEPS, _RECORD_EVERY = 70, 45, 5
+_ASIDE_M = (0.0, 0.008, -0.008, 0.016, -0.016)
+_BEYOND_M, _NEAR_ENOUGH_M = -0.012, 0.015  # of the nominal place
 _MOVABLE = tuple(name for name in JOINT_NAMES if not name.startswith("wrist"))
 # Torques in N m that the servos may use, by the joint's part of the finger.
 _TORQUES = (("mcp_flexion", 0.30), ("pip", 0.22), ("dip", 0.12), ("thumb_cmc", 0.30), ("ip_flexion", 0.12))
@@ -140,7 +142,7 @@ def _thing_mjcf(number: int, placement: Placement, left: bool, *, movable: bool)
     if movable:
         return f'<body name="thing{number}" mocap="true" pos="{place}">{pieces}</body>'
     give = 1.0 / max(placement.yielding, 0.05)
-    slide = f'type="slide" stiffness="{250 * give:.4g}" damping="8"'
+    slide = f'type="slide" stiffness="{400 * give:.4g}" damping="10"'
     hinge = f'type="hinge" stiffness="{0.6 * give:.4g}" damping="0.02"'
     joints = "".join(
         f'<joint name="thing{number}_{kind}{axis}" class="thing_joint" {what} axis="{vector}"/>'
@@ -188,6 +190,7 @@ def scene_mjcf(
         <default class="thing_joint"><joint armature="0.001"/></default>
         <default class="skin"><geom contype="1" conaffinity="3" solref="0.008 1" friction="0.8" {material}/></default>
         <default class="flesh"><geom contype="0" conaffinity="2" solref="0.008 1" friction="0.8" {material}/></default>
+        <default class="web"><geom contype="0" conaffinity="0" {material}/></default>
         <default class="forearm"><geom contype="0" conaffinity="0" {material}/></default>
         <default class="sleeve"><geom contype="0" conaffinity="0" rgba="1 1 1 1" {sleeve}/></default>
         <default class="nail"><geom contype="0" conaffinity="0" rgba="{nail}"/></default>
@@ -250,35 +253,36 @@ def _varied(angles: dict[str, float], deviation: float, rng: np.random.Generator
 
 
 def _bring_to_contact(model: Any, data: Any, placement: Placement, left: bool) -> None:
-    """Move the thing along its way until it touches the hand, at most 25 mm beyond its nominal place."""
+    """Move the thing along its way until it touches the hand; a little beside when a finger is in the way."""
     mujoco = import_mujoco()
     body = model.body("thing0").id
-    direction = np.array(placement.approach, float)
-    if left:
-        direction[1] *= -1
+    direction = np.array(placement.approach, float) * [1, -1 if left else 1, 1]
     nominal = model.body_pos[body].copy()
 
-    def touches(distance: float) -> bool:
-        model.body_pos[body] = nominal - direction * distance
+    def touches(aside: float, distance: float) -> bool:
+        model.body_pos[body] = nominal - direction * distance + np.array([aside, 0.0, 0.0])
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_collision(model, data)
-        contacts = data.contact.geom[: data.ncon]
-        owners = model.geom_bodyid[contacts]
+        owners = model.geom_bodyid[data.contact.geom[: data.ncon]]
         return bool(((owners == body).any(axis=1) & (data.contact.dist[: data.ncon] < 0)).any())
 
-    far, near = 0.06, -0.012
-    if not touches(near):
-        return
-    while touches(far) and far < 0.2:
-        far += 0.02
-    for _ in range(8):
-        middle = 0.5 * (far + near)
-        if touches(middle):
-            near = middle
-        else:
-            far = middle
-    touches(far)
+    reached: list[tuple[float, float]] = []  # distance left to the nominal place, and how far aside
+    for aside in _ASIDE_M:
+        far, near = 0.16, _BEYOND_M
+        if not touches(aside, near):
+            far = near
+        for _ in range(9 if far > near else 0):
+            middle = 0.5 * (far + near)
+            if touches(aside, middle):
+                near = middle
+            else:
+                far = middle
+        reached.append((far, aside))
+        if far < _NEAR_ENOUGH_M:
+            break
+    distance, aside = min(reached)
+    touches(aside, distance)
 
 
 def _close(model: Any, data: Any, opening: dict[str, float], closing: dict[str, float], *, has_thing: bool) -> Closing:

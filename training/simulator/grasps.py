@@ -317,10 +317,10 @@ GRASPS: tuple[Grasp, ...] = (
     Grasp("reversed_mug", _OPEN_WRAP, _WRAP, (0, 1, 0), _SIDE, _reversed_mug),
     Grasp(
         "cutter_1",
-        _fingers(0.35, 0.25, 0.1, ("index",))
-        | _fingers(0.7, 0.6, 0.3, ("middle", "ring", "little"))
-        | _thumb(0.9, -0.4, 0.2, 0.1, 0.1),
-        _fingers(0.8, 0.4, 0.2, ("index",))
+        _fingers(0.2, 0.25, 0.1, ("index",))
+        | _fingers(0.35, 0.3, 0.2, ("middle", "ring", "little"))
+        | _thumb(0.9, -0.5, 0.2, 0.1, 0.1),
+        _fingers(0.7, 0.4, 0.2, ("index",))
         | _fingers(1.55, 1.8, 1.1, ("middle", "ring", "little"))
         | _thumb(0.9, 0.4, 0.3, 0.5, 0.5),
         (0, 0.4, 1),
@@ -399,14 +399,14 @@ GRASPS: tuple[Grasp, ...] = (
     Grasp("fist", _fingers(0.7, 0.8, 0.4) | _thumb(1.0, -0.4, 0.2, 0.0, 0.0), _FIST, (0, 1, 0), _SIDE),
     Grasp(
         "pinch",
-        _fingers(0.6, 0.5, 0.2, ("index",))
+        _fingers(0.75, 0.6, 0.1, ("index",))
         | _fingers(0.3, 0.3, 0.15, ("middle",))
         | _fingers(0.2, 0.2, 0.1, ("ring", "little"))
-        | _thumb(1.1, -0.3, 0.3, 0.2, 0.2),
-        _fingers(1.15, 0.9, 0.5, ("index",))
+        | _thumb(1.05, -0.25, 0.1, 0.0, 0.0),
+        _fingers(1.3, 1.0, 0.3, ("index",))
         | _fingers(0.3, 0.3, 0.15, ("middle",))
         | _fingers(0.15, 0.2, 0.1, ("ring", "little"))
-        | _thumb(1.1, 0.4, 0.3, 0.6, 0.5),
+        | _thumb(1.05, 0.1, 0.1, 0.15, 0.2),
         (1, 0, 0.1),
         (0.1, 1, -0.35),
     ),

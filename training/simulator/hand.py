@@ -202,6 +202,9 @@ class HandWriter:
         pad_start, pad_end = subject.knuckle("index"), subject.knuckle("ring")
         back = np.array([-0.012, 0.0, -0.003])
         geoms.append(self.capsule("palm_pad", pad_start + back, pad_end + back, 0.0112 * flesh))
+        # The web between thumb and index finger.
+        web = np.array([0.30 * length, 0.335 * breadth, -0.006])
+        geoms.append(self.ellipsoid("thumb_web", web, (0.14 * length, 0.15 * breadth, 0.0085 * flesh), "web"))
         # Hypothenar: the fleshy edge below the little finger.
         geoms.append(
             self.ellipsoid(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -41,11 +42,22 @@ def make_context_current(width: int, height: int) -> None:
     if _context is None:
         mujoco = import_mujoco()
         try:
-            context = mujoco.GLContext(width, height)
+            context = _headless_context(mujoco, width, height)
             context.make_current()
         except Exception as error:
             raise MissingExtraError(f"no headless OpenGL ({_one_line(error)}): {_HINT}") from error
         _context = context
+
+
+def _headless_context(mujoco: ModuleType, width: int, height: int) -> Any:
+    # Somebody may have imported MuJoCo before MUJOCO_GL was set: its own choice would then want a window.
+    backend = os.environ.get("MUJOCO_GL", "egl").lower()
+    if backend == "egl":
+        os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
+        from mujoco.egl import GLContext
+
+        return GLContext(width, height)
+    return mujoco.GLContext(width, height)
 
 
 class View:

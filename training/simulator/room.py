@@ -102,9 +102,8 @@ def _pattern(rng: np.random.Generator, number: int) -> np.ndarray:
 
 
 def dress(stage: Stage, colours: list[np.ndarray], cloth: np.ndarray, rng: np.random.Generator) -> list[int]:
-    """Colours and textures for hand, things and room; returns the numbers of the textures that changed."""
+    """Colours and textures for hand and things; returns the numbers of the textures that changed."""
     model = stage.model
-    patterns = surface_patterns()
     glove = rng.random() < 0.04
     skin = np.clip(np.array(stage.subject.skin) * rng.uniform(0.9, 1.08), 0, 1)
     for number in stage.hand_geoms:
@@ -117,25 +116,34 @@ def dress(stage: Stage, colours: list[np.ndarray], cloth: np.ndarray, rng: np.ra
         for number in geoms:
             paint = int(model.mat(model.geom_matid[number]).name[-1])
             model.geom_rgba[number, :3] = paints[paint]
-    for number in range(model.ngeom):
-        name = model.geom(number).name
-        if name.startswith(("room_", "clutter_")):
-            saturation = rng.random() ** 2  # most things in rooms are rather grey
-            base = (1 - saturation) * rng.random() * rng.uniform(0.9, 1.0, 3) + saturation * rng.random(3)
-            model.geom_rgba[number, :3] = np.clip(0.15 + 0.9 * base, 0, 1)
-    for name in _SURFACES:
-        texture = model.texture(name).id
-        pattern = patterns[rng.integers(len(patterns))]
-        if name == "skin":
-            pattern = patterns[8 * rng.integers(5)]
-        elif name == "thing2" or (name.startswith("thing") and rng.random() < 0.6):
-            pattern = np.full_like(pattern, 255)
-        start = model.tex_adr[texture]
-        model.tex_data[start : start + pattern.size] = pattern.reshape(-1)
+    return [_cover(model, name, rng) for name in ("skin", "cloth", "thing0", "thing1")]
+
+
+def paint_room(stage: Stage, rng: np.random.Generator) -> list[int]:
+    """Colours and textures for walls, table and clutter; returns the numbers of the textures that changed."""
+    model = stage.model
+    for name in (*(f"room_{fixture}" for fixture in _FIXTURES), *(f"clutter_{n}" for n in range(len(_CLUTTER_KINDS)))):
+        saturation = rng.random() ** 2  # most things in rooms are rather grey
+        base = (1 - saturation) * rng.random() * rng.uniform(0.9, 1.0, 3) + saturation * rng.random(3)
+        model.geom_rgba[model.geom(name).id, :3] = np.clip(0.15 + 0.9 * base, 0, 1)
     for material in range(model.nmat):
         model.mat_specular[material] = rng.uniform(0.0, 0.7)
         model.mat_shininess[material] = rng.uniform(0.05, 0.8)
-    return list(range(model.ntex))
+    return [_cover(model, name, rng) for name in ("table", "wall", "clutter")]
+
+
+def _cover(model: Any, name: str, rng: np.random.Generator) -> int:
+    """Give one texture a new pattern; returns its number."""
+    patterns = surface_patterns()
+    pattern = patterns[rng.integers(len(patterns))]
+    if name == "skin":
+        pattern = patterns[8 * rng.integers(5)]  # the nearly plain ones
+    elif name.startswith("thing") and rng.random() < 0.6:
+        pattern = np.full_like(pattern, 255)
+    texture = int(model.texture(name).id)
+    start = model.tex_adr[texture]
+    model.tex_data[start : start + pattern.size] = pattern.reshape(-1)
+    return texture
 
 
 def light(model: Any, rng: np.random.Generator) -> None:

@@ -146,10 +146,10 @@ def _shadow(depth: Depth, focal_baseline: float, *, left: bool) -> NDArray[np.bo
     if left:
         seen = columns - focal_baseline / depth
         limit = np.minimum.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
-        return seen > limit + 0.75
+        return seen > limit + 0.25
     seen = columns + focal_baseline / depth
     limit = np.maximum.accumulate(seen, axis=1)
-    return seen < limit - 0.75
+    return seen < limit - 0.25
 
 
 def _holes(

@@ -83,6 +83,9 @@ def render_sequence(
     number: int = 0,
 ) -> Iterator[Sample]:
     """`frames` pictures of sequence `number`. The grasp (arm left out) keeps `margin_px` (x, y) from the border."""
+    unknown = [name for name in grasps or () if name not in BY_NAME]
+    if unknown:
+        raise ParameterError(f"unknown grasp {', '.join(unknown)}; accepted: {', '.join(BY_NAME)}")
     if frames < 1:
         raise ParameterError(f"a sequence of {frames} frames cannot be made; it needs at least 1")
     rng = np.random.default_rng([settings.seed, number, 12])
@@ -100,9 +103,9 @@ def render_sequence(
     focal, camera, target = _stand_camera(settings, swept, margin_px, rng)
     everything = np.concatenate([centres for centres, _, _ in swept]), np.concatenate([r for _, r, _ in swept])
     room.furnish(stage, everything, camera, target, rng, table_gap_m=0.004)
+    room.dress(stage, [draw_colours(rng) for _ in stage.things], rng.random(3), rng)
+    room.paint_room(stage, rng)
     view = View(stage.model, stage.data, settings.width, settings.height)
-    for texture in room.dress(stage, [draw_colours(rng) for _ in stage.things], rng.random(3), rng):
-        view.upload_texture(texture)
     room.light(stage.model, rng)
     lamps = stage.model.light_dir.copy()
     sensor = settings.sensor

@@ -7,7 +7,7 @@ so scenes can be made by several processes without changing a byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -101,6 +101,7 @@ class Simulator:
         self.settings = SimulatorSettings(seed=seed, **settings)  # type: ignore[arg-type]
         self._coming: Iterator[Sample] = iter(())
         self._next_scene = 0
+        self._next_sequence = 0
 
     def sample(self) -> Sample:
         """The next sample of this seed."""
@@ -109,6 +110,27 @@ class Simulator:
         self._coming = iter(render_scene(self.settings, self._next_scene))
         self._next_scene += 1
         return next(self._coming)
+
+    def sequence(
+        self,
+        frames: int,
+        *,
+        grasps: Sequence[str] | None = None,
+        arm_length_m: float = 0.46,
+        margin_px: tuple[int, int] = (0, 0),
+    ) -> Iterator[Sample]:
+        """Motion: one hand approaches, grasps, lifts, turns and puts down one thing after another.
+
+        Each call gives another sequence of this seed. Hand and held thing keep `margin_px` (x, y) from the border,
+        and so does an arm of at most 0.2 m.
+        """
+        from .sequence import render_sequence
+
+        number = self._next_sequence
+        self._next_sequence += 1
+        return render_sequence(
+            self.settings, frames, grasps=grasps, arm_length_m=arm_length_m, margin_px=margin_px, number=number
+        )
 
 
 def render_scene(settings: SimulatorSettings, number: int) -> list[Sample]:
@@ -121,28 +143,22 @@ def render_scene(settings: SimulatorSettings, number: int) -> list[Sample]:
     cuff = float(rng.uniform(0.02, 0.16))
     held = grasp_thing(grasp, HandWriter(subject, left, sleeve, cuff), rng)
     colours, cloth = [draw_colours(rng) for _ in held.stage.things], rng.random(3)
+    room.dress(held.stage, colours, cloth, rng)
     view = View(held.stage.model, held.stage.data, settings.width, settings.height)
     try:
-        return [_picture(settings, held, view, colours, cloth, rng) for _ in range(settings.views_per_scene)]
+        return [_picture(settings, held, view, rng) for _ in range(settings.views_per_scene)]
     finally:
         view.close()
 
 
-def _picture(
-    settings: SimulatorSettings,
-    held: HeldThing,
-    view: View,
-    colours: list[np.ndarray],
-    cloth: np.ndarray,
-    rng: np.random.Generator,
-) -> Sample:
+def _picture(settings: SimulatorSettings, held: HeldThing, view: View, rng: np.random.Generator) -> Sample:
     model, data = held.stage.model, held.stage.data
     data.qpos[:] = held.closed
     data.joint("wrist_flexion").qpos[0] = np.clip(rng.normal(0.0, 0.25), -0.6, 0.6)
     data.joint("wrist_deviation").qpos[0] = np.clip(rng.normal(0.0, 0.12), -0.35, 0.3)
     import_mujoco().mj_kinematics(model, data)
     focal = aim(settings, held, rng)
-    for texture in room.dress(held.stage, colours, cloth, rng):
+    for texture in room.paint_room(held.stage, rng):
         view.upload_texture(texture)
     room.light(model, rng)
     return take_picture(settings, held.stage, held.grasp.name, view, focal, held.stage.thing_geoms, rng)
