@@ -31,7 +31,8 @@ Regions = NDArray[np.int32]
 
 _USUAL_FOCAL = 0.8  # focal length over the longer side; 0.54 (wide stereo) ... 0.96 (RealSense colour)
 _MAX_HANDS = 4
-_SKIN_STEPS = 5  # thresholds tried between the settings' bounds
+_CANDIDATES = 2  # looked at per threshold
+_SKIN_STEPS = 4  # thresholds tried between the settings' bounds
 _CONTRAST_MAX = 20.0  # more of it does not make a better hand either
 _HAND_AREA_M2 = 0.015  # more skin than a hand has does not make a region a better hand
 _HALF_PALM_M = 0.012  # a fist seen from its thin side is more than twice as thick; a pencil is not
@@ -55,13 +56,12 @@ _BLEED_CELLS = 3
 _BLEED_RATIO = 0.6
 _GROUND_RADIUS_M = 0.15
 _ALIKE = 25  # largest difference of a colour value within one plain surface
-_PLANE_TRIALS = 60
-_PLANE_SAMPLE = 1000
+_PLANE_TRIALS = 48
+_PLANE_SAMPLE = 700
 _CELL_DEPTH_RATIO = 1.06  # readings of a cell up to 6 % behind its nearest are on one surface
 _PLANE_CELLS_MIN = 100
 _MAX_PLANES = 3
 _MOSTLY = 0.6
-_FILL_RINGS = 6
 _DEPTH_MAX_M = 10.0  # beyond, depth cameras for the near range do not measure
 
 
@@ -225,7 +225,7 @@ class _Scene:
             _count, area, depth = self._measure(regions)
             fits = (area >= settings.hand_area_min_m2) & (area <= settings.hand_area_max_m2)
             worth = np.where(fits, np.minimum(area, _HAND_AREA_M2) / np.where(fits, depth, 1) ** 2, 0)
-            for index in np.argsort(-worth, kind="stable")[:_MAX_HANDS]:
+            for index in np.argsort(-worth, kind="stable")[:_CANDIDATES]:
                 if worth[index] <= 0:
                     break
                 mask = regions == index + 1
@@ -429,11 +429,13 @@ class _Scene:
 
     def _filled(self, mask: Mask, choice: Literal["near", "far"]) -> Floats:
         """The depth of a mask's cells, its holes filled ring by ring with the nearest or farthest neighbour's."""
-        kernel = np.ones((5, 5), np.uint8)
+        # Skin closes over wide holes; what is behind a thing must come close up to it.
+        size, rings = (9, 3) if choice == "near" else (5, 6)
+        kernel = np.ones((size, size), np.uint8)
         sign = np.float32(1 if choice == "far" else -1)
         nothing = np.float32(-1e6)
         depth = np.where(mask & self.valid, sign * self.depth, nothing)
-        for _ in range(_FILL_RINGS):
+        for _ in range(rings):
             empty = mask & (depth == nothing)
             if not empty.any():
                 break
@@ -648,13 +650,16 @@ def _reduce_depth(depth_m: Floats, cell: int, depth_max_m: float) -> Floats:
     height, width = depth_m.shape[0] // cell, depth_m.shape[1] // cell
     cut = depth_m[: height * cell, : width * cell]
     # (h * cell, w * cell) -> (cell * cell, h, w)
-    parts = cut.reshape(height, cell, width, cell).transpose(1, 3, 0, 2).reshape(-1, height, width)
+    split = cut.reshape(height, cell, width, cell).transpose(1, 3, 0, 2)
+    if cell % 4 == 0:  # every second pixel, as on a chessboard, says as much
+        split = np.concatenate([split[::2, ::2], split[1::2, 1::2]])
+    parts = split.reshape(-1, height, width)
     parts = np.where(_usable(parts, depth_max_m), parts, np.float32(np.inf))
     nearest = parts.min(axis=0)
     same = parts <= nearest * np.float32(_CELL_DEPTH_RATIO)
     count = same.sum(axis=0, dtype=np.float32)
     total = np.where(same, parts, np.float32(0)).sum(axis=0)
-    enough = np.isfinite(nearest) & (4 * count >= cell * cell)
+    enough = np.isfinite(nearest) & (4 * count >= len(parts))
     return np.where(enough, total / count, np.float32(np.nan)).astype(np.float32)
 
 
