@@ -320,8 +320,9 @@ class _Scene:
                 sleeve |= thing
             elif (arm or way).is_at_hand(thing & beside):
                 held |= thing
-        held |= other & ~thick & _grown(held, 2) & ~sleeve
         if held.any():
+            held |= self._parts_of(held, thick & ~sleeve)
+            held |= other & ~thick & _grown(held, 2) & ~sleeve
             held |= self._holes_of(held, hands | sleeve, color, self._cells(_HOLE_M, depth_m))
         return held, sleeve
 
@@ -347,6 +348,16 @@ class _Scene:
             (contacts >= _CONTACT_CELLS) & (area >= settings.object_area_min_m2) & (area <= settings.object_area_max_m2)
         )
         return [regions == index + 1 for index in np.flatnonzero(taken)]
+
+    def _parts_of(self, held: Mask, things: Mask) -> Mask:
+        """Regions beside a held thing at its depth: rough depth breaks a thing up. What stands behind is not meant."""
+        regions = self._surfaces(things & ~held, _THING_SLACK_M, fill="far")
+        _, area, depth = self._measure(regions)
+        contacts = np.bincount(regions[_grown(held, 2)], minlength=len(area) + 1)[1:]
+        offset = depth - float(np.median(self.depth[held & self.valid])) if (held & self.valid).any() else depth
+        taken = (contacts >= _CONTACT_CELLS) & (offset <= 0.02) & (offset >= -0.05)
+        taken &= area <= self.settings.object_area_max_m2
+        return np.isin(regions, np.flatnonzero(taken) + 1)
 
     def _holes_of(self, held: Mask, hands: Mask, color: NDArray[np.uint8], reach: int) -> Mask:
         """Cells without depth beside the thing (shiny, black, in a shadow) that look like it, not like the rest."""
