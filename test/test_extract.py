@@ -34,7 +34,9 @@ def frame(x: int, *, hand: bool = True) -> tuple[np.ndarray, np.ndarray]:
     return color, depth
 
 
-def write_bag(folder: Path, *, hand: bool = True, camera_info: bool = True, depth: bool = True) -> Path:
+def write_bag(
+    folder: Path, *, hand: bool = True, camera_info: bool = True, depth: bool = True, info_last: bool = False
+) -> Path:
     store = get_typestore(Stores.ROS2_HUMBLE)
     types = store.types
     header, time = types["std_msgs/msg/Header"], types["builtin_interfaces/msg/Time"]
@@ -63,7 +65,7 @@ def write_bag(folder: Path, *, hand: bool = True, camera_info: bool = True, dept
                 messages.append((depth_topic, image_message(stamp, "16UC1", depth_pixels)))
             if camera_info:
                 messages.append((info_topic, info_message(stamp)))
-            for topic, message in messages[::-1]:
+            for topic, message in messages if info_last else messages[::-1]:
                 nanoseconds = 1_000_000_000 + number * 66_000_000
                 writer.write(topic, nanoseconds, store.serialize_cdr(message, message.__msgtype__))
     return folder
@@ -151,6 +153,11 @@ def test_without_camera_info_a_focal_length_can_be_given(tmp_path):
     bag = write_bag(tmp_path / "bag", camera_info=False)
     out = tmp_path / "windows.npz"
     assert main(["extract", "--bag", str(bag), "--out", str(out), "--focal-px", "300"]) == 0
+
+
+def test_the_camera_info_may_come_after_the_first_picture(tmp_path):
+    bag = write_bag(tmp_path / "bag", info_last=True)
+    assert main(["extract", "--bag", str(bag), "--out", str(tmp_path / "windows.npz")]) == 0
 
 
 def test_a_bag_that_is_not_there(tmp_path, capsys):

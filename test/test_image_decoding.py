@@ -25,9 +25,7 @@ from tiae_ros.vision.image_decoding import (
 
 
 def decode(encoding, data, *, height, width, step, is_bigendian=False):
-    return decode_image(
-        encoding=encoding, height=height, width=width, step=step, is_bigendian=is_bigendian, data=data
-    )
+    return decode_image(encoding=encoding, height=height, width=width, step=step, is_bigendian=is_bigendian, data=data)
 
 
 @pytest.mark.parametrize(
@@ -107,9 +105,7 @@ def test_byte_order_means_nothing_for_single_bytes():
 def test_any_buffer_is_taken(kind):
     data = bytes(range(6))
     given_data = np.frombuffer(data, np.uint8) if kind is np.array else kind(data)
-    np.testing.assert_array_equal(
-        decode("mono8", given_data, height=2, width=3, step=3), [[0, 1, 2], [3, 4, 5]]
-    )
+    np.testing.assert_array_equal(decode("mono8", given_data, height=2, width=3, step=3), [[0, 1, 2], [3, 4, 5]])
 
 
 def test_the_usual_case_is_a_view():

@@ -359,7 +359,30 @@ def test_it_is_fast_enough_for_a_camera():
     assert np.median(times) < 0.033
 
 
-# --- real frames
+# --- the recorded bag, and real frames
+
+BAG = Path(__file__).parent / "data" / "grasps"
+
+
+def test_the_recorded_bag():
+    """Simulated hands with sleeves, seen by a noisy sensor; the labels are the simulator's."""
+    pytest.importorskip("rosbags", reason="the package rosbags is not installed")
+    from tiae_ros.bags import Bag
+
+    if not BAG.exists():
+        pytest.skip(f"no bag at {BAG}")
+    truth = np.load(BAG.with_name("grasps_truth.npz"))
+    focal = float(truth["k"][0, 0])
+    overlaps, inside = [], []
+    with Bag(BAG) as bag:
+        for frame, true in zip(bag.rgbd_frames(), truth["labels"], strict=True):
+            labels = segment(frame.color, frame.depth_m, focal_px=focal)
+            overlaps.append(iou(labels == 1, true == 1))
+            windows = find_windows(labels, frame.depth_m, focal)
+            inside.append(bool(windows) and true[round(windows[0].center_y), round(windows[0].center_x)] > 0)
+    assert np.mean(np.array(overlaps) > 0.7) > 0.6
+    assert np.mean(inside) > 0.85
+
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 

@@ -75,10 +75,12 @@ def extract_windows(
     images, masks, windows, stamps = [], [], [], []
     frames = without = 0
     with Bag(path) as bag:
-        for frame in bag.rgbd_frames(color_topic, depth_topic, camera_info_topic):
+        topics = bag.find_rgbd_topics(color_topic, depth_topic, camera_info_topic)
+        focal_px = settings.focal_px or _recorded_focal_px(bag, topics[2])
+        for frame in bag.rgbd_frames(*topics):
             frames += 1
             found = False
-            for window, image, mask in _windows_of(frame, settings):
+            for window, image, mask in _windows_of(frame, focal_px, settings):
                 found = True
                 images.append(image)
                 masks.append(mask)
@@ -104,16 +106,24 @@ def extract_windows(
     return Extraction(arrays, frames, without)
 
 
-def _windows_of(frame: RgbdFrame, settings: ExtractionSettings) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
+def _recorded_focal_px(bag: Bag, topic: str | None) -> float:
+    """The focal length of the first camera info; it may lie behind the first pictures."""
+    if topic is not None:
+        for _, info in bag.decoded([topic]):
+            focal_px = focal_length_px(np.asarray(info.k))
+            if focal_px is not None:
+                return focal_px
+            break
+    raise ParameterError("the bag has no camera info that can be used; give the focal length with --focal-px")
+
+
+def _windows_of(
+    frame: RgbdFrame, focal_px: float, settings: ExtractionSettings
+) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
     """Each window of a frame, its image (C, S, S) and what of it is hand or object (1, S, S)."""
-    focal = settings.focal_px
-    if focal is None and frame.k is not None:
-        focal = focal_length_px(frame.k)
-    if focal is None:
-        raise ParameterError("the bag has no camera info that can be used; give the focal length with --focal-px")
     color = frame.color if settings.use_color else None
-    labels = segment(color, frame.depth_m, SegmentationSettings(), focal_px=focal)
-    windows = find_windows(labels, frame.depth_m, focal, settings.metric_size_m)
+    labels = segment(color, frame.depth_m, SegmentationSettings(), focal_px=focal_px)
+    windows = find_windows(labels, frame.depth_m, focal_px, settings.metric_size_m)
     for window in windows if settings.every_hand else windows[:1]:
         masks = cut_masks(labels, window, settings.window_size)
         parts = [masks] if "masks" in settings.channels else []
