@@ -278,7 +278,8 @@ def test_labelled_prototypes_name_shifted_windows_and_leave_strangers_unnamed(tr
     assert labelled.manifest.prototype_names == tuple(name for name in names for _ in range(2))
     test = patterns(60, seed=3)
     said = [labelled.label(descriptor) for descriptor in labelled.encode(test.images)]
-    right = sum(name == names[label] for name, label in zip(said, test.labels, strict=True))
-    assert right / len(said) > 0.85
+    named = [(name, names[label]) for name, label in zip(said, test.labels, strict=True) if name]
+    assert len(named) > 0.7 * len(test)
+    assert np.mean([name == true for name, true in named]) > 0.9
     assert labelled.label(np.full(8, 1e3)) == ""
     assert add_prototypes(model, patterns()) is model  # without names there is nothing to say
