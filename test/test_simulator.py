@@ -344,6 +344,30 @@ def test_command_writes_windows_for_training(tmp_path: Path, capsys: pytest.Capt
     assert "exists already" in capsys.readouterr().err
 
 
+def test_command_writes_frames_with_and_without_hands(tmp_path: Path) -> None:
+    out = tmp_path / "frames.npz"
+    words = ["--count", "36", "--seed", "3", "--channels", "frames", "--width", "96", "--height", "72"]
+    assert main(["simulate", "--out", str(out), *words, "--workers", "1"]) == 0
+    with np.load(out) as frames:
+        assert frames["color"].shape == (36, 72, 96, 3)
+        assert frames["depth_mm"].shape == frames["segmentation"].shape == (36, 72, 96)
+        assert frames["k"].shape == (36, 3, 3)
+        named = frames["labels"] >= 0
+        hand = (frames["segmentation"] == 1).any(axis=(1, 2))
+        held = (frames["segmentation"] == 2).any(axis=(1, 2))
+    assert 0 < (~hand).sum() < 18
+    assert not (held & ~named).any()
+    assert (hand & ~named).any()  # a hand that reaches for something
+
+
+def test_things_beside_the_hand_are_background() -> None:
+    settings = SimulatorSettings(seed=2, grasps=("fist",), bystanders=3, views_per_scene=1)
+    plain = SimulatorSettings(seed=2, grasps=("fist",), bystanders=0, views_per_scene=1)
+    assert not np.array_equal(render_scene(settings, 0)[0].rgb, render_scene(plain, 0)[0].rgb)
+    for number in range(6):
+        assert not (render_scene(settings, number)[0].labels == 2).any()
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -351,6 +375,7 @@ def test_command_writes_windows_for_training(tmp_path: Path, capsys: pytest.Capt
         (["--count", "4", "--grasps", "teapot"], "teapot"),
         (["--count", "4", "--subjects", "ten"], "FIRST:END"),
         (["--count", "4", "--channels", "masks", "depth"], "{channels}"),
+        (["--count", "4", "--window-size", "1000"], "1000"),
     ],
 )
 def test_command_says_what_is_wrong_in_one_line(

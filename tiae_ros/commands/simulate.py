@@ -5,24 +5,31 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiae_ros.errors import ParameterError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tiae_training.simulator.simulator import SimulatorSettings
+
+_Row = TypeVar("_Row")
 
 HELP = "render hands that hold things: training windows (FILE.npz) or a bag"
 DESCRIPTION = """Render hands of many people holding things, with known masks, depth and joint angles.
 
 An output that ends in .npz gets windows (images, labels, label_names, joints, joint_names, subjects; for depth
-also clean, the same windows without sensor noise). Any other output is a rosbag2 folder (mcap) with colour, depth
-and camera info; --truth adds what is known of each frame. The same seed gives the same bytes, whatever --workers is.
-Subjects are numbered people: train on some and test on others with --subjects."""
+also clean, the same windows without sensor noise), or with --channels frames whole pictures with their labels
+(color, depth_mm, segmentation, labels, k), some of them without a hand. Any other output is a rosbag2 folder (mcap)
+with colour, depth and camera info; --truth adds what is known of each frame. The same seed gives the same bytes,
+whatever --workers is. Subjects are numbered people: train on some and test on others with --subjects."""
 EXAMPLES = """  tiae simulate --out windows.npz --count 2000 --seed 1 --channels masks
   tiae simulate --out train_{channels}.npz --count 12000 --seed 1 --subjects 0:1000 --channels masks depth --workers 2
   tiae simulate --out test_{channels}.npz --count 2000 --seed 2 --subjects 1000:1200 --channels masks depth --workers 2
+  tiae simulate --out frames.npz --count 5000 --seed 4 --channels frames --workers 2
   tiae simulate --out mybag --count 90 --seed 3 --truth mybag_truth.npz"""
 
 
@@ -36,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channels",
         nargs="+",
-        choices=("masks", "depth", "both"),
+        choices=("masks", "depth", "both", "frames"),
         default=["masks"],
-        help="hand and object masks, depth, or both in one window (default: masks)",
+        help="hand and object masks, depth, or both in one window; or whole frames with their labels (default: masks)",
     )
     parser.add_argument(
         "--grasps",
@@ -50,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--subjects", default="0:1000", metavar="FIRST:END", help="people, END not included (default: 0:1000)"
     )
     parser.add_argument(
-        "--view", choices=("desk", "any"), default="desk", help="cameras where people would look from, or everywhere"
+        "--view",
+        choices=("desk", "any"),
+        help="cameras where people would look from (default), or everywhere (default of frames)",
     )
     parser.add_argument(
         "--view-spread-deg", type=float, default=30.0, help="how far cameras of --view desk differ (default: 30)"
@@ -90,15 +99,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.count < 1:
         raise ParameterError(f"--count is {arguments.count}; it must be at least 1")
     if arguments.out.endswith(".npz"):
-        return _windows(arguments)
+        return _arrays(arguments)
     return _bag(arguments)
 
 
-def _settings(arguments: argparse.Namespace, width: int, height: int) -> SimulatorSettings:
+def _settings(arguments: argparse.Namespace, width: int, height: int, *, varied: bool = False) -> SimulatorSettings:
+    from tiae_training.simulator.frame_set import VARIED
     from tiae_training.simulator.grasps import GRASP_NAMES, SLIDE_GRASPS
     from tiae_training.simulator.simulator import SimulatorSettings
 
     grasps = {"all": GRASP_NAMES, "slides": SLIDE_GRASPS}.get(arguments.grasps) or tuple(arguments.grasps.split(","))
+    variations: dict[str, Any] = dict(VARIED) if varied else {}
+    if arguments.view:
+        variations["view"] = arguments.view
     return SimulatorSettings(
         seed=arguments.seed,
         width=arguments.width or width,
@@ -106,11 +119,11 @@ def _settings(arguments: argparse.Namespace, width: int, height: int) -> Simulat
         grasps=grasps,
         subjects=_subjects(arguments.subjects),
         views_per_scene=arguments.views_per_scene,
-        view=arguments.view,
         view_spread_deg=arguments.view_spread_deg,
         sensor=arguments.sensor,
         max_depth_m=arguments.max_depth_m,
         colour_noise=arguments.colour_noise,
+        **variations,
     )
 
 
@@ -121,36 +134,52 @@ def _subjects(text: str) -> tuple[int, int]:
     return int(first), int(end)
 
 
-def _windows(arguments: argparse.Namespace) -> int:
+def _arrays(arguments: argparse.Namespace) -> int:
     channels = list(dict.fromkeys(arguments.channels))
     if len(channels) > 1 and "{channels}" not in arguments.out:
         raise ParameterError(
             f"--channels {' '.join(channels)} makes {len(channels)} files; put {{channels}} into --out"
         )
+    if "frames" in channels and len(channels) > 1:
+        raise ParameterError("--channels frames goes alone: its pictures are drawn with other variations than windows")
     from tiae_training.arrays import refuse_existing, save_arrays
-    from tiae_training.simulator.window_set import WindowSize, arrays, window_rows
+    from tiae_training.simulator import frame_set, window_set
 
     outputs = {kind: Path(arguments.out.replace("{channels}", kind)) for kind in channels}
     for path in outputs.values():
         refuse_existing(path, overwrite=arguments.overwrite)
-    settings = _settings(arguments, 160, 120)
-    started = time.monotonic()
-    rows = []
-    stream = window_rows(settings, WindowSize(arguments.window_size), arguments.workers)
-    try:
-        while len(rows) < arguments.count:
-            rows.append(next(stream))
-            if len(rows) % 100 == 0 or len(rows) == arguments.count:
-                speed = len(rows) / (time.monotonic() - started)
-                print(f"\r{len(rows)}/{arguments.count} windows, {speed:.0f}/s", end="", flush=True)
-    finally:
-        stream.close()  # type: ignore[attr-defined]
-        print()
+    settings = _settings(arguments, 160, 120, varied=channels == ["frames"])
+    content: dict[str, dict[str, np.ndarray]]
+    if channels == ["frames"]:
+        samples = _take(frame_set.frames(settings, arguments.workers), arguments.count)
+        content = {"frames": frame_set.arrays(samples, settings)}
+    else:
+        shape = window_set.WindowSize(arguments.window_size)
+        rows = _take(window_set.window_rows(settings, shape, arguments.workers), arguments.count)
+        content = {kind: window_set.arrays(rows, settings, kind) for kind in channels}
     for kind, path in outputs.items():
-        content = arrays(rows, settings, kind)
-        save_arrays(path, content, overwrite=arguments.overwrite)
-        print(f"{path}: images {content['images'].shape}, {len(settings.grasps)} grasps")
+        save_arrays(path, content[kind], overwrite=arguments.overwrite)
+        pictures = content[kind]["color" if kind == "frames" else "images"]
+        print(f"{path}: {kind} {pictures.shape}, {len(settings.grasps)} grasps")
     return 0
+
+
+def _take(stream: Iterator[_Row], count: int) -> list[_Row]:
+    """The first rows of an endless stream, with a progress line."""
+    started = time.monotonic()
+    rows: list[_Row] = []
+    try:
+        for row in stream:
+            rows.append(row)
+            if len(rows) % 100 == 0 or len(rows) == count:
+                speed = len(rows) / (time.monotonic() - started)
+                print(f"\r{len(rows)}/{count}, {speed:.0f}/s", end="", flush=True)
+            if len(rows) == count:
+                break
+    finally:
+        stream.close()  # type: ignore[attr-defined]  # ends the workers
+        print()
+    return rows
 
 
 def _bag(arguments: argparse.Namespace) -> int:

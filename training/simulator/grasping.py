@@ -47,6 +47,7 @@ class Stage:
     left: bool
     hand_geoms: np.ndarray  # numbers
     things: list[np.ndarray]  # numbers of the geoms of each thing
+    bystanders: list[np.ndarray]  # and of each thing that only stands about
 
     @property
     def thing_geoms(self) -> np.ndarray:
@@ -65,18 +66,35 @@ class HeldThing:
     closing: Closing
 
 
-def make_stage(writer: HandWriter, placements: Sequence[Placement], *, movable_things: bool = False) -> Stage:
-    """Compile the model of a hand with these things and the room."""
+def make_stage(
+    writer: HandWriter,
+    placements: Sequence[Placement],
+    *,
+    movable_things: bool = False,
+    bystanders: Sequence[Placement] = (),
+) -> Stage:
+    """Compile the model of a hand with these things and the room; bystanders are things nobody holds."""
     mujoco = import_mujoco()
-    text = scene_mjcf(writer, placements, with_room=True, movable_things=movable_things)
+    text = scene_mjcf(writer, placements, with_room=True, movable_things=movable_things, bystanders=bystanders)
     model = mujoco.MjModel.from_xml_string(text)
     names = [model.geom(number).name for number in range(model.ngeom)]
     hand = np.array([number for number, name in enumerate(names) if name.startswith("hand_")])
-    things = [
-        np.array([number for number, name in enumerate(names) if name.startswith(f"thing{thing}_")], int)
-        for thing in range(len(placements))
-    ]
-    return Stage(model, mujoco.MjData(model), writer.subject, writer.left, hand, things)
+
+    def parts(name: str, count: int) -> list[np.ndarray]:
+        return [
+            np.array([number for number, geom in enumerate(names) if geom.startswith(f"{name}{thing}_")], int)
+            for thing in range(count)
+        ]
+
+    return Stage(
+        model,
+        mujoco.MjData(model),
+        writer.subject,
+        writer.left,
+        hand,
+        parts("thing", len(placements)),
+        parts("bystander", len(bystanders)),
+    )
 
 
 def _torque(joint: str) -> float:
@@ -123,9 +141,11 @@ def _quaternion(rotation: np.ndarray, left: bool) -> str:
     return f"{w:.6g} {-x if left else x:.6g} {y:.6g} {-z if left else z:.6g}"
 
 
-def _piece_mjcf(thing: int, number: int, piece: Piece, rotation: np.ndarray, left: bool) -> str:
+def _piece_mjcf(name: str, piece: Piece, rotation: np.ndarray, left: bool, *, solid: bool) -> str:
     size = " ".join(f"{value:.6g}" for value in piece.size)
-    head = f'<geom name="thing{thing}_{number}" class="thing{piece.paint}" type="{piece.kind}" size="{size}" '
+    head = f'<geom name="{name}" class="thing{piece.paint}" type="{piece.kind}" size="{size}" '
+    if not solid:
+        head += 'contype="0" conaffinity="0" '
     if piece.ends is not None:
         start, end = (_mirrored(left, rotation @ point) for point in piece.ends)
         return head + f'fromto="{start} {end}"/>'
@@ -133,35 +153,45 @@ def _piece_mjcf(thing: int, number: int, piece: Piece, rotation: np.ndarray, lef
     return head + f'pos="{place}" quat="{_quaternion(rotation @ piece.rotation, left)}"/>'
 
 
-def _thing_mjcf(number: int, placement: Placement, left: bool, *, movable: bool) -> str:
+def _thing_mjcf(name: str, placement: Placement, left: bool, *, movable: bool) -> str:
     """A thing on springs at its place in the hand or, `movable`, one that is put where it is wanted."""
     pieces = "".join(
-        _piece_mjcf(number, part, piece, placement.rotation, left) for part, piece in enumerate(placement.pieces)
+        _piece_mjcf(f"{name}_{part}", piece, placement.rotation, left, solid=not movable)
+        for part, piece in enumerate(placement.pieces)
     )
     place = _mirrored(left, placement.position)
     if movable:
-        return f'<body name="thing{number}" mocap="true" pos="{place}">{pieces}</body>'
+        return f'<body name="{name}" mocap="true" pos="{place}">{pieces}</body>'
     give = 1.0 / max(placement.yielding, 0.05)
     slide = f'type="slide" stiffness="{400 * give:.4g}" damping="10"'
     hinge = f'type="hinge" stiffness="{0.6 * give:.4g}" damping="0.02"'
     joints = "".join(
-        f'<joint name="thing{number}_{kind}{axis}" class="thing_joint" {what} axis="{vector}"/>'
+        f'<joint name="{name}_{kind}{axis}" class="thing_joint" {what} axis="{vector}"/>'
         for kind, what in (("move_", slide), ("turn_", hinge))
         for axis, vector in (("x", "1 0 0"), ("y", "0 1 0"), ("z", "0 0 1"))
     )
     inertia = '<inertial pos="0 0 0" mass="0.15" diaginertia="0.0003 0.0003 0.0003"/>'
-    return f'<body name="thing{number}" pos="{place}">{joints}{inertia}{pieces}</body>'
+    return f'<body name="{name}" pos="{place}">{joints}{inertia}{pieces}</body>'
 
 
 def scene_mjcf(
-    writer: HandWriter, placements: Sequence[Placement], *, with_room: bool, movable_things: bool = False
+    writer: HandWriter,
+    placements: Sequence[Placement],
+    *,
+    with_room: bool,
+    movable_things: bool = False,
+    bystanders: Sequence[Placement] = (),
 ) -> str:
     """The whole MuJoCo model as text."""
     skin = " ".join(f"{value:.4g}" for value in (*writer.subject.skin, 1.0))
     nail = " ".join(f"{value:.4g}" for value in (*writer.subject.nail, 1.0))
     thing = "".join(
-        _thing_mjcf(number, placement, writer.left, movable=movable_things)
+        _thing_mjcf(f"thing{number}", placement, writer.left, movable=movable_things)
         for number, placement in enumerate(placements)
+    )
+    thing += "".join(
+        _thing_mjcf(f"bystander{number}", placement, writer.left, movable=True)
+        for number, placement in enumerate(bystanders)
     )
     assets, world = (ROOM_MJCF_ASSETS, ROOM_MJCF_WORLD) if with_room else ("", "")
     material = 'material="skin"' if with_room else ""
@@ -231,12 +261,14 @@ def landmarks(subject: Subject, opening: dict[str, float]) -> Landmarks:
     return marks
 
 
-def grasp_thing(grasp: Grasp, writer: HandWriter, rng: np.random.Generator) -> HeldThing:
+def grasp_thing(
+    grasp: Grasp, writer: HandWriter, rng: np.random.Generator, *, bystanders: Sequence[Placement] = ()
+) -> HeldThing:
     """Build the model of this hand with a new thing of this grasp and close the hand on it."""
     opening = _varied(grasp.opening, 0.03, rng)
     closing = _varied(grasp.closing, 0.06, rng)
     placement = grasp.place(writer.subject, landmarks(writer.subject, opening), rng) if grasp.place else None
-    stage = make_stage(writer, [placement] if placement else [])
+    stage = make_stage(writer, [placement] if placement else [], bystanders=bystanders)
     model, data = stage.model, stage.data
     for name, angle in opening.items():
         data.joint(name).qpos[0] = angle

@@ -431,6 +431,21 @@ GRASPS: tuple[Grasp, ...] = (
         _ball,
     ),
 )
+
+
+def draw_bystander(subject: Subject, rng: np.random.Generator) -> Placement:
+    """A thing that stands or lies about, in its own frame, as people leave it."""
+    upright = {"cup": False, "mug": False, "bottle": False, "ball": False, "phone": True, "stapler_1": True}
+    lying = ("pen_2", "eraser_2", "key", "cutter_2")
+    name = str(rng.choice([*upright, *lying]))
+    place = next(grasp.place for grasp in GRASPS if grasp.name == name)
+    marks: Landmarks = {key: rng.normal(0, 0.02, 3) + 0.1 * X for key in _BYSTANDER_MARKS}
+    pieces = place(subject, marks, rng).pieces if place else []
+    on_side = frame(-X, Z) if upright.get(name) or name in lying else np.eye(3)
+    return Placement(pieces, np.zeros(3), on_side)
+
+
+_BYSTANDER_MARKS = ("thumb_pad", "index_middle_centre", "middle_middle_centre", "middle_distal_pad")
 GRASP_NAMES = tuple(grasp.name for grasp in GRASPS)
 SLIDE_GRASPS = GRASP_NAMES[:13]
 BY_NAME = {grasp.name: grasp for grasp in GRASPS}

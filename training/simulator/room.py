@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from .rendering import import_mujoco
+
 if TYPE_CHECKING:
     from .grasping import Stage
 
@@ -112,7 +114,7 @@ def dress(stage: Stage, colours: list[np.ndarray], cloth: np.ndarray, rng: np.ra
             model.geom_rgba[number, :3] = cloth
         elif "nail" not in name:
             model.geom_rgba[number, :3] = cloth if glove else np.clip(skin + rng.normal(0, 0.008), 0, 1)
-    for geoms, paints in zip(stage.things, colours, strict=True):
+    for geoms, paints in zip([*stage.things, *stage.bystanders], colours, strict=True):
         for number in geoms:
             paint = int(model.mat(model.geom_matid[number]).name[-1])
             model.geom_rgba[number, :3] = paints[paint]
@@ -177,8 +179,11 @@ def furnish(
     rng: np.random.Generator,
     *,
     table_gap_m: float | None = None,
+    occluders: int = 0,
 ) -> None:
-    """Set table, walls and clutter in the room's frame, touching neither the hand nor its view.
+    """Set table, walls, bystanders and clutter in the room's frame, touching neither the hand nor its view.
+
+    Only `occluders` pieces of the clutter stand in the way of the view.
 
     spheres: centres (S, 3) and radii (S,) that hold the hand and the thing; camera, target (3,): in the room's frame.
     """
@@ -206,9 +211,18 @@ def furnish(
     for name, sign in (("room_left_wall", 1), ("room_right_wall", -1)):
         offset = sign * rng.uniform(0.6, 2.5)
         _place(model, name, np.append(target[:2] + side * offset, 0.0), (4.0, 0.02, 3.0), _yaw(heading))
+    for geoms in stage.bystanders:
+        around = forward * rng.uniform(-0.1, 0.35) + side * rng.uniform(-0.35, 0.35)
+        place = np.append(target[:2] + around, table if table_here else target[2] + rng.uniform(-0.2, 0.2))
+        _stand(stage, geoms, place, rng.uniform(0, 6.3), camera, centres, radii)
     for number, kind in enumerate(_CLUTTER_KINDS):
         name = f"clutter_{number}"
         size = _clutter_size(kind, rng)
+        if number < occluders:
+            size = tuple(0.4 * value for value in size)
+            place = camera + rng.uniform(0.35, 0.8) * (target - camera) + rng.normal(0, 0.05, 3)
+            _place(model, name, place, size, _any_turn(rng))
+            continue
         for _ in range(4):
             place = target + np.append(
                 forward * rng.uniform(-0.15, min(far, 0.9)) + side * rng.uniform(-0.55, 0.55), 0.0
@@ -222,6 +236,43 @@ def furnish(
                 break
         else:
             _place(model, name, np.array([0.0, 0.0, -20.0]), size, _yaw(0.0))
+
+
+def _stand(
+    stage: Stage,
+    geoms: np.ndarray,
+    place: np.ndarray,
+    turn: float,
+    camera: np.ndarray,
+    centres: np.ndarray,
+    radii: np.ndarray,
+) -> None:
+    """Put a bystander on its place in the room, or far away when it would be in the way."""
+    model, data = stage.model, stage.data
+    body = int(model.geom_bodyid[geoms[0]])
+    room_rotation = _matrix(data.mocap_quat[model.body("room").mocapid[0]])
+    rotation = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1.0]])
+    middles = model.geom_pos[geoms] @ rotation.T
+    boxes = np.stack([np.abs(rotation @ _matrix(model.geom_quat[g])) @ model.geom_aabb[g, 3:] for g in geoms])
+    position = place - np.array([0.0, 0.0, (middles - boxes)[:, 2].min()])
+    reach = model.geom_rbound[geoms]
+    if not all(_clear(position + m, float(r), camera, centres, radii) for m, r in zip(middles, reach, strict=True)):
+        position = np.array([0.0, 0.0, -20.0])
+    mocap = int(model.body_mocapid[body])
+    data.mocap_pos[mocap] = room_rotation @ position
+    data.mocap_quat[mocap] = _quaternion(room_rotation @ rotation)
+
+
+def _matrix(quaternion: np.ndarray) -> np.ndarray:
+    matrix = np.zeros(9)
+    import_mujoco().mju_quat2Mat(matrix, np.ascontiguousarray(quaternion))
+    return matrix.reshape(3, 3)
+
+
+def _quaternion(rotation: np.ndarray) -> np.ndarray:
+    quaternion = np.zeros(4)
+    import_mujoco().mju_mat2Quat(quaternion, np.ascontiguousarray(rotation).reshape(9))
+    return quaternion
 
 
 def _clutter_size(kind: str, rng: np.random.Generator) -> tuple[float, ...]:

@@ -19,13 +19,14 @@ from tiae_ros.errors import ParameterError
 
 from . import room, sensor_noise
 from .grasping import HeldThing, Stage, grasp_thing, joint_angles
-from .grasps import BY_NAME, GRASP_NAMES, tilt
-from .hand import HandWriter, draw_subject
+from .grasps import BY_NAME, GRASP_NAMES, Placement, draw_bystander, tilt
+from .hand import JOINT_NAMES, HandWriter, Subject, draw_subject
 from .objects import draw_colours
 from .rendering import View, import_mujoco
 
 VIEWS = ("desk", "any")
 NONE, HAND, OBJECT = 0, 1, 2
+_UNSEEN_GROUP = 4  # of geoms that are not drawn
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class SimulatorSettings:
     sensor: str = "random"  # or one of SENSORS, or "none"
     max_depth_m: float = 6.0  # the depth sensor's reach
     colour_noise: float = 1.0  # a factor
+    # What makes finding the hand harder. Shares are of the pictures.
+    bystanders: int = 0  # things that stand about, at most
+    empty_share: float = 0.0  # no hand at all
+    reaching_share: float = 0.0  # the thing is near the hand, not in it
+    occluder_share: float = 0.0  # something stands before the hand
 
     def __post_init__(self) -> None:
         if not (16 <= self.width <= 1280 and 16 <= self.height <= 960):
@@ -83,6 +89,11 @@ class SimulatorSettings:
             raise ParameterError(f"seed is {self.seed}; it must not be negative")
         if not self.max_depth_m > 0.3:
             raise ParameterError(f"max_depth_m is {self.max_depth_m} m; it must be above 0.3 m")
+        for name in ("empty_share", "reaching_share", "occluder_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ParameterError(f"{name} is {getattr(self, name)}; it must be within 0 to 1")
+        if not 0 <= self.bystanders <= 6:
+            raise ParameterError(f"bystanders is {self.bystanders}; it must be within 0 to 6")
         if not 0 <= self.colour_noise <= 10:
             raise ParameterError(f"colour_noise is {self.colour_noise}; it must be within 0 to 10")
 
@@ -141,8 +152,9 @@ def render_scene(settings: SimulatorSettings, number: int) -> list[Sample]:
     left = bool(rng.random() < 0.5)
     sleeve = str(rng.choice(["none", "sleeve", "no_forearm"], p=[0.4, 0.48, 0.12]))
     cuff = float(rng.uniform(0.02, 0.16))
-    held = grasp_thing(grasp, HandWriter(subject, left, sleeve, cuff), rng)
-    colours, cloth = [draw_colours(rng) for _ in held.stage.things], rng.random(3)
+    others = _draw_bystanders(settings, subject, rng)
+    held = grasp_thing(grasp, HandWriter(subject, left, sleeve, cuff), rng, bystanders=others)
+    colours, cloth = [draw_colours(rng) for _ in [*held.stage.things, *others]], rng.random(3)
     room.dress(held.stage, colours, cloth, rng)
     view = View(held.stage.model, held.stage.data, settings.width, settings.height)
     try:
@@ -157,11 +169,60 @@ def _picture(settings: SimulatorSettings, held: HeldThing, view: View, rng: np.r
     data.joint("wrist_flexion").qpos[0] = np.clip(rng.normal(0.0, 0.25), -0.6, 0.6)
     data.joint("wrist_deviation").qpos[0] = np.clip(rng.normal(0.0, 0.12), -0.35, 0.3)
     import_mujoco().mj_kinematics(model, data)
-    focal = aim(settings, held, rng)
+    kind = _situation(settings, rng)
+    resting = model.body_pos.copy()
+    if kind == "reaching":
+        _open_hand_near_thing(held, rng)
+    focal = aim(settings, held, rng, occluders=int(rng.integers(1, 3)) if kind == "occluded" else 0)
     for texture in room.paint_room(held.stage, rng):
         view.upload_texture(texture)
     room.light(model, rng)
-    return take_picture(settings, held.stage, held.grasp.name, view, focal, held.stage.thing_geoms, rng)
+    hand_and_things = np.concatenate([held.stage.hand_geoms, held.stage.thing_geoms])
+    groups = model.geom_group[hand_and_things].copy()
+    if kind == "empty":
+        model.geom_group[hand_and_things] = _UNSEEN_GROUP
+    in_hand = held.stage.thing_geoms if kind in ("held", "occluded") else np.zeros(0, int)
+    name = held.grasp.name if kind in ("held", "occluded") else "none"
+    sample = take_picture(settings, held.stage, name, view, focal, in_hand, rng)
+    model.geom_group[hand_and_things] = groups
+    model.body_pos[:] = resting
+    return sample
+
+
+def _draw_bystanders(settings: SimulatorSettings, subject: Subject, rng: np.random.Generator) -> list[Placement]:
+    if settings.bystanders == 0:
+        return []
+    return [draw_bystander(subject, rng) for _ in range(int(rng.integers(settings.bystanders + 1)))]
+
+
+def _situation(settings: SimulatorSettings, rng: np.random.Generator) -> str:
+    """held, occluded, reaching or empty."""
+    shares = {
+        "empty": settings.empty_share,
+        "reaching": settings.reaching_share,
+        "occluded": settings.occluder_share,
+    }
+    if not any(shares.values()):
+        return "held"
+    draw = rng.random()
+    for kind, share in shares.items():
+        if draw < share:
+            return kind
+        draw -= share
+    return "held"
+
+
+def _open_hand_near_thing(held: HeldThing, rng: np.random.Generator) -> None:
+    """Fingers partly closed on nothing, the thing a little away from them."""
+    model, data = held.stage.model, held.stage.data
+    last = len(held.closing.joints) // 3
+    for name, angle in zip(JOINT_NAMES, held.closing.joints[int(rng.integers(last))], strict=True):
+        if not name.startswith("wrist"):
+            data.joint(name).qpos[0] = angle
+    if held.placement is not None:
+        away = rng.normal(0.0, 0.02, 3) - np.array([-0.03, 0.0, rng.uniform(0.07, 0.16)])
+        model.body_pos[model.body("thing0").id] += away * [1, -1 if held.stage.left else 1, 1]
+    import_mujoco().mj_kinematics(model, data)
 
 
 def take_picture(
@@ -237,7 +298,7 @@ def grasp_geoms(stage: Stage) -> np.ndarray:
     return np.concatenate([np.array(hand, int), stage.thing_geoms])
 
 
-def aim(settings: SimulatorSettings, held: HeldThing, rng: np.random.Generator) -> float:
+def aim(settings: SimulatorSettings, held: HeldThing, rng: np.random.Generator, *, occluders: int = 0) -> float:
     """Draw camera and room around the hand; returns the focal length in pixels."""
     stage = held.stage
     data = stage.data
@@ -266,7 +327,7 @@ def aim(settings: SimulatorSettings, held: HeldThing, rng: np.random.Generator) 
     data.mocap_pos[0] = 0.0
     data.mocap_quat[0] = quaternion_of(turn)
     centres, radii = bounding_spheres(stage)
-    room.furnish(stage, (centres @ turn, radii), camera @ turn, target @ turn, rng)
+    room.furnish(stage, (centres @ turn, radii), camera @ turn, target @ turn, rng, occluders=occluders)
     return focal
 
 

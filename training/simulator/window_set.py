@@ -6,10 +6,8 @@ Masks come from the ground truth. Depth windows exist twice: as the sensor reads
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +16,7 @@ from tiae_ros.errors import ParameterError
 from tiae_ros.vision.window import cut_depth, cut_masks, find_windows
 
 from .hand import JOINT_NAMES
+from .scenes import rows_of_scenes
 from .simulator import Sample, SimulatorSettings, render_scene
 
 CHANNELS: dict[str, tuple[str, ...]] = {
@@ -25,7 +24,6 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "depth": ("depth",),
     "both": ("hand_mask", "object_mask", "depth"),
 }
-_SCENES_PER_BATCH = 64
 MIN_HAND_PIXELS = 40
 
 
@@ -80,10 +78,7 @@ def _bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.clip(values * 255.0 + 0.5, 0, 255).astype(np.uint8)
 
 
-_Job = tuple[SimulatorSettings, int, WindowSize]
-
-
-def _rows_of_scene(job: _Job) -> list[WindowRow]:
+def _rows_of_scene(job: tuple[SimulatorSettings, int, WindowSize]) -> list[WindowRow]:
     settings, number, shape = job
     rows = (window_row(sample, shape) for sample in render_scene(settings, number))
     return [row for row in rows if row is not None]
@@ -91,23 +86,7 @@ def _rows_of_scene(job: _Job) -> list[WindowRow]:
 
 def window_rows(settings: SimulatorSettings, shape: WindowSize, workers: int = 1) -> Iterator[WindowRow]:
     """Windows without end; the number of workers changes the speed, not the bytes."""
-    if workers <= 1:
-        yield from _endless(map, settings, shape)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-
-        def spread(make: Callable[[_Job], list[WindowRow]], jobs: Iterable[_Job]) -> Iterable[list[WindowRow]]:
-            return pool.imap(make, jobs, chunksize=4)
-
-        yield from _endless(spread, settings, shape)
-
-
-def _endless(spread: Callable[..., Any], settings: SimulatorSettings, shape: WindowSize) -> Iterator[WindowRow]:
-    first = 0
-    while True:
-        for rows in spread(_rows_of_scene, [(settings, first + n, shape) for n in range(_SCENES_PER_BATCH)]):
-            yield from rows
-        first += _SCENES_PER_BATCH
+    return rows_of_scenes(_rows_of_scene, settings, shape, workers)
 
 
 def arrays(rows: list[WindowRow], settings: SimulatorSettings, channels: str) -> dict[str, np.ndarray]:
