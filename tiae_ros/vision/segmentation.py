@@ -4,8 +4,8 @@
     -> regions that hang together in depth -> the thing that touches them -> labels at full resolution
 
 Without colour the nearest thing of a hand's size is taken whole. Nothing depends on where in the picture
-something lies, so moving the picture moves the labels: exactly by multiples of the cell, within a pixel or
-so otherwise. Metric limits need the focal length; without one, that of a usual camera is assumed.
+something lies, so moving the picture moves the labels by exactly as much. Metric limits need the
+focal length; without one, that of a usual camera is assumed.
 """
 
 from __future__ import annotations
@@ -138,26 +138,31 @@ def segment(
     """
     settings = settings or SegmentationSettings()
     _check(color, depth_m)
-    height, width = depth_m.shape
-    cell = max(1, round(max(height, width) / settings.grid_long_side))
-    focal = focal_px if focal_px is not None and focal_px > 0 else _USUAL_FOCAL * max(height, width)
+    labels = np.zeros(depth_m.shape, np.uint8)
+    longer = max(depth_m.shape)
+    cell = min(max(1, round(longer / settings.grid_long_side)), *depth_m.shape)
+    usable_focal = focal_px is not None and math.isfinite(focal_px) and focal_px > 0
+    focal = focal_px if usable_focal and focal_px is not None else _USUAL_FOCAL * longer
+    top, left = _grid_start(color, depth_m, cell)
+    depth_m = depth_m[top:, left:]
     depth = _reduce_depth(depth_m, cell, _DEPTH_MAX_M)
     if not np.isfinite(depth).any():
-        return np.zeros((height, width), np.uint8)
+        return labels
     scene = _Scene(depth, focal / cell, settings)
+    hand, held = np.zeros(depth.shape, np.bool_), np.zeros(depth.shape, np.bool_)
     if color is None:
-        hand, held = scene.nearest_thing(), np.zeros(depth.shape, np.bool_)
+        hand = scene.nearest_thing()
     else:
-        small = _reduce_color(color, cell)
+        small = _reduce_color(color[top:, left:], cell)
         edges = picture_edges(_usable(depth_m[cell // 2 :: cell, cell // 2 :: cell], np.inf))
-        hand, held = np.zeros(depth.shape, np.bool_), np.zeros(depth.shape, np.bool_)
         hands = scene.hands(skin_score(small))
         skin = np.logical_or.reduce([hand, *hands])
         for one in hands:
             thing, sleeve = scene.things_of(one, skin, small, edges)
             held |= thing
             hand |= one | sleeve
-    return _enlarge(hand, held, cell, (height, width))
+    _enlarge(hand, held, cell, labels[top:, left:])
+    return labels
 
 
 def skin_score(color: NDArray[np.uint8]) -> Floats:
@@ -674,17 +679,36 @@ def _reduce_depth(depth_m: Floats, cell: int, depth_max_m: float) -> Floats:
     return np.where(enough, total / count, np.float32(np.nan)).astype(np.float32)
 
 
-def _enlarge(hand: Mask, held: Mask, cell: int, shape: tuple[int, int]) -> Labels:
-    """Cells -> pixels, with outlines smoothed over a cell."""
-    labels = np.zeros(shape, np.uint8)
+def _enlarge(hand: Mask, held: Mask, cell: int, labels: Labels) -> None:
+    """Cells -> pixels of the labels, with outlines smoothed over a cell."""
     for mask, value in ((held, OBJECT), (hand, HAND)):
         if not mask.any():
             continue
-        grown = cv2.resize(
-            mask.astype(np.float32), (mask.shape[1] * cell, mask.shape[0] * cell), interpolation=cv2.INTER_LINEAR
-        )
-        labels[: grown.shape[0], : grown.shape[1]][grown > 0.5] = value
-    return labels
+        size = (mask.shape[1] * cell, mask.shape[0] * cell)
+        grown = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+        labels[: size[1], : size[0]][grown > 0.5] = value
+
+
+def _grid_start(color: NDArray[np.uint8] | None, depth_m: Floats, cell: int) -> tuple[int, int]:
+    """The pixel (row, column), less than a cell from the corner, where the grid of cells starts.
+
+    The grid is laid through a point of the picture's content: the middle of the nearest patch of skin colour
+    (or, without colour, of the nearest patch). So it moves with the content, by any number of pixels.
+    """
+    height, width = depth_m.shape
+    if cell == 1 or min(height, width) < 2 * cell:
+        return 0, 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        nearness = np.where(_usable(depth_m, _DEPTH_MAX_M), np.minimum(50.0 / depth_m, 250.0), 0.0)
+    weight = nearness.astype(np.uint8)
+    if color is not None:
+        red_above_green = cv2.subtract(color[:, :, 0], color[:, :, 1])  # not below 0
+        weight = cv2.multiply(weight, red_above_green, scale=1 / 64).astype(np.uint8, copy=False)
+    side = 8 * cell + 1
+    # In whole numbers: sums that are rounded depend on where in the picture they are made.
+    patches = cv2.boxFilter(weight, cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    row, column = divmod(int(np.argmax(patches)), width)
+    return row % cell, column % cell
 
 
 def _check(color: NDArray[np.uint8] | None, depth_m: Floats) -> None:
