@@ -5,6 +5,7 @@ Each test run has its own ROS_DOMAIN_ID and talks on this machine only; every wa
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -231,6 +232,9 @@ class Client:
         return parameter_value_to_python(answer.values[0])
 
 
+_HOURS = itertools.count()
+
+
 class Camera:
     """Publishes scenes as a camera driver would, with any fault a test wants."""
 
@@ -244,7 +248,7 @@ class Camera:
         self.depth = client.publisher(Image, f"{prefix}depth/image", reliable=reliable)
         self.info = client.publisher(CameraInfo, f"{prefix}color/camera_info") if camera_info else None
         self.masks = [client.publisher(Image, f"{prefix}{n}_mask") for n in ("hand", "object")] if masks else []
-        self.stamp_ns = 1_700_000_000_000_000_000
+        self.stamp_ns = 1_700_000_000_000_000_000 + next(_HOURS) * 3600 * 10**9
 
     def wait_for_node(self, timeout_s: float = 20.0) -> None:
         publishers = [p for p in (self.color, self.depth, self.info, *self.masks) if p is not None]
@@ -276,7 +280,7 @@ class Camera:
         return stamps
 
 
-def image_message(pixels: np.ndarray, encoding: str, stamp_ns: int, **fields: Any) -> Any:
+def image_message(pixels: np.ndarray, encoding: str, stamp_ns: int, /, **fields: Any) -> Any:
     """sensor_msgs/Image; any field may be replaced."""
     import array
 
@@ -294,7 +298,7 @@ def image_message(pixels: np.ndarray, encoding: str, stamp_ns: int, **fields: An
     return message
 
 
-def camera_info_message(shape: tuple[int, ...], stamp_ns: int, focal: float = 300.0, **fields: Any) -> Any:
+def camera_info_message(shape: tuple[int, ...], stamp_ns: int, focal: float = 300.0, /, **fields: Any) -> Any:
     """sensor_msgs/CameraInfo of a pinhole camera."""
     from sensor_msgs.msg import CameraInfo
 
