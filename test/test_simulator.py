@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tiae_ros.cli import main
-from tiae_ros.errors import MissingExtraError, OutputError, ParameterError
+from tiae_ros.errors import DataError, MissingExtraError, OutputError, ParameterError
 
 DATA = Path(__file__).parent / "data"
 
@@ -27,6 +27,7 @@ from tiae_training.simulator import GRASP_NAMES, JOINT_LIMITS, JOINT_NAMES, SLID
 from tiae_training.simulator.grasping import grasp_thing, make_stage  # noqa: E402
 from tiae_training.simulator.grasps import BY_NAME  # noqa: E402
 from tiae_training.simulator.hand import HandWriter, draw_subject  # noqa: E402
+from tiae_training.simulator.photographs import load_photographs  # noqa: E402
 from tiae_training.simulator.recording import write_bag  # noqa: E402
 from tiae_training.simulator.simulator import (  # noqa: E402
     SimulatorSettings,
@@ -358,6 +359,22 @@ def test_command_writes_frames_with_and_without_hands(tmp_path: Path) -> None:
     assert 0 < (~hand).sum() < 18
     assert not (held & ~named).any()
     assert (hand & ~named).any()  # a hand that reaches for something
+
+
+def test_photographs_hang_behind_the_hand_only(tmp_path: Path) -> None:
+    import cv2
+
+    green = np.zeros((300, 400, 3), np.uint8)
+    green[..., 1] = 255
+    cv2.imwrite(str(tmp_path / "green.png"), green)
+    with_photo = SimulatorSettings(seed=3, sensor="none", views_per_scene=8, photographs=str(tmp_path))
+    samples = render_scene(with_photo, 0)
+    is_green = [(sample.rgb == [0, 255, 0]).all(axis=2) for sample in samples]
+    assert 0 < sum(bool(part.any()) for part in is_green) < 8
+    for part, sample in zip(is_green, samples, strict=True):
+        assert not (part & (sample.labels > 0)).any()
+    with pytest.raises(DataError, match="holds no photographs"):
+        load_photographs(str(tmp_path / "empty"))
 
 
 def test_things_beside_the_hand_are_background() -> None:

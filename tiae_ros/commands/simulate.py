@@ -75,6 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=int, help="of the pictures (default: 120; bag: 240)")
     parser.add_argument("--window-size", type=int, default=32, help="pixels (default: 32)")
     parser.add_argument("--views-per-scene", type=int, default=3, help="pictures of each grasped thing (default: 3)")
+    parser.add_argument(
+        "--photographs", default="", metavar="FOLDER", help="pictures (jpg, png) that replace the walls now and then"
+    )
     parser.add_argument("--rate", type=float, default=15.0, help="frames per second of a bag (default: 15)")
     parser.add_argument(
         "--truth", type=Path, metavar="TRUTH.npz", help="labels, joints and grasps of each frame of a bag"
@@ -123,6 +126,7 @@ def _settings(arguments: argparse.Namespace, width: int, height: int, *, varied:
         sensor=arguments.sensor,
         max_depth_m=arguments.max_depth_m,
         colour_noise=arguments.colour_noise,
+        photographs=arguments.photographs,
         **variations,
     )
 
@@ -144,11 +148,14 @@ def _arrays(arguments: argparse.Namespace) -> int:
         raise ParameterError("--channels frames goes alone: its pictures are drawn with other variations than windows")
     from tiae_training.arrays import refuse_existing, save_arrays
     from tiae_training.simulator import frame_set, window_set
+    from tiae_training.simulator.photographs import load_photographs
 
     outputs = {kind: Path(arguments.out.replace("{channels}", kind)) for kind in channels}
     for path in outputs.values():
         refuse_existing(path, overwrite=arguments.overwrite)
     settings = _settings(arguments, 160, 120, varied=channels == ["frames"])
+    if settings.photographs:
+        load_photographs(settings.photographs)  # complain before workers start
     content: dict[str, dict[str, np.ndarray]]
     if channels == ["frames"]:
         samples = _take(frame_set.frames(settings, arguments.workers), arguments.count)

@@ -134,6 +134,11 @@ def paint_room(stage: Stage, rng: np.random.Generator) -> list[int]:
     return [_cover(model, name, rng) for name in ("table", "wall", "clutter")]
 
 
+def wall_geoms(model: Any) -> list[int]:
+    """Numbers of the geoms far behind: walls and floor, not the table."""
+    return [int(model.geom(f"room_{fixture}").id) for fixture in _FIXTURES if fixture != "table"]
+
+
 def _cover(model: Any, name: str, rng: np.random.Generator) -> int:
     """Give one texture a new pattern; returns its number."""
     patterns = surface_patterns()

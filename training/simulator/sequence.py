@@ -8,7 +8,7 @@ each grasp, forwards to take a thing and backwards to let it go.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,6 +89,7 @@ def render_sequence(
     if frames < 1:
         raise ParameterError(f"a sequence of {frames} frames cannot be made; it needs at least 1")
     rng = np.random.default_rng([settings.seed, number, 12])
+    settings = replace(settings, photographs="")  # a backdrop that changes with every frame is none
     names = tuple(grasps) if grasps else _draw_grasps(settings, frames, rng)
     subject = draw_subject(int(rng.integers(*settings.subjects)))
     left = bool(rng.random() < 0.5)

@@ -22,6 +22,7 @@ from .grasping import HeldThing, Stage, grasp_thing, joint_angles
 from .grasps import BY_NAME, GRASP_NAMES, Placement, draw_bystander, tilt
 from .hand import JOINT_NAMES, HandWriter, Subject, draw_subject
 from .objects import draw_colours
+from .photographs import hang_photograph
 from .rendering import View, import_mujoco
 
 VIEWS = ("desk", "any")
@@ -64,6 +65,7 @@ class SimulatorSettings:
     empty_share: float = 0.0  # no hand at all
     reaching_share: float = 0.0  # the thing is near the hand, not in it
     occluder_share: float = 0.0  # something stands before the hand
+    photographs: str = ""  # folder of pictures that replace the walls of every second picture
 
     def __post_init__(self) -> None:
         if not (16 <= self.width <= 1280 and 16 <= self.height <= 960):
@@ -243,6 +245,8 @@ def take_picture(
     mujoco.mj_kinematics(model, data)
     mujoco.mj_camlight(model, data)
     rgb, clean, geoms = view.render()
+    if settings.photographs and rng.random() < 0.5:
+        rgb = hang_photograph(rgb, np.isin(geoms, room.wall_geoms(model)) | (geoms < 0), settings.photographs, rng)
     if settings.sensor == "none":
         colour = None
     elif colour is None:
