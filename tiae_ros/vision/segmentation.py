@@ -81,6 +81,8 @@ class SegmentationSettings:
     """Upper bound of the chosen skin threshold."""
     skin_contrast_min: float = 4.0
     """A hand's score is this much above that of what surrounds it."""
+    quality_min: float = 0.1
+    """Least product (0 to 1) of a hand's size, contrast, share of readings and share of free outline."""
     hand_area_min_m2: float = 0.0025
     """Smaller regions (5 x 5 cm) are not hands: a fist seen from the front has some 50 square centimetres."""
     hand_area_max_m2: float = 0.12
@@ -229,36 +231,41 @@ class _Scene:
             regions = self._surfaces(self._skin(score, threshold), fill="near")
             _count, area, depth = self._measure(regions)
             fits = (area >= settings.hand_area_min_m2) & (area <= settings.hand_area_max_m2)
-            worth = np.where(fits, np.minimum(area, _HAND_AREA_M2) / np.where(fits, depth, 1) ** 2, 0)
+            size = np.where(fits, np.minimum(area / _HAND_AREA_M2, 1.0), 0.0)
+            worth = size / np.where(fits, depth, 1) ** 2
             for index in np.argsort(-worth, kind="stable")[:_CANDIDATES]:
                 if worth[index] <= 0:
                     break
                 mask = regions == index + 1
-                contrast = self._contrast(mask, score)
+                contrast, free = self._stands_out(mask, score)
                 thick = _half_thickness(mask) * float(depth[index]) / self.focal >= _HALF_PALM_M
+                if not thick or contrast < settings.skin_contrast_min:
+                    continue
                 share_read = float(self.valid[mask].mean())
-                if thick and contrast >= settings.skin_contrast_min:
-                    merit = float(worth[index]) * min(contrast, _CONTRAST_MAX) * share_read
+                quality = float(size[index]) * min(contrast / _CONTRAST_MAX, 1.0) * share_read * free
+                if quality >= settings.quality_min:
+                    merit = quality / float(depth[index]) ** 2  # the nearer of two is meant
                     yield _Candidate(mask, float(depth[index]), float(threshold), merit)
 
-    def _contrast(self, mask: Mask, score: Floats) -> float:
-        """How much a region stands out: by its colour from what is beside it, by its depth from what is behind.
+    def _stands_out(self, mask: Mask, score: Floats) -> tuple[float, float]:
+        """How much a region stands out: in skin score, and the share of its outline that has nothing beside it.
 
-        What is in front of it speaks against a hand: background shows between things.
+        Beside what lies behind it counts the region's whole score, beside what is at its depth the difference, and
+        beside what is in front of it nothing: background, too, shows between things.
         """
         top, left, bottom, right = _around(mask, 2)
         part = slice(top, bottom), slice(left, right)
         mask, score, depth = mask[part], score[part], self.depth[part]
         ring = _grown(mask, 2) & ~_grown(mask, 1)
         if not ring.any():
-            return 0.0
+            return 0.0, 0.0
         own = cv2.dilate(np.where(mask & np.isfinite(depth), depth, np.float32(0)), np.ones((5, 5), np.uint8))
         own_score = float(score[mask].mean())
         with np.errstate(invalid="ignore"):
             behind = (depth > own + _STEP_M) & (own > 0)
             before = (depth < own - _STEP_M) & (own > 0)
         gain = np.where(behind, own_score, np.where(before, 0.0, own_score - score))
-        return float(gain[ring].mean())
+        return float(gain[ring].mean()), float((behind | np.isnan(depth))[ring].mean())
 
     def _settle(self, candidate: _Candidate, score: Floats) -> Mask:
         """The candidate's hand at the threshold that parts it best from what is around it."""
