@@ -284,6 +284,11 @@ def test_sequence_moves_smoothly_and_keeps_its_margins() -> None:
         assert rows.max() < 214
 
 
+def test_margins_that_cannot_be_kept_are_refused() -> None:
+    with pytest.raises(ParameterError, match="margins of 150 and 110 px"):
+        list(Simulator(seed=2, width=320, height=240).sequence(3, grasps=("cup",), margin_px=(150, 110)))
+
+
 def test_bag_holds_the_samples_and_has_the_same_bytes_again(tmp_path: Path) -> None:
     from tiae_ros.bags import Bag
 

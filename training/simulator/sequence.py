@@ -303,6 +303,12 @@ def _stand_camera(
         camera = target + direction * distance
         if _inside(settings, centres, radii, camera, target, focal, margin_px):
             break
+    else:
+        if any(margin_px):
+            raise ParameterError(
+                f"margins of {margin_px[0]} and {margin_px[1]} px cannot be kept in a picture of "
+                f"{settings.width}x{settings.height}: give smaller margins or fewer things"
+            )
     return focal, camera, target
 
 
