@@ -40,7 +40,7 @@ _FINGER_AREA_M2 = 0.0002
 _FINGER_DEPTH_M = 0.08
 _SHADED_CELLS = 4
 _HOLE_SCORE_SHARE = 0.5  # a hole in a hand has its colour, a shadow beside it has not
-_STEP_M = 0.03  # a step in depth that parts a thing from what is behind it
+_STEP_M = 0.015  # at half a metre: a step in depth that parts a hand from the table it rests on
 _BACKGROUND_M = 0.20  # parts of a hand and its arm are at most this much behind its middle
 _AROUND_M = 0.05  # the surroundings that a hand is told from
 _OBJECT_BEHIND_M = 0.15  # parts of a held thing are at most this much behind the hand
@@ -81,7 +81,7 @@ class SegmentationSettings:
     """Upper bound of the chosen skin threshold."""
     skin_contrast_min: float = 4.0
     """A hand's score is this much above that of what surrounds it."""
-    quality_min: float = 0.1
+    quality_min: float = 0.05
     """Least product (0 to 1) of a hand's size, contrast, share of readings and share of free outline."""
     hand_area_min_m2: float = 0.0025
     """Smaller regions (5 x 5 cm) are not hands: a fist seen from the front has some 50 square centimetres."""
@@ -156,7 +156,8 @@ def segment(
         hand = scene.nearest_thing()
     else:
         small = _reduce_color(color[top:, left:], cell)
-        edges = picture_edges(_usable(depth_m[cell // 2 :: cell, cell // 2 :: cell], np.inf))
+        sampled = depth_m[cell // 2 :: cell, cell // 2 :: cell][: depth.shape[0], : depth.shape[1]]
+        edges = picture_edges(_usable(sampled, np.inf))  # also of what is too far away for the scene
         hands = scene.hands(skin_score(small))
         skin = np.logical_or.reduce([hand, *hands])
         for one in hands:
@@ -262,8 +263,9 @@ class _Scene:
         own = cv2.dilate(np.where(mask & np.isfinite(depth), depth, np.float32(0)), np.ones((5, 5), np.uint8))
         own_score = float(score[mask].mean())
         with np.errstate(invalid="ignore"):
-            behind = (depth > own + _STEP_M) & (own > 0)
-            before = (depth < own - _STEP_M) & (own > 0)
+            step = _STEP_M * np.maximum(own / 0.5, 1.0) ** 2
+            behind = (depth > own + step) & (own > 0)
+            before = (depth < own - step) & (own > 0)
         gain = np.where(behind, own_score, np.where(before, 0.0, own_score - score))
         return float(gain[ring].mean()), float((behind | np.isnan(depth))[ring].mean())
 
