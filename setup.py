@@ -36,9 +36,7 @@ setup(
     name=PACKAGE,
     version="0.1.0",
     description="Grasp perception with transform-invariant auto-encoders, for ROS 2",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8")
-    if (HERE / "README.md").exists()
-    else "",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     maintainer="tiae_ros maintainers",

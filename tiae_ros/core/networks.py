@@ -121,7 +121,8 @@ class VotingNetwork(Network):
         return self.describe(seen), centre + self.correct(seen)
 
     def decode(self, descriptors: Tensor) -> Tensor:
-        return self.expand(descriptors)
+        restored: Tensor = self.expand(descriptors)
+        return restored
 
 
 class SlideNetwork(Network):
@@ -173,7 +174,8 @@ class SlideNetwork(Network):
         return self.encoder(images), self.shift_regressor(images)
 
     def decode(self, descriptors: Tensor) -> Tensor:
-        return self.decoder(descriptors)
+        restored: Tensor = self.decoder(descriptors)
+        return restored
 
 
 def _slide_fc(channels: int, window_size: int, descriptor_size: int) -> Network:
