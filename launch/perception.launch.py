@@ -10,11 +10,11 @@ default is written down twice. The node configures and activates itself (its par
 
 from pathlib import Path
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
-from launch import LaunchContext, LaunchDescription
 from tiae_ros.node.parameters import LIVE, TABLE
 
 # Where camera drivers publish, as their documentation has it (ROS 2, default names).
