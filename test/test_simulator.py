@@ -35,6 +35,7 @@ from tiae_training.simulator.simulator import (  # noqa: E402
     render_scene,
     set_camera,
 )
+from tiae_training.simulator.skin import skins_of  # noqa: E402
 from tiae_training.simulator.window_set import WindowSize, window_rows  # noqa: E402
 
 EMPTY_HANDED = {"open_hand", "pointing", "fist", "pinch"}
@@ -143,6 +144,54 @@ def test_left_hand_is_the_mirror_image_of_the_right() -> None:
         rendering.import_mujoco().mj_kinematics(stage.model, stage.data)
     mirrored = left.data.geom_xpos[left.hand_geoms] * [1, -1, 1]
     np.testing.assert_allclose(mirrored, right.data.geom_xpos[right.hand_geoms], atol=1e-9)
+
+
+def skin_arrays(content: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices, faces, and the sum of each vertex's weights in a MuJoCo skin file."""
+    vertices, texture, faces, bones = np.frombuffer(content, "<i4", 4)
+    at = 16
+    points = np.frombuffer(content, "<f4", 3 * vertices, at).reshape(-1, 3)
+    at += 12 * vertices + 8 * texture
+    triangles = np.frombuffer(content, "<i4", 3 * faces, at).reshape(-1, 3)
+    at += 12 * faces
+    sums = np.zeros(vertices)
+    for _ in range(bones):
+        at += 40 + 28
+        count = int(np.frombuffer(content, "<i4", 1, at)[0])
+        followers = np.frombuffer(content, "<i4", count, at + 4)
+        sums[followers] += np.frombuffer(content, "<f4", count, at + 4 + 4 * count)
+        at += 4 + 8 * count
+    assert at == len(content)
+    return points, triangles, sums
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_skin_is_closed_faces_outwards_and_follows_the_bones(left: bool) -> None:
+    skins = skins_of(HandWriter(draw_subject(3), left, "sleeve", 0.08, smooth=True))
+    assert set(skins) == {"hand", "arm", "sleeve"}
+    for content in skins.values():
+        points, triangles, sums = skin_arrays(content)
+        np.testing.assert_allclose(sums, 1.0, atol=1e-5)
+        corners = points[triangles].astype(float)
+        volume = np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
+        assert volume > 1e-4  # a hand has about 0.35 litres
+    points, triangles, _ = skin_arrays(skins["hand"])
+    edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    _, shared = np.unique(edges, axis=0, return_counts=True)
+    assert (shared % 2 == 0).all()
+
+
+def test_smooth_hand_has_the_outline_of_its_capsules() -> None:
+    pictures = {}
+    for smooth in (False, True):
+        settings = SimulatorSettings(seed=8, sensor="none", grasps=("pointing",), views_per_scene=2, smooth_skin=smooth)
+        pictures[smooth] = render_scene(settings, 0)
+    for plain, smooth_one in zip(pictures[False], pictures[True], strict=True):
+        np.testing.assert_array_equal(plain.joints, smooth_one.joints)
+        one, two = plain.labels == 1, smooth_one.labels == 1
+        assert (one & two).sum() / (one | two).sum() > 0.85
+        both = one & two
+        assert np.median(np.abs(plain.clean_depth_m - smooth_one.clean_depth_m)[both]) < 0.004
 
 
 def test_subjects_differ_and_stay_the_same_person() -> None:

@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--view-spread-deg", type=float, default=30.0, help="how far cameras of --view desk differ (default: 30)"
     )
     parser.add_argument(
+        "--hands",
+        choices=("smooth", "primitives"),
+        help="one smooth skin (default of frames and bags), or capsules and ellipsoids (default of windows: faster)",
+    )
+    parser.add_argument(
         "--sensor", choices=("random", "structured_light", "stereo", "none"), default="random", help="depth noise"
     )
     parser.add_argument("--max-depth-m", type=float, default=6.0, help="reach of the depth sensor (default: 6)")
@@ -106,13 +111,16 @@ def run(arguments: argparse.Namespace) -> int:
     return _bag(arguments)
 
 
-def _settings(arguments: argparse.Namespace, width: int, height: int, *, varied: bool = False) -> SimulatorSettings:
+def _settings(
+    arguments: argparse.Namespace, width: int, height: int, *, smooth: bool, varied: bool = False
+) -> SimulatorSettings:
     from tiae_training.simulator.frame_set import VARIED
     from tiae_training.simulator.grasps import GRASP_NAMES, SLIDE_GRASPS
     from tiae_training.simulator.simulator import SimulatorSettings
 
     grasps = {"all": GRASP_NAMES, "slides": SLIDE_GRASPS}.get(arguments.grasps) or tuple(arguments.grasps.split(","))
     variations: dict[str, Any] = dict(VARIED) if varied else {}
+    variations["smooth_skin"] = smooth if arguments.hands is None else arguments.hands == "smooth"
     if arguments.view:
         variations["view"] = arguments.view
     return SimulatorSettings(
@@ -153,7 +161,7 @@ def _arrays(arguments: argparse.Namespace) -> int:
     outputs = {kind: Path(arguments.out.replace("{channels}", kind)) for kind in channels}
     for path in outputs.values():
         refuse_existing(path, overwrite=arguments.overwrite)
-    settings = _settings(arguments, 160, 120, varied=channels == ["frames"])
+    settings = _settings(arguments, 160, 120, smooth=channels == ["frames"], varied=channels == ["frames"])
     if settings.photographs:
         load_photographs(settings.photographs)  # complain before workers start
     content: dict[str, dict[str, np.ndarray]]
@@ -200,7 +208,7 @@ def _bag(arguments: argparse.Namespace) -> int:
         refuse_existing(arguments.truth, overwrite=arguments.overwrite)
     if not 0.1 <= arguments.rate <= 1000:
         raise ParameterError(f"--rate {arguments.rate} is not within 0.1 to 1000 frames per second")
-    settings = _settings(arguments, 320, 240)
+    settings = _settings(arguments, 320, 240, smooth=True)
     chosen = None if arguments.grasps in ("all", "slides") else settings.grasps
     samples = render_sequence(
         settings,

@@ -6,7 +6,7 @@ it gives way a little to the fingers, as a held thing does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,7 @@ from .hand import JOINT_LIMITS, JOINT_NAMES, HandWriter, Subject, draw_subject
 from .objects import Piece
 from .rendering import import_mujoco
 from .room import ROOM_MJCF_ASSETS, ROOM_MJCF_WORLD
+from .skin import skins_of
 
 _STEP_S = 0.004
 _CLOSING_STEPS, _HOLDING_STEPS, _RECORD_EVERY = 70, 45, 5
@@ -75,8 +76,11 @@ def make_stage(
 ) -> Stage:
     """Compile the model of a hand with these things and the room; bystanders are things nobody holds."""
     mujoco = import_mujoco()
-    text = scene_mjcf(writer, placements, with_room=True, movable_things=movable_things, bystanders=bystanders)
-    model = mujoco.MjModel.from_xml_string(text)
+    skins = skins_of(writer) if writer.smooth else {}
+    text = scene_mjcf(
+        writer, placements, with_room=True, movable_things=movable_things, bystanders=bystanders, skins=skins
+    )
+    model = mujoco.MjModel.from_xml_string(text, {f"{name}.skn": skin for name, skin in skins.items()})
     names = [model.geom(number).name for number in range(model.ngeom)]
     hand = np.array([number for number, name in enumerate(names) if name.startswith("hand_")])
 
@@ -181,6 +185,7 @@ def scene_mjcf(
     with_room: bool,
     movable_things: bool = False,
     bystanders: Sequence[Placement] = (),
+    skins: Collection[str] = (),
 ) -> str:
     """The whole MuJoCo model as text."""
     skin = " ".join(f"{value:.4g}" for value in (*writer.subject.skin, 1.0))
@@ -202,6 +207,12 @@ def scene_mjcf(
         + "/></default>"
         for paint in range(3)
     )
+    soft = 'solref="0.008 1" friction="0.8"'
+    hidden = 'group="4"' if skins else ""
+    surface = "".join(
+        f'<skin name="{name}" file="{name}.skn" material="{"cloth" if name == "sleeve" else "skin"}"/>'
+        for name in skins
+    )
     return f"""
     <mujoco model="grasp">
       <compiler angle="radian" autolimits="true" balanceinertia="true" boundmass="0.002" boundinertia="1e-6"/>
@@ -218,16 +229,17 @@ def scene_mjcf(
         <joint armature="0.0004" damping="0.006"/>
         <geom rgba="{skin}" mass="0.01"/>
         <default class="thing_joint"><joint armature="0.001"/></default>
-        <default class="skin"><geom contype="1" conaffinity="3" solref="0.008 1" friction="0.8" {material}/></default>
-        <default class="flesh"><geom contype="0" conaffinity="2" solref="0.008 1" friction="0.8" {material}/></default>
-        <default class="web"><geom contype="0" conaffinity="0" {material}/></default>
-        <default class="forearm"><geom contype="0" conaffinity="0" {material}/></default>
-        <default class="sleeve"><geom contype="0" conaffinity="0" rgba="1 1 1 1" {sleeve}/></default>
+        <default class="skin"><geom contype="1" conaffinity="3" {soft} {material} {hidden}/></default>
+        <default class="flesh"><geom contype="0" conaffinity="2" {soft} {material} {hidden}/></default>
+        <default class="web"><geom contype="0" conaffinity="0" {material} {hidden}/></default>
+        <default class="forearm"><geom contype="0" conaffinity="0" {material} {hidden}/></default>
+        <default class="sleeve"><geom contype="0" conaffinity="0" rgba="1 1 1 1" {sleeve} {hidden}/></default>
         <default class="nail"><geom contype="0" conaffinity="0" rgba="{nail}"/></default>
         <default class="hidden"><geom contype="0" conaffinity="0" group="4" rgba="0 0 0 0"/></default>
         {things}
       </default>
       <asset>{assets}</asset>
+      <deformable>{surface}</deformable>
       <worldbody>{world}{writer.mjcf()}{thing}</worldbody>
       <contact>{_excludes()}</contact>
       <actuator>{_actuators()}</actuator>
@@ -235,17 +247,17 @@ def scene_mjcf(
 
 
 @lru_cache(maxsize=8)
-def _bare_hand(number: int) -> tuple[Any, Any]:
-    """A right hand of this subject with nothing else, to find landmarks with."""
+def bare_hand(number: int, left: bool = False) -> tuple[Any, Any]:
+    """A hand of this subject with nothing else, to find landmarks with."""
     mujoco = import_mujoco()
-    model = mujoco.MjModel.from_xml_string(scene_mjcf(HandWriter(draw_subject(number), False), [], with_room=False))
+    model = mujoco.MjModel.from_xml_string(scene_mjcf(HandWriter(draw_subject(number), left), [], with_room=False))
     return model, mujoco.MjData(model)
 
 
 def landmarks(subject: Subject, opening: dict[str, float]) -> Landmarks:
     """Places on a right hand in this posture, in the palm frame."""
     mujoco = import_mujoco()
-    model, data = _bare_hand(subject.number)
+    model, data = bare_hand(subject.number)
     data.qpos[:] = 0.0
     for name, angle in opening.items():
         data.joint(name).qpos[0] = angle

@@ -93,6 +93,13 @@ class Subject:
         """(3,) radii in metres of the segments."""
         return np.array(_RADIUS_MM[finger]) * self.thickness * 1e-3
 
+    def arm_size(self, distance_m: float) -> np.ndarray:
+        """(2,) half width and half height of the arm at this distance from the wrist."""
+        stations = (0.0, 0.10, 0.20, 0.34, 0.46)
+        width = np.interp(distance_m, stations, (0.0285, 0.034, 0.043, 0.046, 0.048))
+        height = np.interp(distance_m, stations, (0.0200, 0.027, 0.037, 0.042, 0.046))
+        return np.array([width, height]) * self.thickness
+
     def knuckle(self, finger: str) -> np.ndarray:
         """(3,) position of the MCP joint of one of the four fingers, right hand."""
         arch = -0.02 if finger == "little" else 0.0
@@ -148,6 +155,7 @@ class HandWriter:
     sleeve: str = "none"  # none (bare forearm), sleeve, no_forearm
     sleeve_start_m: float = 0.08  # from the wrist to the cuff
     arm_length_m: float = 0.46  # what is there of the arm, from the wrist
+    smooth: bool = False  # drawn as one skin instead of its capsules and ellipsoids
 
     def number(self, values: np.ndarray | tuple[float, ...]) -> str:
         return " ".join(f"{value:.6g}" for value in values)
@@ -231,10 +239,6 @@ class HandWriter:
 
     def _arm(self, name: str, start_m: float, wider_m: float, kind: str) -> str:
         """An arm from `start_m` behind the wrist on; flat at the wrist, round at the elbow."""
-        flesh = self.subject.thickness
-        stations = np.array([0.0, 0.10, 0.20, 0.34, 0.46])
-        half_widths = np.array([0.0285, 0.034, 0.043, 0.046, 0.048]) * flesh + wider_m
-        half_heights = np.array([0.0200, 0.027, 0.037, 0.042, 0.046]) * flesh + wider_m
         if start_m >= self.arm_length_m:
             return ""
         count = 2 + int((self.arm_length_m - start_m) / 0.075)
@@ -245,8 +249,7 @@ class HandWriter:
                 ends = []
                 radius = 0.0
                 for distance in (near, far):
-                    width = np.interp(distance, stations, half_widths)
-                    height = np.interp(distance, stations, half_heights)
+                    width, height = self.subject.arm_size(distance) + wider_m
                     radius = max(radius, 0.97 * float(height) if distance == near else 0.0)
                     ends.append(np.array([-distance, side * (width - height), 0.0]))
                 geoms.append(self.capsule(f"{name}_{number}_{side + 1}", ends[0], ends[1], radius, kind))

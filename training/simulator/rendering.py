@@ -87,7 +87,10 @@ class View:
         self.resources.free()
 
     def render(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Picture of camera 0: rgb (H, W, 3) uint8, z-depth (H, W) float32 m, geom numbers (H, W) int32, -1 none."""
+        """Picture of camera 0: rgb (H, W, 3) uint8, z-depth (H, W) float32 m, geom numbers (H, W) int32.
+
+        -1 stands for nothing, and the number of geoms of the model for its skin.
+        """
         mujoco, height, width = self.mujoco, self.height, self.width
         categories = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self.model, self.data, self.options, None, self.camera, categories, self.scene)
@@ -111,10 +114,12 @@ class View:
 
     def _geom_of_segment(self) -> np.ndarray:
         table = np.full(self.scene.maxgeom + 1, -1, np.int32)
-        geom_type = self.mujoco.mjtObj.mjOBJ_GEOM.value
+        geom_type, skin_type = self.mujoco.mjtObj.mjOBJ_GEOM.value, self.mujoco.mjtObj.mjOBJ_SKIN.value
         for geom in self.scene.geoms[: self.scene.ngeom]:
             if geom.objtype == geom_type and geom.segid >= 0:
                 table[geom.segid + 1] = geom.objid
+            elif geom.objtype == skin_type and geom.segid >= 0:
+                table[geom.segid + 1] = self.model.ngeom
         return table
 
     def _metric(self, depth: np.ndarray) -> np.ndarray:

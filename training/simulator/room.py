@@ -114,6 +114,8 @@ def dress(stage: Stage, colours: list[np.ndarray], cloth: np.ndarray, rng: np.ra
             model.geom_rgba[number, :3] = cloth
         elif "nail" not in name:
             model.geom_rgba[number, :3] = cloth if glove else np.clip(skin + rng.normal(0, 0.008), 0, 1)
+    for number in range(model.nskin):
+        model.skin_rgba[number, :3] = cloth if glove or model.skin(number).name == "sleeve" else skin
     for geoms, paints in zip([*stage.things, *stage.bystanders], colours, strict=True):
         for number in geoms:
             paint = int(model.mat(model.geom_matid[number]).name[-1])

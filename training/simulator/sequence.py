@@ -94,7 +94,7 @@ def render_sequence(
     subject = draw_subject(int(rng.integers(*settings.subjects)))
     left = bool(rng.random() < 0.5)
     sleeve = str(rng.choice(["none", "sleeve"]))
-    writer = HandWriter(subject, left, sleeve, float(rng.uniform(0.03, 0.10)), arm_length_m)
+    writer = HandWriter(subject, left, sleeve, float(rng.uniform(0.03, 0.10)), arm_length_m, settings.smooth_skin)
     held = [grasp_thing(BY_NAME[name], writer, rng) for name in names]
     withs = [thing for thing in held if thing.placement is not None]
     stage = make_stage(writer, [thing.placement for thing in withs if thing.placement], movable_things=True)

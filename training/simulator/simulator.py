@@ -65,6 +65,7 @@ class SimulatorSettings:
     empty_share: float = 0.0  # no hand at all
     reaching_share: float = 0.0  # the thing is near the hand, not in it
     occluder_share: float = 0.0  # something stands before the hand
+    smooth_skin: bool = False  # hands drawn with one smooth surface: nearer to people, and slower
     photographs: str = ""  # folder of pictures that replace the walls of every second picture
 
     def __post_init__(self) -> None:
@@ -155,7 +156,8 @@ def render_scene(settings: SimulatorSettings, number: int) -> list[Sample]:
     sleeve = str(rng.choice(["none", "sleeve", "no_forearm"], p=[0.4, 0.48, 0.12]))
     cuff = float(rng.uniform(0.02, 0.16))
     others = _draw_bystanders(settings, subject, rng)
-    held = grasp_thing(grasp, HandWriter(subject, left, sleeve, cuff), rng, bystanders=others)
+    writer = HandWriter(subject, left, sleeve, cuff, smooth=settings.smooth_skin)
+    held = grasp_thing(grasp, writer, rng, bystanders=others)
     colours, cloth = [draw_colours(rng) for _ in [*held.stage.things, *others]], rng.random(3)
     room.dress(held.stage, colours, cloth, rng)
     view = View(held.stage.model, held.stage.data, settings.width, settings.height)
@@ -183,10 +185,12 @@ def _picture(settings: SimulatorSettings, held: HeldThing, view: View, rng: np.r
     groups = model.geom_group[hand_and_things].copy()
     if kind == "empty":
         model.geom_group[hand_and_things] = _UNSEEN_GROUP
+        model.skin_group[:] = _UNSEEN_GROUP
     in_hand = held.stage.thing_geoms if kind in ("held", "occluded") else np.zeros(0, int)
     name = held.grasp.name if kind in ("held", "occluded") else "none"
     sample = take_picture(settings, held.stage, name, view, focal, in_hand, rng)
     model.geom_group[hand_and_things] = groups
+    model.skin_group[:] = 0
     model.body_pos[:] = resting
     return sample
 
@@ -251,8 +255,8 @@ def take_picture(
         colour = None
     elif colour is None:
         colour = sensor_noise.draw_colour_camera(rgb, rng, noise=settings.colour_noise)
-    table = np.zeros(model.ngeom + 1, np.uint8)
-    table[stage.hand_geoms] = HAND
+    table = np.zeros(model.ngeom + 2, np.uint8)
+    table[stage.hand_geoms] = table[model.ngeom] = HAND
     table[held_geoms] = OBJECT
     labels = table[geoms]  # geom -1 (nothing) reads the last entry, 0
     sensor = sensor or settings.sensor
