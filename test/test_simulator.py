@@ -250,6 +250,7 @@ def test_missing_mujoco_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "mujoco", None)
     with pytest.raises(MissingExtraError, match=r"tiae_ros\[sim\].*libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri"):
         rendering.import_mujoco()
+    assert main(["simulate", "--out", "w.npz", "--count", "4"]) == 2
 
 
 # --- sensor noise ------------------------------------------------------------------------------------------------

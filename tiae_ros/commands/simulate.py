@@ -106,6 +106,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Render and write."""
     if arguments.count < 1:
         raise ParameterError(f"--count is {arguments.count}; it must be at least 1")
+    from tiae_training.simulator.rendering import import_mujoco
+
+    import_mujoco()  # complain before workers start
     if arguments.out.endswith(".npz"):
         return _arrays(arguments)
     return _bag(arguments)

@@ -254,15 +254,14 @@ def _put(stage: Stage, body: str, pose: Pose) -> None:
 
 
 def _in_hand(stage: Stage, held: list[HeldThing], moment: Moment) -> tuple[str, np.ndarray]:
-    """Name of the grasp and geoms of the thing, once the hand touches it."""
+    """Name of the grasp and geoms of the thing, while the hand touches it."""
     thing = held[moment.grasp]
-    if thing.placement is None:
-        return thing.grasp.name, np.zeros(0, int)
+    nothing = np.zeros(0, int)
+    if thing.placement is None or moment.progress == 0.0:
+        return thing.grasp.name, nothing
     row = round(moment.progress * (len(thing.closing.touching) - 1))
-    if moment.progress < 1.0 and not thing.closing.touching[row:].all() and not thing.closing.touching[row]:
-        return thing.grasp.name, np.zeros(0, int)
-    if moment.progress == 0.0:
-        return thing.grasp.name, np.zeros(0, int)
+    if not (moment.carried or thing.closing.touching[row]):
+        return thing.grasp.name, nothing
     item = sum(other.placement is not None for other in held[: moment.grasp])
     return thing.grasp.name, stage.things[item]
 
