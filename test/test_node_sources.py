@@ -1,0 +1,151 @@
+"""Other ways in (compressed images, masks from topics, simulated time), and exceptions inside the node."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Vector3Stamped
+from ros_processes import Camera, camera_info_message, image_message, node_process, stamp_of
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from synthetic_scenes import make_scene
+
+pytestmark = pytest.mark.timeout(90)
+
+
+def test_compressed_images_give_what_raw_ones_give(tmp_path, client, fresh_models):
+    scene = make_scene(200, 110)
+    for kind, topic in ((PointCloud2, "/tiae/grasps"), (Vector3Stamped, "/tiae/shift")):
+        client.listen(kind, topic)
+    color = client.publisher(CompressedImage, "color/image/compressed")
+    depth = client.publisher(CompressedImage, "depth/image/compressedDepth")
+    info = client.publisher(CameraInfo, "color/camera_info")
+    jpeg = cv2.imencode(".jpg", scene.color[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    png = bytes(12) + cv2.imencode(".png", scene.depth_mm)[1].tobytes()
+    with node_process(tmp_path, {**fresh_models, "image_transport": "compressed"}) as node:
+        client.spin_until(lambda: color.get_subscription_count() and depth.get_subscription_count(), 20)
+        client.wait_for_publishers()
+        for index in range(10):
+            stamp = (100 + index) * 100_000_000
+            header = image_message(scene.depth_mm, "16UC1", stamp).header
+            info.publish(camera_info_message(scene.depth_mm.shape, stamp))
+            color.publish(CompressedImage(header=header, format="rgb8; jpeg compressed bgr8", data=jpeg))
+            depth.publish(CompressedImage(header=header, format="16UC1; compressedDepth png", data=png))
+            client.spin(0.1)
+        client.spin(0.5)
+        assert len(client.received["/tiae/grasps"]) >= 5
+        shift = client.received["/tiae/shift"][-1].vector
+        assert shift.x == pytest.approx(200 + 10 - 159.5, abs=15)
+        assert shift.y == pytest.approx(110 - 119.5, abs=15)
+        before = len(client.received["/tiae/grasps"])
+        bad = CompressedImage(format="jpeg", data=b"\xff\xd8 no picture")
+        bad.header = image_message(scene.depth_mm, "16UC1", 20_000_000_000).header
+        color.publish(bad)
+        depth.publish(CompressedImage(header=bad.header, format="16UC1; compressedDepth png", data=png))
+        node.wait_for("neither jpeg nor png, or is cut off", 10)
+        assert len(client.received["/tiae/grasps"]) == before
+
+
+def test_masks_from_topics(tmp_path, client, fresh_models):
+    scene = make_scene()
+    hand = np.where(scene.depth_mm == 495, 255, 0).astype(np.uint8)
+    held = np.where(scene.depth_mm == 505, 255, 0).astype(np.uint8)
+    scene.color[:] = 0
+    topics = {"/tiae/grasps": PointCloud2, "/tiae/segmentation": Image}
+    for topic, kind in topics.items():
+        client.listen(kind, topic)
+    with node_process(tmp_path, {**fresh_models, "mask_source": "topics"}) as node:
+        camera = Camera(client, masks=True)
+        camera.wait_for_node()
+        client.wait_for_publishers()
+        camera.stream(scene, 1.0, rate_hz=10, masks=(hand, held))
+        client.spin(0.5)
+        assert client.received["/tiae/grasps"][-1].width == 1
+        labels = np.frombuffer(client.received["/tiae/segmentation"][-1].data, np.uint8).reshape(hand.shape)
+        np.testing.assert_array_equal(labels, (hand > 0) * 1 + (held > 0) * 2)
+        assert "hand_mask" in node.output
+
+
+def test_simulated_time_that_stands_still(tmp_path, client, fresh_models):
+    """Stamps are copied, not made; diagnostics come by a steady clock."""
+    client.listen(PointCloud2, "/tiae/grasps")
+    client.listen(DiagnosticArray, "/diagnostics")
+    parameters = {**fresh_models, "use_sim_time": True, "diagnostics_period_s": 0.2}
+    with node_process(tmp_path, parameters):
+        camera = Camera(client)
+        camera.wait_for_node()
+        client.wait_for_publishers()
+        sent = camera.stream(make_scene(), 1.0, rate_hz=10)
+        client.spin(0.5)
+        stamps = [stamp_of(message) for message in client.received["/tiae/grasps"]]
+        assert stamps
+        assert set(stamps) <= set(sent)
+        assert len(client.received["/diagnostics"]) >= 3
+
+
+@pytest.fixture
+def inner_node(client, fresh_models):
+    """The node in this process, so that a test can make its insides fail."""
+    from rclpy.parameter import Parameter
+
+    from tiae_ros.node.lifecycle_node import PerceptionNode
+
+    overrides = [Parameter(name, value=value) for name, value in fresh_models.items()]
+    node = PerceptionNode(context=client._context, parameter_overrides=overrides, namespace="/inner")
+    client._executor.add_node(node)
+    yield node
+    node.stop()
+    client._executor.remove_node(node)
+    node.destroy_node()
+
+
+def test_an_exception_in_a_frame_is_logged_with_its_traceback_and_the_next_frame_works(
+    client, inner_node, monkeypatch, capfd
+):
+    from tiae_ros.node.pipeline import Pipeline
+
+    client.listen(PointCloud2, "/inner/tiae/grasps")
+    assert client.change_state("configure", "/inner/tiae")
+    assert client.change_state("activate", "/inner/tiae")
+    camera = Camera(client, "/inner/")
+    camera.wait_for_node()
+    process = Pipeline.process
+
+    def failing(*arguments):
+        raise ZeroDivisionError("a fault of our own")
+
+    monkeypatch.setattr(Pipeline, "process", failing)
+    camera.stream(make_scene(), 0.5, rate_hz=10)
+    monkeypatch.setattr(Pipeline, "process", process)
+    assert not client.received["/inner/tiae/grasps"]
+    camera.stream(make_scene(), 1.0, rate_hz=10)
+    client.spin(0.3)
+    assert client.received["/inner/tiae/grasps"]
+    assert inner_node._statistics.snapshot().drops["exception"] >= 1
+    log = capfd.readouterr().err
+    assert "ZeroDivisionError: a fault of our own" in log
+    assert "Traceback" in log
+
+
+def test_an_exception_in_a_transition_is_logged_with_its_traceback_and_it_can_be_tried_again(
+    client, inner_node, monkeypatch, capfd
+):
+    from tiae_ros.node import lifecycle_node
+
+    def failing(*arguments):
+        raise ZeroDivisionError("a fault of our own")
+
+    load = lifecycle_node.load_checked
+    monkeypatch.setattr(lifecycle_node, "load_checked", failing)
+    assert not client.change_state("configure", "/inner/tiae")
+    assert client.state("/inner/tiae") == "unconfigured"
+    log = capfd.readouterr().err
+    assert "configure failed" in log
+    assert "ZeroDivisionError: a fault of our own" in log
+    monkeypatch.setattr(lifecycle_node, "load_checked", load)
+    assert client.change_state("configure", "/inner/tiae")
+    assert client.state("/inner/tiae") == "inactive"
