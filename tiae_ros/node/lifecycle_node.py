@@ -319,6 +319,8 @@ class PerceptionNode(LifecycleNode):
         if message.startswith("configure"):
             self._configure_error = message.partition(": ")[2]
             self._free()
+        elif message.startswith("activate"):
+            self._stop_working()
 
     def stop(self) -> None:
         """Let go of everything, from any state; for the end of the process."""
