@@ -1,0 +1,226 @@
+"""Camera process -> node -> subscriber over DDS: latency, drops, CPU, memory, and where each millisecond goes.
+
+    python benchmarks/node_latency.py                       # 640x480 at 30 Hz for 60 s, shipped models
+    python benchmarks/node_latency.py --rate 60 --seconds 20
+    python benchmarks/node_latency.py --json
+
+Frames are those of test/data/grasps, enlarged to 640x480. The camera stamps each frame when it publishes it; the
+latency is from that stamp to the arrival of the frame's descriptor here. Camera, node and this process are three
+processes on this machine; what else runs on it counts too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = (640, 480)
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rate", type=float, default=30.0, help="frames per second (default 30)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length (default 60)")
+    parser.add_argument("--bag", default=str(ROOT / "test" / "data" / "grasps"))
+    parser.add_argument("--model", default="grasp")
+    parser.add_argument("--depth-model", default="depth")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    if arguments.camera:
+        camera(arguments)
+        return
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    figures = measure(arguments)
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            print(f"{name:34} {value}")
+
+
+def camera(arguments: argparse.Namespace) -> None:
+    """Publish the bag's frames, stamped now, at a steady rate."""
+    from tiae_ros.node.large_messages import publish_large_messages
+
+    publish_large_messages()
+    import array
+
+    import cv2
+    import rclpy
+    from rclpy.node import Node
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import CameraInfo, Image
+
+    from tiae_ros.bags import Bag
+
+    def message(pixels: np.ndarray, encoding: str) -> Image:
+        image = Image(height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=pixels[0].nbytes)
+        image.data = array.array("B", np.ascontiguousarray(pixels).tobytes())
+        image.header.frame_id = "camera"
+        return image
+
+    frames = []
+    with Bag(arguments.bag) as bag:
+        for frame in bag.rgbd_frames():
+            scale = SIZE[0] / frame.color.shape[1]
+            color = cv2.resize(frame.color, SIZE, interpolation=cv2.INTER_LINEAR)
+            millimetres = np.rint(np.nan_to_num(frame.depth_m) * 1000).astype(np.uint16)
+            depth = cv2.resize(millimetres, SIZE, interpolation=cv2.INTER_NEAREST)
+            info = CameraInfo(width=SIZE[0], height=SIZE[1])
+            info.header.frame_id = "camera"
+            k = np.array(frame.k) * scale
+            info.k = [k[0, 0], 0.0, (SIZE[0] - 1) / 2, 0.0, k[1, 1], (SIZE[1] - 1) / 2, 0.0, 0.0, 1.0]
+            frames.append((message(color, "rgb8"), message(depth, "16UC1"), info))
+    rclpy.init()
+    node = Node("benchmark_camera")
+    publishers = [
+        node.create_publisher(kind, topic, qos_profile_sensor_data)
+        for kind, topic in ((Image, "color/image"), (Image, "depth/image"), (CameraInfo, "color/camera_info"))
+    ]
+    deadline = time.monotonic() + 20
+    while not all(p.get_subscription_count() for p in publishers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    print("streaming", flush=True)
+    started = time.monotonic()
+    count = round(arguments.rate * arguments.seconds)
+    for index in range(count):
+        time.sleep(max(0.0, started + index / arguments.rate - time.monotonic()))
+        now = node.get_clock().now().to_msg()
+        for publisher, one in zip(publishers, frames[index % len(frames)], strict=True):
+            one.header.stamp = now
+            publisher.publish(one)
+    print(f"sent {count}", flush=True)
+    time.sleep(1.0)
+    rclpy.shutdown()
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run camera and node, listen, and count."""
+    import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
+    from rclpy.node import Node
+    from sensor_msgs.msg import Image
+
+    with tempfile.TemporaryDirectory(prefix="tiae_latency_") as folder:
+        log = Path(folder) / "node.log"
+        with log.open("w") as output:
+            words = [f"model:={arguments.model}", f"depth_model:={arguments.depth_model}"]
+            words.append(f"device:={arguments.device}")
+            node_process = subprocess.Popen(
+                [sys.executable, "-m", "tiae_ros.cli", "node", "--ros-args"]
+                + [part for word in words for part in ("-p", word)],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        camera_process = None
+        rclpy.init()
+        node = Node("benchmark_listener")
+        try:
+            latencies: list[tuple[int, float]] = []
+            status: list[Any] = []
+
+            def on_descriptor(message: Image) -> None:
+                now = time.time_ns()
+                stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+                latencies.append((stamp, (now - stamp) * 1e-6))
+
+            node.create_subscription(Image, "tiae/descriptor", on_descriptor, 50)
+            node.create_subscription(DiagnosticArray, "/diagnostics", lambda m: status.append(m.status[0]), 10)
+            wait_for(log, "active; listening", node_process)
+            camera_process = subprocess.Popen(
+                [sys.executable, __file__, "--camera", *sys.argv[1:]],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert camera_process.stdout is not None
+            if camera_process.stdout.readline().strip() != "streaming":
+                raise SystemExit("the camera process did not start")
+            cpu, memory = cpu_seconds(node_process.pid), []
+            started = time.monotonic()
+            while camera_process.poll() is None:
+                rclpy.spin_once(node, timeout_sec=0.1)
+                if time.monotonic() - started >= len(memory):
+                    memory.append(memory_mb(node_process.pid))
+            elapsed = time.monotonic() - started
+            cpu = cpu_seconds(node_process.pid) - cpu
+            for _ in range(30):
+                rclpy.spin_once(node, timeout_sec=0.05)
+            return figures(arguments, latencies, status[-1], cpu / elapsed, memory)
+        finally:
+            for process in (camera_process, node_process):
+                if process is not None and process.poll() is None:
+                    process.terminate()
+                    process.wait(5)
+            node.destroy_node()
+            rclpy.try_shutdown()
+
+
+def figures(
+    arguments: argparse.Namespace,
+    latencies: list[tuple[int, float]],
+    status: Any,
+    cpu_share: float,
+    memory: list[float],
+) -> dict[str, Any]:
+    """The table's rows."""
+    values = {value.key: value.value for value in status.values}
+    # The first second is left out: discovery, first passes.
+    first = min(stamp for stamp, _ in latencies) + 10**9
+    late = np.array([ms for stamp, ms in latencies if stamp >= first])
+    half = len(late) // 2
+    settled = memory[min(5, len(memory) // 2) :]
+    table = {
+        "rate (Hz)": arguments.rate,
+        "frames sent": round(arguments.rate * arguments.seconds),
+        "frames paired by the node": int(values["frames in"]),
+        "descriptors received": len(latencies),
+        "dropped, by reason": {k[9:]: int(v) for k, v in values.items() if k.startswith("dropped: ")},
+        "latency p50 (ms)": round(float(np.percentile(late, 50)), 1),
+        "latency p99 (ms)": round(float(np.percentile(late, 99)), 1),
+        "latency p50, first / second half": f"{np.median(late[:half]):.1f} / {np.median(late[half:]):.1f}",
+        "node's share of one core": round(cpu_share, 2),
+        "growth of memory (MB)": round(max(settled) - settled[0], 1),
+        "device": values.get("device", ""),
+    }
+    for name, value in values.items():
+        if name.endswith("p50 / p99"):
+            table[f"  {name}"] = value
+    return table
+
+
+def wait_for(log: Path, pattern: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while not re.search(pattern, log.read_text()):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"the node did not start:\n{log.read_text()}")
+        time.sleep(0.05)
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+
+def memory_mb(pid: int) -> float:
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found.group(1)) / 1024 if found else 0.0
+
+
+if __name__ == "__main__":
+    main()
