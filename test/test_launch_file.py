@@ -31,27 +31,41 @@ class Recorded:
         return context[self.positional[0]]
 
 
-@pytest.fixture
-def launch_file(monkeypatch):
-    """launch/perception.launch.py as a module."""
-    contents = {
-        "launch": ["LaunchContext", "LaunchDescription"],
-        "launch.actions": ["DeclareLaunchArgument", "OpaqueFunction"],
-        "launch.substitutions": ["LaunchConfiguration"],
-        "launch_ros": [],
-        "launch_ros.actions": ["LifecycleNode"],
-        "launch_ros.parameter_descriptions": ["ParameterValue"],
-    }
-    for name, classes in contents.items():
-        module = ModuleType(name)
+STAND_INS = {
+    "launch": ["LaunchContext", "LaunchDescription"],
+    "launch.actions": [
+        "DeclareLaunchArgument",
+        "ExecuteProcess",
+        "IncludeLaunchDescription",
+        "OpaqueFunction",
+        "Shutdown",
+    ],
+    "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
+    "launch.substitutions": ["LaunchConfiguration"],
+    "launch_ros": [],
+    "launch_ros.actions": ["LifecycleNode", "Node"],
+    "launch_ros.parameter_descriptions": ["ParameterValue"],
+    "launch_ros.substitutions": ["ExecutableInPackage"],
+}
+
+
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A launch file as a module."""
+    for package, classes in STAND_INS.items():
+        module = ModuleType(package)
         for one in classes:
             setattr(module, one, type(one, (Recorded,), {}))
-        monkeypatch.setitem(sys.modules, name, module)
-    path = ROOT / "launch" / "perception.launch.py"
-    spec = importlib.util.spec_from_file_location("perception_launch", path)
+        monkeypatch.setitem(sys.modules, package, module)
+    spec = importlib.util.spec_from_file_location(name.replace(".", "_"), ROOT / "launch" / name)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def launch_file(monkeypatch):
+    """launch/perception.launch.py as a module."""
+    return load("perception.launch.py", monkeypatch)
 
 
 @pytest.fixture
@@ -137,3 +151,32 @@ def test_cameras_remap_what_the_node_listens_to(launch_file, arguments):
         assert all(name.startswith("/") for name in rules.values())
         if topics:
             assert rules["depth/image/compressedDepth"] == f"{topics['depth/image']}/compressedDepth"
+
+
+def test_the_demonstration_plays_the_bag_with_options_that_tiae_play_has(monkeypatch):
+    from tiae_ros.cli import build_parser
+
+    demo = load("demo.launch.py", monkeypatch)
+    (entities,) = demo.generate_launch_description().positional
+    declared = {e.positional[0]: e.named for e in entities if type(e).__name__ == "DeclareLaunchArgument"}
+    assert "default_value" not in declared["bag"]  # it has to be given
+    assert all(named["description"].endswith(".") for named in declared.values())
+    (player,) = demo.make_player({"bag": "my_bag", "rate": "2.0", "loop": "true"})
+    executable, *words = player.named["cmd"]
+    assert executable.named == {"package": "tiae_ros", "executable": "tiae"}
+    parsed = build_parser().parse_args(words)
+    assert (parsed.bag, parsed.rate, parsed.loop) == ("my_bag", 2.0, True)
+    assert demo.make_view({"view": "none"}) == []
+    (view,) = demo.make_view({"view": "rviz"})
+    assert Path(view.named["arguments"][1]).is_file()
+
+
+def test_the_view_shows_topics_that_the_node_publishes():
+    import re
+
+    pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
+    from tiae_ros.node.lifecycle_node import OUTPUTS
+
+    shown = re.findall(r"Value: /camera/tiae/(\S+)", (ROOT / "config" / "view.rviz").read_text())
+    assert len(shown) >= 4
+    assert set(shown) <= set(OUTPUTS)

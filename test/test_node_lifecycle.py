@@ -97,6 +97,23 @@ def test_results_only_while_active_and_enabled(client, idle_node):
     assert client.change_state("cleanup", IDLE)
 
 
+def test_a_camera_that_never_starts_is_named_by_diagnostics(client, idle_node):
+    client.listen(DiagnosticArray, "/diagnostics")
+    assert client.change_state("configure", IDLE)
+    assert client.change_state("activate", IDLE)
+
+    def said() -> bool:
+        statuses = [message.status[0] for message in client.received["/diagnostics"]]
+        return any(
+            s.level == DiagnosticStatus.STALE and "no colour on /idle/color/image since activation" in s.message
+            for s in statuses
+        )
+
+    client.spin_until(said, 10, "diagnostics that name the topic")
+    assert client.change_state("deactivate", IDLE)
+    assert client.change_state("cleanup", IDLE)
+
+
 def test_many_cycles_leave_no_threads_and_no_memory_behind(client, idle_node):
     def memory_after_cycles(number: int) -> int:
         """The least of them: whether a freed model has gone back to the system yet is chance."""

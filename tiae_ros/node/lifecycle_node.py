@@ -70,6 +70,7 @@ _FOREIGN_PARAMETERS = ("use_sim_time", "start_type_description_service")
 _FOREIGN_PREFIXES = ("qos_overrides.",)
 _REPEAT_AFTER_S = 10.0
 _FAULT_LASTS_S = 3.0
+_START_S = 1.0
 
 OUTPUTS: dict[str, type] = {
     "descriptor": Image,
@@ -131,6 +132,7 @@ class PerceptionNode(LifecycleNode):
         self._pairer: Pairer[Any] = Pairer(("color", "depth"))
         self._camera_info: CameraInfo | None = None
         self._newest_done_ns: int | None = None
+        self._first_result: float | None = None
         self._enabled = True
         self._state = "unconfigured"
         self._active_since = 0.0
@@ -272,6 +274,7 @@ class PerceptionNode(LifecycleNode):
         self._warnings.clear()
         self._said.clear()
         self._newest_done_ns = None
+        self._first_result = None
         self._camera_info = None
         self._active_since = time.monotonic()
         self._mailbox = Mailbox()
@@ -499,8 +502,12 @@ class PerceptionNode(LifecycleNode):
         since_stamp = self.get_clock().now().nanoseconds * 1e-9 - (stamp.sec + stamp.nanosec * 1e-9)
         if 0 <= since_stamp < 10:  # otherwise the stamps are of another clock (a recording)
             self._statistics.latency("stamp to result", since_stamp)
+        if self._first_result is None:
+            self._first_result = time.monotonic()
         for reason, message in result.warnings.items():
-            self._warn(reason, message)
+            # The first images may overtake the first camera info: no reason to worry anybody.
+            if time.monotonic() - self._first_result > _START_S:
+                self._warn(reason, message)
 
     def _somebody_listens(self, name: str) -> bool:
         publisher = self._publishers_by_name.get(name)

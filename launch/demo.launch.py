@@ -1,0 +1,70 @@
+"""A recorded bag, the node on it, and rviz2 to look at the results.
+
+    ros2 launch tiae_ros demo.launch.py bag:=test/data/grasps
+    ros2 launch tiae_ros demo.launch.py bag:=my_bag loop:=true view:=none
+
+The bag's topics are expected in the namespace /camera (color/image, depth/image, color/camera_info), as `tiae
+simulate` records them; further arguments are those of perception.launch.py.
+"""
+
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.substitutions import ExecutableInPackage
+
+HERE = Path(__file__).parent
+VIEW = HERE.parent / "config" / "view.rviz"
+
+
+def make_player(context: LaunchContext) -> list[ExecuteProcess]:
+    """The bag onto its topics; its end is the end of the demonstration."""
+    options = ["--loop"] if LaunchConfiguration("loop").perform(context) == "true" else []
+    rate = LaunchConfiguration("rate").perform(context)
+    bag = LaunchConfiguration("bag").perform(context)
+    player = ExecutableInPackage(package="tiae_ros", executable="tiae")
+    return [
+        ExecuteProcess(
+            cmd=[player, "play", "--bag", bag, "--rate", rate, *options],
+            output="screen",
+            on_exit=Shutdown(reason="the bag has ended"),
+        )
+    ]
+
+
+def make_view(context: LaunchContext) -> list[Node]:
+    """rviz2, when asked for."""
+    if LaunchConfiguration("view").perform(context) != "rviz":
+        return []
+    return [Node(package="rviz2", executable="rviz2", arguments=["-d", str(VIEW)])]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments, node, player, viewer."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("bag", description="The recording: a rosbag2 folder, or an .mcap or .db3 file."),
+            DeclareLaunchArgument("rate", default_value="1.0", description="Speed; 2.0 plays twice as fast."),
+            DeclareLaunchArgument(
+                "loop", default_value="false", choices=["true", "false"], description="Play it again and again."
+            ),
+            DeclareLaunchArgument(
+                "view", default_value="rviz", choices=["rviz", "none"], description="Start rviz2 with config/view.rviz."
+            ),
+            DeclareLaunchArgument(
+                "namespace", default_value="camera", description="Namespace of the node and of the bag's topics."
+            ),
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(str(HERE / "perception.launch.py"))),
+            OpaqueFunction(function=make_player),
+            OpaqueFunction(function=make_view),
+        ]
+    )
