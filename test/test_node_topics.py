@@ -127,7 +127,7 @@ def test_shapes_and_encodings(runs, fresh_models):
         message = last[f"restored/{name}"]
         assert (message.height, message.width, message.encoding) == (size, size, encoding)
     assert pixels_of(last["segmentation"]).shape == (HEIGHT, WIDTH)
-    assert set(np.unique(pixels_of(last["segmentation"]))) == {0, 1, 2}
+    assert {0, 1} <= set(np.unique(pixels_of(last["segmentation"]))) <= {0, 1, 2}
     assert pixels_of(last["debug_image"]).shape == (HEIGHT, WIDTH + HEIGHT // 3, 3)
     info = last["restored/camera_info"]
     assert (info.height, info.width) == (size, size)
