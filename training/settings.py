@@ -7,8 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from tiae_ros.core.networks import DEFAULT_NETWORK, NETWORKS
-from tiae_ros.core.transforms import Transform, build_transform
+from torch import Tensor
+
+from tiae_ros.core.networks import DEFAULT_NETWORK, NETWORKS, POSE_NETWORK
+from tiae_ros.core.transforms import Ranges, Transform, build_transform, parse_kinds
 from tiae_ros.errors import ParameterError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -24,7 +26,11 @@ class TrainingSettings:
 
     transforms: str = "shift"
     shift_radius_px: int = 8
-    network: str = DEFAULT_NETWORK
+    rotation_deg: float = 180.0  # angles up to ± this
+    scale_factor: float = 1.4  # scales from 1 / this to this
+    blur_px: float = 1.5  # standard deviations from 0 to this
+    gain_factor: float = 1.5  # gains from 1 / this to this
+    network: str = ""  # "" is the default for these transforms
     descriptor_size: int = 30
     epochs: int = 40
     batch_size: int = 128
@@ -54,15 +60,19 @@ class TrainingSettings:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise ParameterError(f"{name} is {value}; accepted is {low:g} to {high:g}")
+        if not self.network:
+            turned = {"rotation", "scale"} & set(parse_kinds(self.transforms))
+            object.__setattr__(self, "network", POSE_NETWORK if turned else DEFAULT_NETWORK)
         if self.network not in NETWORKS:
             raise ParameterError(f"network is {self.network!r}; accepted are {', '.join(NETWORKS)}")
         if self.precision not in PRECISIONS:
             raise ParameterError(f"precision is {self.precision!r}; accepted are {', '.join(PRECISIONS)}")
         self.build_transform()
 
-    def build_transform(self) -> Transform:
-        """The transform these settings name."""
-        return build_transform(self.transforms, shift_radius_px=self.shift_radius_px)
+    def build_transform(self, backgrounds: Tensor | None = None) -> Transform:
+        """The transform these settings name; backgrounds (M, C, H, W) are what the kind background cuts from."""
+        ranges = Ranges(self.shift_radius_px, self.rotation_deg, self.scale_factor, self.blur_px, self.gain_factor)
+        return build_transform(self.transforms, ranges=ranges, backgrounds=backgrounds)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from tiae_ros import __version__
 from tiae_ros.core import objective
@@ -37,6 +36,7 @@ from tiae_ros.core.networks import Network
 from tiae_ros.core.transforms import Transform
 from tiae_ros.errors import DataError, OutputError, ParameterError, TrainingError
 from tiae_training.arrays import ImageArrays
+from tiae_training.backgrounds import background_pool, foreground_masks
 from tiae_training.card import write_card
 from tiae_training.checkpoint import CHECKPOINT, Progress, read_progress, restore_checkpoint, save_checkpoint
 from tiae_training.prototypes import add_prototypes
@@ -138,7 +138,7 @@ def train(
         channels=model.manifest.channels,
         window_size=model.manifest.window_size,
         descriptor_size=settings.descriptor_size,
-        transforms=settings.build_transform().ranges(),
+        transforms=trainer.transform.ranges(),
         preprocessing=preprocessing or {},
         training={
             "data": arrays.data_id,
@@ -248,9 +248,13 @@ class _Trainer:
         self.optimizer = optimizer
         self.settings = settings
         self.device = device
-        self.transform: Transform = settings.build_transform()
+        self.transform: Transform = settings.build_transform(background_pool(arrays, settings))
+        masks = foreground_masks(arrays)
+        self.masks = None if masks is None else masks.to(device)
         self.images = torch.from_numpy(arrays.images).to(device)
         self.clean = None if arrays.clean is None else torch.from_numpy(arrays.clean).to(device)
+        if self.masks is not None and self.transform.changes_appearance:
+            self.images = self.images * self.masks  # the pattern on black: what lies behind it is drawn anew
         self.batch_size = min(settings.batch_size, len(arrays))
         self.steps_per_epoch = len(arrays) // self.batch_size
         self.reduced = autocast_type(settings.precision, device)
@@ -277,20 +281,24 @@ class _Trainer:
     def _step(self, rows: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         both = torch.cat((rows, rows))  # two views of each image
         parameters = self.transform.draw(len(both), generator, self.device)
-        views = self.transform.apply(self.images[both], parameters)  # (2B, C, S, S)
-        targets = views if self.clean is None else self.transform.apply(self.clean[both], parameters)
+        masks = None if self.masks is None else self.masks[both]
+        views = self.transform.view(self.images[both], parameters, masks)  # (2B, C, S, S)
+        targets = views
+        if self.clean is not None or self.transform.changes_appearance:
+            clean = self.images if self.clean is None else self.clean
+            targets = self.transform.apply(clean[both], parameters)
         with torch.autocast(self.device.type, self.reduced, enabled=self.reduced is not None):
-            descriptors, shifts = self.network.forward_encoder(views)
+            descriptors, regressed = self.network.forward_encoder(views)
             restored = self.network.decode(descriptors)
-        descriptors, shifts, restored = descriptors.float(), shifts.float(), restored.float()
+        descriptors, regressed, restored = descriptors.float(), regressed.float(), restored.float()
         with torch.no_grad():
-            nearest, true_shifts = self.transform.nearest(restored, views, targets)
+            nearest, found = self.transform.nearest(restored, views, targets, regressed)
         settings = self.settings
         terms = {
             "restoration": objective.restoration(restored, nearest),
             "invariance": objective.invariance(*restored.chunk(2)),
             "sparseness": objective.sparseness(descriptors),
-            "regression": F.smooth_l1_loss(shifts, true_shifts.float(), reduction="none").sum(1).mean(),
+            "regression": objective.regression(regressed, found),
         }
         loss = (
             settings.restoration_weight * terms["restoration"]

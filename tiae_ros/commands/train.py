@@ -15,13 +15,23 @@ the same seed gives the same model on one kind of CPU. With --test the model is 
 EXAMPLES = """  tiae train --data digits.npz --transforms shift --out runs/digits
   tiae train --data digits.npz --test held_out.npz --out runs/digits --epochs 100 --seed 3
   tiae train --data digits.npz --transforms none --out runs/ordinary       # an ordinary auto-encoder
+  tiae train --data digits.npz --transforms shift,rotation,scale,background --out runs/posed
   tiae train --resume --out runs/digits                                    # after an interruption"""
 
 # flag, setting, type, help
 _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
-    ("--transforms", "transforms", str, "what to be invariant to: shift, or none"),
+    (
+        "--transforms",
+        "transforms",
+        str,
+        "list of shift, rotation, scale, background, blur, gain; or none",
+    ),
     ("--shift-radius", "shift_radius_px", int, "largest shift in pixels"),
-    ("--network", "network", str, "voting, slide-cnn or slide-fc"),
+    ("--rotation", "rotation_deg", float, "largest angle in degrees, both ways"),
+    ("--scale", "scale_factor", float, "largest scale; the smallest is its inverse"),
+    ("--blur", "blur_px", float, "largest standard deviation of blur in pixels"),
+    ("--gain", "gain_factor", float, "largest gain; the smallest is its inverse"),
+    ("--network", "network", str, "voting, voting-pose, slide-cnn or slide-fc"),
     ("--descriptor-size", "descriptor_size", int, "numbers in a descriptor"),
     ("--epochs", "epochs", int, "passes over the data"),
     ("--batch-size", "batch_size", int, "windows per step"),

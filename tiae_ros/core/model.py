@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tiae_ros.core.manifest import Manifest
 from tiae_ros.core.networks import DEFAULT_NETWORK, NETWORKS, Network
+from tiae_ros.core.poses import bring_back, compose_shift, place_by_pose
 from tiae_ros.core.shifts import best_shifts_subpixel, shift_images_subpixel
+from tiae_ros.core.transforms import Similarity
 from tiae_ros.errors import DataError, ModelError
 
 Array = TypeVar("Array", np.ndarray[Any, Any], Tensor)
@@ -98,8 +102,18 @@ class TransformInvariantAutoencoder(nn.Module):
         under every whole shift and refining below a pixel, which costs a decoding and a correlation more.
         """
         if not compare:
-            return self._in_batches(images, lambda batch: self.network.forward_encoder(batch)[1])
-        return self._in_batches(images, self._compared_shift)
+            return self._in_batches(images, lambda batch: self.network.forward_encoder(batch)[1][:, :2])
+        return self._in_batches(images, lambda batch: self._compared(batch)[:, :2])
+
+    def estimate_parameters(self, images: Array, *, compare: bool = False) -> Array:
+        """The pose that moves the restored pattern onto the input: (N, C, S, S) -> (N, 4).
+
+        Columns are dx, dy (pixels), angle (radians, from x towards y) and the logarithm of the scale, as in
+        `tiae_ros.core.poses`; angle and log scale are 0 where the network was not trained to find them.
+        """
+        if not compare:
+            return self._in_batches(images, lambda batch: _as_poses(self.network.forward_encoder(batch)[1]))
+        return self._in_batches(images, lambda batch: _as_poses(self._compared(batch)))
 
     def place(self, images: Array) -> Array:
         """The restored pattern moved by the estimated shift: it lies on the input. (N, C, S, S) -> the same."""
@@ -126,14 +140,30 @@ class TransformInvariantAutoencoder(nn.Module):
     def _infer(self, windows: Tensor) -> Inference:
         descriptors, shifts = self.network.forward_encoder(windows)
         restored = self._decode(descriptors)
+        if shifts.shape[1] == 4:
+            return Inference(descriptors, restored, shifts[:, :2], place_by_pose(restored, shifts))
         return Inference(descriptors, restored, shifts, shift_images_subpixel(restored, shifts))
 
     def _decode(self, descriptors: Tensor) -> Tensor:
         return self.network.decode(descriptors).clamp(0.0, 1.0)
 
-    def _compared_shift(self, windows: Tensor) -> Tensor:
-        restored = self._decode(self.network.forward_encoder(windows)[0])
-        return best_shifts_subpixel(restored, windows, self.manifest.window_size // 2)
+    def _compared(self, windows: Tensor) -> Tensor:
+        """Shifts (N, 2), or poses (N, 4) where the network has them, found by comparing."""
+        descriptors, estimate = self.network.forward_encoder(windows)
+        restored, radius = self._decode(descriptors), self.manifest.window_size // 2
+        if estimate.shape[1] == 2:
+            return best_shifts_subpixel(restored, windows, radius)
+        _, poses = self._similarity().nearest(restored, windows, windows, estimate)
+        return compose_shift(poses, best_shifts_subpixel(restored, bring_back(windows, poses), 2))
+
+    def _similarity(self) -> Similarity:
+        """The poses the manifest speaks of."""
+        ranges = self.manifest.transforms
+        return Similarity(
+            self.manifest.shift_radius,
+            math.radians(ranges.get("rotation", {}).get("degrees", 0.0)),
+            ranges.get("scale", {}).get("factor", 1.0),
+        )
 
     def _in_batches(self, values: Array, function: Any, *, check: bool = True) -> Array:
         """Apply a function of a batch to any number of rows; the result is of the input's kind."""
@@ -165,3 +195,8 @@ class TransformInvariantAutoencoder(nn.Module):
             raise DataError(f"images are {images.dtype}; accepted are uint8 (0–255) and float (0–1)")
         floats: Tensor = images.to(self.device, torch.float32)
         return floats
+
+
+def _as_poses(parameters: Tensor) -> Tensor:
+    """Shifts (N, 2) as poses (N, 4); poses as they are."""
+    return F.pad(parameters, (0, 4 - parameters.shape[1]))

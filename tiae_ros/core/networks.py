@@ -1,8 +1,8 @@
 """The networks: the slides' two references and the default.
 
-Every network has the same three doors, all batched over N windows (N, C, S, S):
+Every network has the same doors, all batched over N windows (N, C, S, S):
 
-    forward_encoder(images) -> descriptors (N, K), shifts (N, 2)     E(I) and R(I)
+    forward_encoder(images) -> descriptors (N, K), shifts (N, 2)     E(I) and R(I); poses (N, 4) where it has them
     decode(descriptors)     -> restored (N, C, S, S)                 D(E(I))
 
 The output is linear: a sigmoid in front of a sum of squares starts by driving sparse windows to black, where its
@@ -12,6 +12,7 @@ gradient vanishes and training stays (measured: two of two seeds). The model's d
 name               structure
 =================  ===========================================================================================
 voting (default)   each place votes for the pattern's centre; the encoder sees the window re-centred there
+voting-pose        the same, and votes for angle and scale on a log-polar grid (`tiae_ros.core.pose_network`)
 slide-fc           1024–1500–150–30 fully connected, decoder 30–150–1500–1024 (slides, "Auto-encoder structure")
 slide-cnn          9×9 convolution to 16 channels, max-pooling to 12×12, 1500–150–30; the same decoder
 =================  ===========================================================================================
@@ -38,7 +39,7 @@ class Network(nn.Module):
         self.descriptor_size = descriptor_size
 
     def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """E(I) and R(I): (N, C, S, S) -> (N, K), (N, 2)."""
+        """E(I) and R(I): (N, C, S, S) -> (N, K), (N, 2); R's (N, 4) are poses (`tiae_ros.core.poses`)."""
         raise NotImplementedError
 
     def decode(self, descriptors: Tensor) -> Tensor:
@@ -186,9 +187,17 @@ def _slide_cnn(channels: int, window_size: int, descriptor_size: int) -> Network
     return SlideNetwork(channels, window_size, descriptor_size, convolution=True)
 
 
+def _voting_pose(channels: int, window_size: int, descriptor_size: int) -> Network:
+    from tiae_ros.core.pose_network import PoseVotingNetwork  # it builds on VotingNetwork above
+
+    return PoseVotingNetwork(channels, window_size, descriptor_size)
+
+
 NETWORKS: dict[str, Callable[[int, int, int], Network]] = {
     "voting": VotingNetwork,
+    "voting-pose": _voting_pose,
     "slide-fc": _slide_fc,
     "slide-cnn": _slide_cnn,
 }
 DEFAULT_NETWORK = "voting"
+POSE_NETWORK = "voting-pose"  # the default where patterns are turned or scaled

@@ -13,7 +13,11 @@ do not depend on the batch size.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+LEVER_PX = 8.0  # where a pattern's outline typically lies from its centre: what an angle amounts to in pixels
 
 
 def invariance(restored_one: Tensor, restored_other: Tensor) -> Tensor:
@@ -31,3 +35,24 @@ def sparseness(descriptors: Tensor) -> Tensor:
     l1 = descriptors.abs().sum(1)
     l2 = descriptors.square().sum(1)
     return (l1.square() / l2.clamp_min(1e-12)).mean()
+
+
+def regression(regressed: Tensor, found: Tensor) -> Tensor:
+    """How far the regressor's parameters are from those found by the minimum over θ, in pixels -> scalar.
+
+    Shifts (N, 2) or poses (N, 4); where one has shifts only, only those are compared. An angle is compared by its
+    sine and cosine, which has no seam, and angle and logarithm of scale count by what they move at `LEVER_PX`.
+    """
+    columns = min(regressed.shape[1], found.shape[1])
+    found = found.to(torch.float32)
+    loss = F.smooth_l1_loss(regressed[:, :2], found[:, :2], reduction="none").sum(1)
+    if columns == 4:
+        loss = loss + pose_difference(regressed[:, 2:], found[:, 2:])
+    return loss.mean()
+
+
+def pose_difference(one: Tensor, other: Tensor) -> Tensor:
+    """The cost of differing (angle, log scale): (N, 2) twice -> (N,)."""
+    turn = torch.stack((torch.cos(one[:, 0]), torch.sin(one[:, 0]), one[:, 1]), 1)
+    turn_other = torch.stack((torch.cos(other[:, 0]), torch.sin(other[:, 0]), other[:, 1]), 1)
+    return F.smooth_l1_loss(LEVER_PX * turn, LEVER_PX * turn_other, reduction="none").sum(1)

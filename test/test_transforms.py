@@ -1,0 +1,173 @@
+"""The kinds of transforms one by one on small windows, then composed."""
+
+import math
+
+import pytest
+import torch
+from test_poses import blob
+
+from tiae_ros.core.poses import place_by_pose, wrap_angle
+from tiae_ros.core.shifts import shift_images
+from tiae_ros.core.transforms import (
+    Background,
+    Blur,
+    Composition,
+    Gain,
+    Identity,
+    Shift,
+    Similarity,
+    build_transform,
+)
+from tiae_ros.errors import ParameterError
+
+CPU = torch.device("cpu")
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_background_shows_where_the_mask_does_not_cover():
+    pool = torch.full((1, 1, 2, 2), 0.5)
+    pattern, mask = torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
+    pattern[0, 0, 0, 0], mask[0, 0, 0, 0], mask[0, 0, 1, 1] = 0.8, 1.0, 0.5
+    seen = Background(pool).apply(pattern, torch.zeros(1, 4), mask)
+    torch.testing.assert_close(seen, torch.tensor([[[[0.8, 0.5], [0.5, 0.25]]]]))
+
+
+def test_backgrounds_are_cut_where_the_parameters_say():
+    picture = torch.arange(16.0).view(1, 1, 4, 4)
+    like = torch.zeros(1, 1, 2, 2)
+    cut = Background(picture).cut(torch.tensor([[0.0, 0.999, 0.4, 0.0]]), like)
+    assert cut.flatten().tolist() == [9, 10, 13, 14]  # rows 2, 3; columns 1, 2
+    mirrored = Background(picture).cut(torch.tensor([[0.0, 0.999, 0.4, 0.9]]), like)
+    assert mirrored.flatten().tolist() == [10, 9, 14, 13]
+
+
+def test_backgrounds_that_do_not_fit_are_refused():
+    with pytest.raises(ParameterError, match="need pictures"):
+        Background().cut(torch.zeros(1, 4), torch.zeros(1, 1, 2, 2))
+    with pytest.raises(ParameterError, match="at least 4 px"):
+        Background(torch.zeros(1, 1, 3, 8)).cut(torch.zeros(1, 4), torch.zeros(1, 1, 4, 4))
+
+
+def test_blur_spreads_and_keeps_the_sum():
+    dot = torch.zeros(2, 1, 15, 15)
+    dot[:, :, 7, 7] = 1.0
+    blurred = Blur(2.0).apply(dot, torch.tensor([[0.0], [1.0]]))
+    torch.testing.assert_close(blurred[0], dot[0])
+    assert float(blurred[1].sum()) == pytest.approx(1.0, abs=1e-3)
+    assert float(blurred[1, 0, 7, 8] / blurred[1, 0, 7, 7]) == pytest.approx(math.exp(-0.5), rel=1e-3)
+
+
+def test_gain_dims_and_saturates():
+    seen = Gain(2.0).apply(torch.full((2, 1, 1, 1), 0.6), torch.tensor([[0.5], [2.0]]))
+    assert seen.flatten().tolist() == pytest.approx([0.3, 1.0])
+    drawn = Gain(2.0).draw(1000, generator())
+    assert drawn.min() >= 0.5
+    assert drawn.max() <= 2.0
+
+
+@pytest.mark.parametrize("true", [(0.0, 0.0, 0.0, 0.0), (3.0, -2.0, 0.6, 0.15), (-4.0, 1.0, 3.0, -0.2)])
+def test_the_pose_is_found_near_a_rough_estimate(true):
+    true = torch.tensor([true])
+    view = place_by_pose(blob(), true)
+    rough = true + torch.tensor([[1.0, -1.0, math.radians(9.0), 0.08]])
+    nearest, found = Similarity(5).nearest(blob(), view, view, rough)
+    assert (found - true)[:, :2].abs().max() <= 1.1
+    assert wrap_angle((found - true)[:, 2]).abs() < math.radians(4.0)
+    assert (found - true)[:, 3].abs() < 0.09
+    assert float((nearest - blob()).square().sum() / blob().square().sum()) < 0.1
+
+
+def test_a_half_turn_between_estimate_and_truth_is_found():
+    true = torch.tensor([[2.0, 1.0, 1.0, 0.0]])
+    view = place_by_pose(blob(), true)
+    _, found = Similarity(5).nearest(blob(), view, view, true + torch.tensor([[0.0, 0.0, math.pi, 0.0]]))
+    assert torch.cos(found[:, 2] - true[:, 2]) > 0.98
+
+
+def test_without_an_estimate_the_whole_circle_is_tried():
+    true = torch.tensor([[2.0, -1.0, 2.0, 0.0]])
+    view = place_by_pose(blob(), true)
+    _, found = Similarity(5, scale_factor=1.0).nearest(blob(), view, view)
+    assert torch.cos(found[:, 2] - true[:, 2]) > math.cos(math.radians(16.0))
+    _, found = Similarity(5, scale_factor=1.0).nearest(blob(), view, view, torch.tensor([[2.0, -1.0]]))
+    assert torch.cos(found[:, 2] - true[:, 2]) > math.cos(math.radians(16.0))
+
+
+def test_a_smaller_pattern_is_not_cheaper():
+    """Compared on the input's scale: shrinking what is restored, and the input with it, wins nothing."""
+    view = blob()
+    small = place_by_pose(blob(), torch.tensor([[0.0, 0, 0, -0.25]]))
+    start = torch.zeros(1, 4)
+    _, found = Similarity(2, 0.0, 1.4).nearest(small, view, view, start)
+    _, same = Similarity(2, 0.0, 1.4).nearest(blob(), view, view, start)
+    assert same[0, 3] == 0.0
+    assert found[0, 3] > 0.0  # the restored pattern has to grow to lie on the input
+
+
+def test_drawn_poses_stay_in_range():
+    drawn = Similarity(3, 0.5, 1.5).draw(2000, generator(), CPU)
+    limits = torch.tensor([3.0, 3.0, 0.5, math.log(1.5)])
+    assert (drawn.abs() <= limits).all()
+    assert (drawn.abs().amax(0) > 0.95 * limits).all()
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "ranges"),
+    [
+        ("none", Identity, []),
+        ("shift", Shift, ["shift"]),
+        ("rotation", Similarity, ["rotation"]),
+        ("scale,shift", Similarity, ["shift", "scale"]),
+        ("background", Composition, ["background"]),
+        ("shift,rotation,scale,background,blur,gain", Composition,
+         ["shift", "rotation", "scale", "background", "blur", "gain"]),
+    ],
+)  # fmt: skip
+def test_lists_of_kinds(names, kind, ranges):
+    transform = build_transform(names)
+    assert type(transform) is kind
+    assert list(transform.ranges()) == ranges
+
+
+@pytest.mark.parametrize("names", ["shift,shift", "none,background", "rotation,spin"])
+def test_lists_that_make_no_sense_are_refused(names):
+    with pytest.raises(ParameterError, match="accepted"):
+        build_transform(names)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Similarity(-1), lambda: Similarity(1, 4.0), lambda: Similarity(1, 1.0, 0.5), lambda: Similarity(1, 1, 9.0),
+     lambda: Blur(0.0), lambda: Blur(9.0), lambda: Gain(1.0), lambda: Gain(11.0)],
+)  # fmt: skip
+def test_ranges_that_make_no_sense_are_refused(make):
+    with pytest.raises(ParameterError, match="accepted"):
+        make()
+
+
+def test_a_composition_shows_everything_and_wants_none_of_it_back():
+    pool = torch.rand(3, 1, 40, 40, generator=generator())
+    transform = build_transform("shift,background,blur,gain", shift_radius_px=3, backgrounds=pool)
+    images = blob().repeat(4, 1, 1, 1).clamp_max(1.0)
+    drawn = transform.draw(4, generator(1), CPU)
+    assert drawn.shape == (4, 2 + 4 + 1 + 1)
+    seen, target = transform.view(images, drawn), transform.apply(images, drawn)
+    assert torch.equal(target, shift_images(images, drawn[:, :2].long()))
+    assert seen[:, :, :4, :4].max() > 0.05  # the background
+    assert target[:, :, :2, :2].max() < 0.05
+    nearest, found = transform.nearest(images, seen, target)
+    assert torch.equal(found, drawn[:, :2].long())
+    assert float((nearest - images).square().sum() / images.square().sum()) < 1e-3
+
+
+def test_masks_move_with_the_pattern():
+    pool = torch.full((1, 1, 8, 8), 0.5)
+    transform = build_transform("shift,background", shift_radius_px=2, backgrounds=pool)
+    image, mask = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    mask[0, 0, 3, 3] = 1.0  # a black dot that covers what is behind it
+    seen = transform.view(image, torch.tensor([[2.0, -1.0, 0, 0, 0, 0]]), mask)
+    assert seen[0, 0, 2, 5] == 0.0
+    assert int((seen == 0.5).sum()) == 63

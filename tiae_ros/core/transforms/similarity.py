@@ -1,0 +1,117 @@
+"""Rotation and scale, with or without shifts: one warp to apply, and a search whose cost adds to the shift's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tiae_ros.core.poses import bring_back, compose_shift, place_by_pose, wrap_angle
+from tiae_ros.core.shifts import best_shifts_subpixel, shift_costs
+from tiae_ros.core.transforms.transform import Transform
+from tiae_ros.errors import ParameterError
+
+_ANGLE_STEP = math.radians(10.0)  # of the refinement around an estimate
+_SCALE_STEP = math.log(1.1)
+_COARSE_RADIUS = 4  # shifts tried around each candidate, pixels of the half-sized window
+_RING = 12  # angles tried when there is no estimate
+
+
+@dataclass(frozen=True)
+class Similarity(Transform):
+    """Poses: angles up to ±angle_rad, scales 1/scale_factor to scale_factor, shifts up to ±shift_radius_px.
+
+    The minimum over poses is a search over angle and scale and exact over shifts: candidates around the
+    regressor's estimate and its quarter turns are compared on half-sized windows, each by one correlation over
+    a few shifts, and only the start and the best one are correlated in full. Costs are compared on the input's own
+    scale (times scale²), so that no pattern gets cheaper by being restored smaller.
+    """
+
+    shift_radius_px: int = 8
+    angle_rad: float = math.pi
+    scale_factor: float = 1.4
+
+    def __post_init__(self) -> None:
+        if type(self.shift_radius_px) is not int or not 0 <= self.shift_radius_px <= 64:
+            raise ParameterError(
+                f"shift radius is {self.shift_radius_px!r}; accepted is a whole number of pixels, 1 to 64"
+            )
+        if not 0.0 <= self.angle_rad <= math.pi:
+            raise ParameterError(f"rotation is ±{math.degrees(self.angle_rad):g}°; accepted is 0 to 180")
+        if not 1.0 <= self.scale_factor <= 4.0:
+            raise ParameterError(f"scale factor is {self.scale_factor:g}; accepted is 1 to 4 (1.4: from 1/1.4 to 1.4)")
+
+    def draw(self, count: int, generator: torch.Generator, device: torch.device) -> Tensor:
+        shifts = torch.randint(-self.shift_radius_px, self.shift_radius_px + 1, (count, 2), generator=generator)
+        spread = 2.0 * torch.rand(count, 2, generator=generator) - 1.0
+        turns = spread * torch.tensor([self.angle_rad, math.log(self.scale_factor)])
+        return torch.cat((shifts, turns), 1).to(device)
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        return place_by_pose(images, parameters)
+
+    def nearest(
+        self, restored: Tensor, images: Tensor, targets: Tensor, estimate: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        radius = max(1, 2 * self.shift_radius_px)
+        start = self._start(estimate, targets)
+        start = compose_shift(start, best_shifts_subpixel(restored, bring_back(targets, start), radius))
+        candidates = self.candidates(start, informed=estimate is not None and estimate.shape[1] == 4)
+        poses = self._best_candidate(restored, targets, candidates)
+        found = compose_shift(poses, best_shifts_subpixel(restored, bring_back(targets, poses), radius))
+        return bring_back(targets, found), found
+
+    def ranges(self) -> dict[str, dict[str, float]]:
+        kinds: dict[str, dict[str, float]] = {}
+        if self.shift_radius_px:
+            kinds["shift"] = {"radius_px": self.shift_radius_px}
+        if self.angle_rad:
+            kinds["rotation"] = {"degrees": math.degrees(self.angle_rad)}
+        if self.scale_factor > 1.0:
+            kinds["scale"] = {"factor": self.scale_factor}
+        return kinds
+
+    def candidates(self, start: Tensor, *, informed: bool) -> Tensor:
+        """Poses worth comparing around a start: (N, 4) -> (K, N, 4)."""
+        turned, scaled = self.angle_rad > 0.0, self.scale_factor > 1.0
+        scales = (0.0, _SCALE_STEP, -_SCALE_STEP) if scaled else (0.0,)
+        angles = (0.0, _ANGLE_STEP, -_ANGLE_STEP) if turned and informed else (0.0,)
+        steps = [(angle, scale) for angle in angles for scale in scales]
+        if turned and informed:
+            steps += [(turn, 0.0) for turn in (math.pi, math.pi / 2, -math.pi / 2) if turn <= self.angle_rad]
+        elif turned:
+            steps += [(2 * self.angle_rad * k / _RING - self.angle_rad, 0.0) for k in range(_RING)]
+        offsets = torch.tensor(steps, device=start.device, dtype=start.dtype)  # (K, 2)
+        poses = start[None].repeat(len(steps), 1, 1)
+        poses[:, :, 2] = wrap_angle(poses[:, :, 2] + offsets[:, None, 0])
+        reach = 2.0 * math.log(self.scale_factor)  # as with shifts: the pattern's own scale may be an extreme one
+        poses[:, :, 3] = (poses[:, :, 3] + offsets[:, None, 1]).clamp(-reach, reach)
+        return poses
+
+    def _start(self, estimate: Tensor | None, targets: Tensor) -> Tensor:
+        """Where the search begins: the estimate within what is possible, no pose without one. (N, 4)"""
+        start = torch.zeros(len(targets), 4, device=targets.device, dtype=targets.dtype)
+        if estimate is not None:
+            start[:, : estimate.shape[1]] = estimate.to(start.dtype)
+        start[:, :2] = start[:, :2].clamp(-2 * self.shift_radius_px, 2 * self.shift_radius_px)
+        if not self.angle_rad:
+            start[:, 2] = 0.0
+        if self.scale_factor == 1.0:
+            start[:, 3] = 0.0
+        return start
+
+    def _best_candidate(self, restored: Tensor, targets: Tensor, candidates: Tensor) -> Tensor:
+        """The candidate with the lowest cost on half-sized windows: (K, N, 4) -> (N, 4)."""
+        tries, count, _ = candidates.shape
+        if tries == 1:
+            return candidates[0]
+        patterns, small = F.avg_pool2d(restored, 2), F.avg_pool2d(targets, 2)  # (N, C, S/2, S/2)
+        halved = candidates * candidates.new_tensor([0.5, 0.5, 1.0, 1.0])
+        views = bring_back(small.repeat(tries, 1, 1, 1), halved.flatten(0, 1))  # (K·N, C, S/2, S/2)
+        costs = shift_costs(patterns.repeat(tries, 1, 1, 1), views, _COARSE_RADIUS).flatten(1).amin(1)
+        costs = costs * torch.exp(2.0 * halved[:, :, 3]).flatten()
+        best = costs.view(tries, count).argmin(0)
+        return candidates[best, torch.arange(count, device=best.device)]
