@@ -711,8 +711,10 @@ def _grid_start(color: NDArray[np.uint8] | None, depth_m: Floats, cell: int) -> 
         nearness = np.where(_usable(depth_m, _DEPTH_MAX_M), np.minimum(50.0 / depth_m, 250.0), 0.0)
     weight = nearness.astype(np.uint8)
     if color is not None:
-        red_above_green = cv2.subtract(color[:, :, 0], color[:, :, 1])  # not below 0
-        weight = cv2.multiply(weight, red_above_green, scale=1 / 64).astype(np.uint8, copy=False)
+        red = color[:, :, 0]  # of skin it is above green and blue; of pink and purple rooms only above green
+        above = cv2.min(cv2.subtract(red, color[:, :, 1]), cv2.subtract(red, color[:, :, 2]))  # not below 0
+        if above.any():  # otherwise (gloves, grey pictures) the nearest patch serves
+            weight = cv2.multiply(weight, above, scale=1 / 64).astype(np.uint8, copy=False)
     side = 8 * cell + 1
     # In whole numbers: sums that are rounded depend on where in the picture they are made.
     patches = cv2.boxFilter(weight, cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
