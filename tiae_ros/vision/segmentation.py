@@ -532,10 +532,12 @@ class _Way:
         seam = np.stack(np.nonzero(contact)[::-1], axis=1)
         in_line = abs(float(((cells - start) @ across).mean())) <= width
         as_wide = 0.7 * width <= float((cells @ across).std()) <= 1.8 * width
+        # A thing beside a flat hand is across it; the arm goes on along it.
+        lengthwise = float((skin @ along).std()) >= 0.8 * float((skin @ across).std())
         goes_on = float((cells @ along).mean()) > float((wrist @ along).mean())
         # The seam between sleeve and skin is as long as both are wide.
         fit = float((seam @ across).std()) / max(width, float((cells @ across).std()))
-        if not (in_line and as_wide and goes_on and fit >= 0.85):
+        if not (in_line and as_wide and lengthwise and goes_on and fit >= 0.85):
             return None
         return _Way(self.xs, self.ys, tip, False, self.cells_per_m, fit)
 
