@@ -49,7 +49,7 @@ def main() -> int:
     topics = {name: getattr(options, name.replace("/", "_").replace("-", "_")) for name in INPUTS}
 
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from tiae_ros.node.large_messages import publish_large_messages
 
