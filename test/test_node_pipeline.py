@@ -232,6 +232,16 @@ def test_a_small_message_cannot_claim_a_huge_picture():
         decode_compressed_color(bytes(png))
 
 
+def test_a_png_chunk_cannot_claim_more_than_there_is():
+    png = cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes()
+    at = png.index(b"IDAT") - 4
+    for damaged in (png[:at] + (2**31 - 1).to_bytes(4, "big") + png[at + 4 :], png[:-6], png[: at + 2]):
+        started = time.monotonic()
+        with pytest.raises(ImageError, match="cut-off png"):
+            decode_compressed_color(damaged)
+        assert time.monotonic() - started < 0.5
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=300), st.integers(0, 400), st.booleans())
 def test_damaged_compressed_images_are_refused(noise, cut, as_png):

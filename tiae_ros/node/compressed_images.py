@@ -17,6 +17,7 @@ from tiae_ros.errors import ImageError
 from tiae_ros.vision.image_decoding import to_depth_m
 
 _MOST_PIXELS = 64_000_000
+_MOST_PIXELS_PER_BYTE = 1100  # deflate shrinks a plain picture at most 1032 times, jpeg less
 _DEPTH_HEADER_BYTES = 12  # format (int32) and two quantisation floats, in front of the png
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8"
@@ -77,13 +78,27 @@ def picture_size(raw: bytes) -> tuple[int, int] | None:
     return None
 
 
+def _png_is_whole(raw: bytes) -> bool:
+    """Whether every chunk ends within the data. OpenCV reserves what a chunk claims, up to gigabytes."""
+    at = len(_PNG_START)
+    while at + 12 <= len(raw):  # length, name, checksum
+        length, name = struct.unpack(">I4s", raw[at : at + 8])
+        at += 12 + length
+        if name == b"IEND":
+            return at <= len(raw)
+    return False
+
+
 def _check_size(raw: bytes, what: str) -> None:
     size = picture_size(raw)
+    if size is not None and raw.startswith(_PNG_START) and not _png_is_whole(raw):
+        raise ImageError(f"{what} of {len(raw)} bytes is a damaged or cut-off png")
     if size is None:
         raise ImageError(f"{what} of {len(raw)} bytes is neither jpeg nor png, or is cut off")
     width, height = size
-    if width < 1 or height < 1 or width * height > _MOST_PIXELS:
-        raise ImageError(f"{what} claims {width}x{height} pixels; accepted are 1 to {_MOST_PIXELS} pixels")
+    most = min(_MOST_PIXELS, _MOST_PIXELS_PER_BYTE * len(raw))
+    if width < 1 or height < 1 or width * height > most:
+        raise ImageError(f"{what} of {len(raw)} bytes claims {width}x{height} pixels; accepted are 1 to {most}")
 
 
 def _bytes(data: Any) -> bytes:

@@ -1,0 +1,197 @@
+"""Random and mutated inputs against everything that reads what others wrote: no crash, no hang, no huge allocation.
+
+    python benchmarks/fuzz.py --inputs 20000                # a minute
+    python benchmarks/fuzz.py --inputs 1000000 --seed 7     # a long run
+
+Targets: image messages (raw and compressed), pairing, parameters, model manifests and model folders. The only
+exceptions an input may cause are the package's own (`TiaeError`); each of them must be one non-empty line.
+Memory is limited, so that an allocation made for what a header claims ends the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+import random
+import resource
+import struct
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from tiae_ros.core.manifest import Manifest
+from tiae_ros.core.model import TransformInvariantAutoencoder
+from tiae_ros.core.model_files import load_model, save_model
+from tiae_ros.errors import TiaeError
+from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth
+from tiae_ros.node.pairing import Pairer
+from tiae_ros.node.parameters import TABLE, read_overrides
+from tiae_ros.vision.image_decoding import ENCODINGS, decode_image, to_depth_m, to_rgb
+
+_MEMORY_BYTES = 3 * 2**30
+_HANG_S = 20
+_EDGES = (0, 1, 2, 3, 4, 7, 8, 16, 255, 256, 640, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
+
+
+def number(chance: random.Random) -> int:
+    return chance.choice(_EDGES) if chance.random() < 0.5 else chance.randrange(0, 64)
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """Some bytes changed, cut off, doubled or put in."""
+    data = bytearray(content)
+    for _ in range(chance.randrange(1, 6)):
+        at = chance.randrange(len(data) + 1)
+        match chance.randrange(4):
+            case 0 if at < len(data):
+                data[at] ^= 1 << chance.randrange(8)
+            case 1:
+                del data[at:]
+            case 2:
+                data[at:at] = chance.randbytes(chance.randrange(1, 9))
+            case _:
+                data[at : at + 4] = struct.pack("<I", number(chance) & 0xFFFFFFFF)
+    return bytes(data)
+
+
+def raw_image(chance: random.Random) -> None:
+    encoding = chance.choice([*ENCODINGS, "bayer_rggb8", "yuv422", "", "RGB8"])
+    data = chance.randbytes(chance.randrange(0, 600))
+    height, width, step = number(chance), number(chance), number(chance)
+    if chance.random() < 0.5 and encoding in ENCODINGS:  # one that fits, or nearly
+        kind, channels = ENCODINGS[encoding]
+        height, width = chance.randrange(1, 6), chance.randrange(1, 6)
+        step = width * channels * int(kind[1]) + chance.choice((0, 0, 1, 5))
+        data = chance.randbytes(step * height + chance.choice((0, 0, 0, 1, -1)))
+    pixels = decode_image(
+        encoding=encoding, height=height, width=width, step=step, is_bigendian=chance.random() < 0.3, data=data
+    )
+    assert pixels.shape[:2] == (height, width)
+    if encoding in ("16UC1", "mono16", "32FC1"):
+        depth = to_depth_m(pixels, encoding)
+        assert np.isnan(depth[~(depth > 0)]).all()
+    else:
+        assert to_rgb(pixels, encoding).shape == (height, width, 3)
+
+
+_PICTURE = np.arange(12 * 9 * 3, dtype=np.uint8).reshape(12, 9, 3)
+_PNG = cv2.imencode(".png", _PICTURE)[1].tobytes()
+_JPEG = cv2.imencode(".jpg", _PICTURE)[1].tobytes()
+_DEPTH = bytes(12) + cv2.imencode(".png", np.arange(108, dtype=np.uint16).reshape(12, 9))[1].tobytes()
+
+
+def compressed_image(chance: random.Random) -> None:
+    if chance.random() < 0.5:
+        decode_compressed_color(mutated(chance.choice((_PNG, _JPEG)), chance))
+    else:
+        encoding = chance.choice(("16UC1", "32FC1", "32FC1", "8UC1"))
+        depth = decode_compressed_depth(mutated(_DEPTH, chance), f"{encoding}; compressedDepth png")
+        assert np.isnan(depth[~(depth > 0)]).all()
+
+
+def pairing(chance: random.Random) -> None:
+    pairer: Pairer[int] = Pairer(("color", "depth", "mask")[: chance.choice((2, 3))], capacity=4)
+    for _ in range(12):
+        slot = chance.choice(list(pairer.waiting()))
+        for pair in pairer.push(slot, number(chance) * chance.choice((1, 10**6, 10**9)), 0).pairs:
+            assert set(pair.items) == set(pairer.waiting())
+        assert max(pairer.waiting().values()) <= 4
+
+
+def parameters(chance: random.Random) -> None:
+    values = (None, True, -1, 0, 1, 2**70, 0.5, -0.0, 1e300, float("nan"), float("inf"), "", "auto", [1], b"x")
+    names = [row.name for row in TABLE]
+    settings, _ = read_overrides({chance.choice(names): chance.choice(values) for _ in range(4)})
+    for row in TABLE:
+        row.check(getattr(settings, row.name))
+
+
+_MANIFEST = Manifest(model_id="m", network="voting", channels=("depth",), window_size=32, descriptor_size=8).to_json()
+
+
+def manifest(chance: random.Random) -> None:
+    if chance.random() < 0.5:
+        Manifest.from_json(mutated(_MANIFEST.encode(), chance).decode("utf-8", "replace"))
+        return
+    fields = json.loads(_MANIFEST)
+    for _ in range(chance.randrange(1, 4)):
+        fields[chance.choice([*fields, "extra"])] = chance.choice(
+            (None, [], {}, "", 0, -1, 10**30, 1.5, True, ["a"] * 20, {"a": {"b": [1]}}, "../../etc/passwd")
+        )
+    Manifest.from_json(json.dumps(fields))
+
+
+class Folders:
+    """A model folder whose files are replaced by mutated ones."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        save_model(TransformInvariantAutoencoder(channels=("depth",), descriptor_size=4), path)
+        self._contents = {name: (path / name).read_bytes() for name in ("model.safetensors", "manifest.json")}
+
+    def __call__(self, chance: random.Random) -> None:
+        name = chance.choice(list(self._contents))
+        for other, content in self._contents.items():
+            changed = mutated(content, chance) if other == name else content
+            (self._path / other).write_bytes(changed)
+        load_model(self._path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    # Address space beyond what is mapped now; a claimed picture of gigabytes does not fit in.
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + _MEMORY_BYTES, resource.RLIM_INFINITY))
+    with tempfile.TemporaryDirectory(prefix="tiae_fuzz_") as folder:
+        targets: dict[str, tuple[Callable[[random.Random], Any], int]] = {
+            "raw image": (raw_image, 40),
+            "compressed image": (compressed_image, 25),
+            "manifest": (manifest, 20),
+            "parameters": (parameters, 10),
+            "pairing": (pairing, 5),
+        }
+        folders = Folders(Path(folder) / "model")
+        done: Counter[str] = Counter()
+        refused: Counter[str] = Counter()
+        started = time.monotonic()
+        slowest = (0.0, "")
+        names, weights = list(targets), [weight for _, weight in targets.values()]
+        for index in range(arguments.inputs):
+            chance = random.Random(arguments.seed * 1_000_003 + index)
+            name = "model folder" if index % 500 == 0 else chance.choices(names, weights)[0]
+            target = folders if name == "model folder" else targets[name][0]
+            faulthandler.dump_traceback_later(_HANG_S, exit=True)
+            before = time.monotonic()
+            try:
+                target(chance)
+            except TiaeError as error:
+                refused[name] += 1
+                if not str(error).strip() or "\n" in str(error):
+                    print(f"input {index} ({name}): the message is not one line: {error!r}")
+                    return 1
+            except BaseException as error:
+                print(f"input {index} ({name}), seed {arguments.seed}: {type(error).__name__}: {error}")
+                raise
+            slowest = max(slowest, (time.monotonic() - before, f"{name} {index}"))
+            done[name] += 1
+        faulthandler.cancel_dump_traceback_later()
+    for name, count in sorted(done.items()):
+        print(f"{name:18} {count:9} inputs, {refused[name] / count:4.0%} refused with one line")
+    seconds, worst = time.monotonic() - started, f"{slowest[1]}, took {slowest[0]:.3f} s"
+    print(f"{sum(done.values())} inputs in {seconds:.0f} s; the slowest, {worst}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
