@@ -1,6 +1,6 @@
 """perception.launch.py as `ros2 launch` runs it: for `colcon test`, and skipped where `launch` is not installed."""
 
-# ruff: noqa: E402  (the imports below are there only where `launch` is)
+# ruff: noqa: E402, PT009  (the imports below are there only where `launch` is; its tests are unittest's)
 
 from __future__ import annotations
 
@@ -51,23 +51,42 @@ def generate_test_description():
 
 
 class TestWhileItRuns(unittest.TestCase):
-    def test_images_in_grasps_out(self):
-        from ros_processes import Camera, Client
-        from sensor_msgs.msg import PointCloud2
-        from synthetic_scenes import make_scene
+    """The scenarios that `test_node_scenarios.py` runs without launch."""
+
+    def run_scenario(self, name: str) -> None:
+        from ros_processes import Client
+        from scenarios import SCENARIOS, Stage
 
         with Client() as client:
-            client.listen(PointCloud2, "/arm/tiae/grasps")
-            camera = Camera(client, "/arm/")
-            camera.wait_for_node(40)
-            client.wait_for_publishers()
-            assert client.state("/arm/tiae") == "active"
-            sent = camera.stream(make_scene(), 2.0, rate_hz=10)
-            client.spin(0.5)
-            grasps = client.received["/arm/tiae/grasps"]
-            assert len(grasps) > len(sent) // 2
-            assert {message.width for message in grasps} == {1}
-            assert client.get_parameter("max_age_s", "/arm/tiae") == 1.0
+            SCENARIOS[name](Stage(client, "/arm"))
+
+    def test_normal(self):
+        self.run_scenario("normal")
+
+    def test_empty_scene(self):
+        self.run_scenario("empty_scene")
+
+    def test_two_hands(self):
+        self.run_scenario("two_hands")
+
+    def test_encoding_change(self):
+        self.run_scenario("encoding_change")
+
+    def test_camera_stall(self):
+        self.run_scenario("camera_stall")
+
+    def test_clock_jump(self):
+        self.run_scenario("clock_jump")
+
+    def test_it_is_active_with_its_own_defaults(self):
+        from ros_processes import Client
+
+        from tiae_ros.node.parameters import Settings
+
+        with Client() as client:
+            self.assertEqual(client.state("/arm/tiae"), "active")
+            for name in ("max_age_s", "slop_s", "skin_max"):
+                self.assertEqual(client.get_parameter(name, "/arm/tiae"), getattr(Settings(), name))
 
 
 @launch_testing.post_shutdown_test()

@@ -1,0 +1,25 @@
+"""The scenarios of `scenarios.py` on `tiae node`; `launch/test_perception_launch.py` runs the same under launch."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
+
+from ros_processes import node_process
+from scenarios import SCENARIOS, Stage
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory, fresh_models):
+    folder = tmp_path_factory.mktemp("scenarios")
+    with node_process(folder, fresh_models, arguments=["-r", "__ns:=/stage"]) as process:
+        yield process
+        assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(client, node, scenario):
+    SCENARIOS[scenario](Stage(client, "/stage"))
