@@ -121,7 +121,7 @@ def train(
             raise DataError(f"{run} was trained on {progress.data_id}; --data is {arrays.data_id}; give the same file")
         restore_checkpoint(run, network, optimizer)
     history = list(progress.history)
-    trainer = _Trainer(network, optimizer, settings, arrays, device)
+    trainer = Trainer(network, optimizer, settings, arrays, device)
     saved_at = time.monotonic()
     for epoch in range(progress.epoch, settings.epochs):
         terms = trainer.run_epoch(epoch)
@@ -233,7 +233,7 @@ def _multiplies_bfloat16() -> bool:
     return bool(supported and supported())
 
 
-class _Trainer:
+class Trainer:
     """The state of a running training; an epoch reads top to bottom."""
 
     def __init__(
@@ -268,7 +268,7 @@ class _Trainer:
         for step in range(self.steps_per_epoch):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size].to(self.device)
             self._set_learning_rate(epoch * self.steps_per_epoch + step)
-            terms = self._step(rows, generator)
+            terms = self.step(rows, generator)
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.detach()
         means = {name: float(value) / self.steps_per_epoch for name, value in sums.items()}
@@ -278,7 +278,7 @@ class _Trainer:
             )
         return means
 
-    def _step(self, rows: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    def step(self, rows: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         both = torch.cat((rows, rows))  # two views of each image
         parameters = self.transform.draw(len(both), generator, self.device)
         masks = None if self.masks is None else self.masks[both]
