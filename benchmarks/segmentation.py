@@ -1,0 +1,204 @@
+"""Segmentation by the network and by the classical method: on renders, on the recorded bag, on camera frames.
+
+    python benchmarks/segmentation.py --network models/segmentation --renders held_out.npz
+    python benchmarks/segmentation.py --network models/segmentation --pictures sheets/
+
+hand, object    intersection over union, mean over the frames whose labels have such pixels
+pooled          the same over all pixels of all frames together
+false, missed   share of frames without a hand that are given a window, and of those with one that get none
+on hand         share of frames with a labelled hand whose first window's centre lies on labelled hand or object
+moves           how far the first window's centre is from where it should be after the picture was moved by a few
+                pixels, in pixels of the 32 x 32 window: median and 95th percentile
+ms              processor time of one thread per frame, median
+
+Renders come from `tiae simulate --channels frames --subjects 1000:1200`; camera frames as in real_frames.py.
+Of the bag every third frame is looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from real_frames import FOCAL_PX, FRAMES, frame_names, load_frame
+
+from tiae_ros.bags import Bag
+from tiae_ros.vision.segmentation import segment
+from tiae_ros.vision.segmentation_network import load_segmenter, segment_by_network
+from tiae_ros.vision.window import Window, find_windows
+
+ROOT = Path(__file__).resolve().parent.parent
+Frame = tuple[np.ndarray, np.ndarray, np.ndarray, float]  # rgb, depth in metres, labels, focal length
+Method = Callable[..., np.ndarray]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", type=Path, default=ROOT / "models" / "segmentation", metavar="DIR")
+    parser.add_argument("--renders", type=Path, metavar="FRAMES.npz")
+    parser.add_argument("--frames", type=Path, default=FRAMES, metavar="DIR", help="camera frames")
+    parser.add_argument("--bag", type=Path, default=ROOT / "test" / "data" / "grasps", metavar="BAG")
+    parser.add_argument("--limit", type=int, default=500, help="renders looked at")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="draw what was found")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    network = load_segmenter(options.network)
+
+    def by_network(*arguments: object, **known: object) -> np.ndarray:
+        return segment_by_network(*arguments, network=network, **known)  # type: ignore[arg-type]
+
+    if options.pictures:
+        options.pictures.mkdir(parents=True, exist_ok=True)
+    sets: dict[str, list[Frame]] = {
+        "renders": list(renders(options.renders, options.limit)) if options.renders else [],
+        "bag": list(bag_frames(options.bag)),
+        "camera": list(camera_frames(options.frames)),
+    }
+    heads = zip(
+        ("hand", "object", "pooled", "false", "missed", "on hand", "moves", "ms"),
+        (6, 8, 13, 7, 8, 9, 13, 7),
+        strict=True,
+    )
+    print(f"{'frames':<10}{'method':<22}" + "".join(f"{head:>{width}}" for head, width in heads))
+    for name, frames in sets.items():
+        if not frames:
+            print(f"{name:<10}skipped: there are none")
+            continue
+        for label, method, colour in (
+            ("classical", segment, True),
+            ("network", by_network, True),
+            ("classical, depth only", segment, False),
+            ("network, depth only", by_network, False),
+        ):
+            pictures = (
+                options.pictures / f"{name}_{label.replace(', ', '_').replace(' ', '_')}.png"
+                if options.pictures
+                else None
+            )
+            print(f"{name:<10}{label:<22}{figures(frames, method, colour, pictures)}", flush=True)
+    return 0
+
+
+def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | None) -> str:
+    """One line of the table."""
+    ious: dict[int, list[float]] = {1: [], 2: []}
+    both, either = np.zeros(3), np.zeros(3)
+    false, missed, on_hand, moves, milliseconds, drawn = [], [], [], [], [], []
+    chance = np.random.default_rng(0)
+    for number, (rgb, depth, true, focal) in enumerate(frames):
+        seen = rgb if colour else None
+        if number == 0:
+            method(seen, depth, focal_px=focal)
+        start = time.thread_time()
+        found = method(seen, depth, focal_px=focal)
+        milliseconds.append((time.thread_time() - start) * 1e3)
+        windows = find_windows(found, depth, focal)
+        for value in (1, 2):
+            inter, union = ((found == value) & (true == value)).sum(), ((found == value) | (true == value)).sum()
+            both[value] += inter
+            either[value] += union
+            if (true == value).any():
+                ious[value].append(inter / union)
+        if (true == 1).any():
+            missed.append(not windows)
+            on_hand.append(bool(windows) and _labelled(true, windows[0].center_x, windows[0].center_y))
+        elif not (true == 2).any():
+            false.append(bool(windows))
+        if windows and number % 4 == 0:
+            step = chance.integers(-true.shape[0] // 20, true.shape[0] // 20 + 1, 2)
+            again = find_windows(*_seen_moved(method, seen, depth, focal, step), focal)
+            if again:
+                off = np.hypot(*(np.array(_center(again[0])) - _center(windows[0]) - step))
+                moves.append(off / windows[0].side_px * 32)
+        if pictures is not None and len(drawn) < 24 and number % max(1, len(frames) // 24) == 0:
+            drawn.append(_drawing(rgb, found, true))
+    if pictures is not None:
+        rows = [np.hstack(drawn[i : i + 4]) for i in range(0, len(drawn) - len(drawn) % 4, 4)]
+        cv2.imwrite(str(pictures), np.vstack(rows))
+    pooled = [both[value] / either[value] if either[value] else np.nan for value in (1, 2)]
+    spread = np.percentile(moves, (50, 95)) if moves else (np.nan, np.nan)
+    return (
+        f"{_mean(ious[1]):>6}{_mean(ious[2]):>8}{pooled[0]:>7.2f}{pooled[1]:>6.2f}{_mean(false):>7}{_mean(missed):>8}"
+        f"{_mean(on_hand):>9}{spread[0]:>7.2f}{spread[1]:>6.2f}{np.median(milliseconds):>7.1f}"
+    )
+
+
+def renders(path: Path, limit: int) -> Iterator[Frame]:
+    with np.load(path, allow_pickle=False) as file:
+        color, millimetres, labels, k = (file[name] for name in ("color", "depth_mm", "segmentation", "k"))
+    for index in range(min(limit, len(color))):
+        yield color[index], _metres(millimetres[index]), labels[index], float(k[index, 0, 0])
+
+
+def bag_frames(path: Path) -> Iterator[Frame]:
+    """Every third frame; the truth lies beside the bag as NAME_truth.npz."""
+    truth_path = path.with_name(path.name + "_truth.npz")
+    if not path.exists() or not truth_path.exists():
+        return
+    with np.load(truth_path, allow_pickle=False) as truth:
+        labels, focal = truth["labels"], float(truth["k"][0, 0])
+        rows = {int(stamp): row for row, stamp in enumerate(truth["stamp_ns"])}
+    with Bag(path) as bag:
+        for number, seen in enumerate(bag.rgbd_frames()):
+            if number % 3 == 0 and seen.stamp_ns in rows:
+                yield seen.color, seen.depth_m, labels[rows[seen.stamp_ns]], focal
+
+
+def camera_frames(folder: Path) -> Iterator[Frame]:
+    if folder.is_dir():
+        for name in frame_names(folder):
+            rgb, depth, labels = load_frame(name)
+            yield rgb, depth, np.where(labels <= 2, labels, 0).astype(np.uint8), FOCAL_PX
+
+
+def _seen_moved(
+    method: Method, rgb: np.ndarray | None, depth: np.ndarray, focal: float, step: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and depth after the picture was moved by whole pixels; nothing comes in from outside."""
+    matrix = np.array([[1, 0, step[0]], [0, 1, step[1]]], np.float64)
+    size = depth.shape[::-1]
+    moved = cv2.warpAffine(np.nan_to_num(depth), matrix, size, flags=cv2.INTER_NEAREST)
+    moved = np.where(moved > 0, moved, np.float32(np.nan))
+    seen = cv2.warpAffine(rgb, matrix, size, flags=cv2.INTER_NEAREST) if rgb is not None else None
+    return method(seen, moved, focal_px=focal), moved
+
+
+def _center(window: Window) -> tuple[float, float]:
+    return window.center_x, window.center_y
+
+
+def _metres(millimetres: np.ndarray) -> np.ndarray:
+    return np.where(millimetres > 0, millimetres / 1000.0, np.nan).astype(np.float32)
+
+
+def _labelled(true: np.ndarray, x: float, y: float) -> bool:
+    row, column = round(y), round(x)
+    return 0 <= row < true.shape[0] and 0 <= column < true.shape[1] and bool(true[row, column] > 0)
+
+
+def _mean(values: list) -> str:
+    return f"{np.mean(values):.2f}" if values else "-"
+
+
+def _drawing(rgb: np.ndarray, found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Found labels as tints (hand red, object blue), true outlines green; 320 pixels wide."""
+    size = (320, round(320 * rgb.shape[0] / rgb.shape[1]))
+    picture = cv2.resize(rgb[:, :, ::-1], size)
+    found, true = (cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST) for labels in (found, true))
+    for label, tint in ((1, (0, 0, 255)), (2, (255, 0, 0))):
+        picture[found == label] = picture[found == label] // 2 + np.array(tint, np.uint8) // 2
+    picture[cv2.morphologyEx(true, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0] = (0, 255, 0)
+    return picture
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,303 @@
+"""The segmentation network: shapes, model folder, training on a few frames, and what comes out of segment."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from synthetic_scenes import FOCAL, make_scene
+
+from tiae_ros.core.model_files import MANIFEST, WEIGHTS
+from tiae_ros.errors import DataError, ImageError, ModelError, ParameterError, TrainingError
+from tiae_ros.vision import segmentation_network as network_module
+from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings
+from tiae_ros.vision.segmentation_network import (
+    INPUTS,
+    SegmentationManifest,
+    SegmentationNetwork,
+    Segmenter,
+    input_planes,
+    load_network,
+    load_segmenter,
+    reduce_color,
+    reduce_depth,
+    save_segmentation,
+    segment_by_network,
+)
+from tiae_training import segmentation as training_module
+from tiae_training.segmentation import FrameArrays, SegmentationTraining, augmented, load_frames, train
+
+TINY = SegmentationManifest(widths=(8, 8, 8, 8), blocks=(0, 0, 1, 1))
+
+
+def frame_arrays(count=12):
+    """Small pictures of the synthetic hand and its box, some of the empty wall."""
+    chance = np.random.default_rng(0)
+    rows = []
+    for number in range(count):
+        x, y = chance.integers(40, 120), chance.integers(45, 75)
+        scene = make_scene(x, y, scale=0.5, hand=number % 4 > 0, seed=number, width=160, height=120)
+        labels = np.zeros(scene.depth_mm.shape, np.uint8)
+        labels[scene.depth_mm == 495] = HAND
+        labels[scene.depth_mm == 505] = OBJECT
+        rows.append((scene.color, scene.depth_mm, labels))
+    color, depth, labels = (np.stack(column) for column in zip(*rows, strict=True))
+    return FrameArrays(color, depth, labels, np.full(count, FOCAL / 2))
+
+
+def write_frames(path, frames):
+    k = np.zeros((len(frames), 3, 3))
+    k[:, 0, 0] = frames.focal_px
+    np.savez(path, color=frames.color, depth_mm=frames.depth_mm, segmentation=frames.labels, k=k)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A small network that knows the synthetic scenes, and nothing else."""
+    settings = SegmentationTraining(steps=160, batch_size=8, height=64, width=80, learning_rate=0.01, seed=0)
+    return Segmenter(train(frame_arrays(16), settings, manifest=TINY))
+
+
+@pytest.fixture
+def tiny_folder(tmp_path):
+    torch.manual_seed(0)
+    save_segmentation(SegmentationNetwork(TINY), tmp_path / "tiny", training={"seed": 0}, measures={"hand_iou": 0.5})
+    return tmp_path / "tiny"
+
+
+def iou(found, true):
+    return (found & true).sum() / (found | true).sum()
+
+
+def test_scores_have_the_size_of_the_grid():
+    with torch.inference_mode():
+        assert SegmentationNetwork(TINY).eval()(torch.zeros(2, INPUTS, 32, 48)).shape == (2, 3, 32, 48)
+
+
+def test_folding_the_normalisation_changes_nothing():
+    torch.manual_seed(0)
+    network = SegmentationNetwork(TINY)
+    network.train()(torch.randn(8, INPUTS, 32, 48))  # running means away from 0
+    network.eval()
+    planes = np.random.default_rng(0).normal(size=(20, 40, INPUTS)).astype(np.float32)
+    padded = np.zeros((32, 48, INPUTS), np.float32)
+    padded[:20, :40] = planes
+    with torch.inference_mode():
+        scores = network(torch.from_numpy(padded).permute(2, 0, 1)[None])[0, :, :20, :40]
+    expected = torch.softmax(scores, 0).permute(1, 2, 0).numpy()
+    segmenter = Segmenter(network)
+    np.testing.assert_allclose(segmenter.probabilities(planes), expected, atol=1e-5)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in segmenter.network.modules())
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (360, 640), (240, 320), (120, 160), (101, 157), (33, 17), (1, 1)])
+def test_labels_have_the_size_of_the_picture(tiny_folder, shape):
+    chance = np.random.default_rng(0)
+    depth = chance.uniform(0.3, 1.2, shape).astype(np.float32)
+    depth[chance.random(shape) < 0.1] = np.nan
+    color = chance.integers(0, 256, (*shape, 3), np.uint8)
+    for seen in (color, None):
+        labels = segment_by_network(seen, depth, focal_px=None, network=load_segmenter(tiny_folder))
+        assert labels.shape == shape
+        assert labels.dtype == np.uint8
+        assert labels.max() <= 2
+
+
+def test_the_planes_of_a_wall_are_the_numbers_worked_out_by_hand():
+    color = np.full((4, 6, 3), 192, np.uint8)
+    depth = np.full((4, 6), 0.9, np.float32)
+    depth[0, 0] = 0
+    planes = input_planes(color, depth, 90.0)
+    np.testing.assert_allclose(planes[2, 3, :6], [1, 1, 1, 1, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(planes[2, 3, 6:8], 0, atol=1e-4)  # a wall has no relief, a hole makes none
+    assert planes[2, 3, 8] == pytest.approx(2 * (np.log(0.01) + 5.3), abs=1e-4)
+    np.testing.assert_array_equal(planes[0, 0, 4:], 0)
+    np.testing.assert_array_equal(input_planes(None, depth, 90.0)[:, :, :4], 0)
+
+
+def test_cells_take_the_nearest_surface_and_know_nothing_from_nothing():
+    depth = np.full((8, 8), np.nan, np.float32)
+    depth[:4, :4] = 1.0
+    depth[1, 1] = 0.5  # one of the four pixels that are looked at
+    depth[4:, 4:] = [[0.5, 0.51, 0.5, 0.51]] * 4
+    depth[:4, 4:] = np.inf
+    np.testing.assert_allclose(reduce_depth(depth, 4), [[0.5, 0], [0, 0.51]], atol=0.006)
+    color = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
+    np.testing.assert_array_equal(reduce_color(color, 4)[0, 0], np.round(color.mean((0, 1))))
+
+
+def test_small_left_overs_and_things_apart_from_the_hand_are_dropped():
+    shares = np.zeros((60, 80, 3), np.float32)
+    shares[:, :, 0] = 0.2
+    depth = np.full((60, 80), 0.5, np.float32)  # a cell is 5 mm wide
+    shares[10:40, 10:30, 1] = 1  # 150 cm2 of hand
+    shares[12:20, 31:40, 2] = 1  # touches it
+    shares[45:55, 60:75, 2] = 1  # stands apart
+    shares[2:5, 70:73, 1] = 1  # 2 cm2
+    kept = network_module._plausible(shares, depth, 100.0, SegmentationSettings())
+    expected = np.zeros_like(kept)
+    expected[10:40, 10:30] = expected[12:20, 31:40] = True
+    np.testing.assert_array_equal(kept, expected)
+    shares[10:40, 10:30, 1] = 0  # without a hand nothing is held
+    assert not network_module._plausible(shares, depth, 100.0, SegmentationSettings()).any()
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_hand_with_a_box_is_found_with_and_without_colour(trained, colour):
+    scene = make_scene()
+    depth = scene.depth_mm.astype(np.float32) / 1000
+    labels = segment_by_network(scene.color if colour else None, depth, focal_px=FOCAL, network=trained)
+    assert iou(labels > 0, scene.depth_mm < 1000) > 0.7
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_there_is_no_hand_on_an_empty_wall(trained, colour):
+    scene = make_scene(hand=False)
+    depth = scene.depth_mm.astype(np.float32) / 1000
+    labels = segment_by_network(scene.color if colour else None, depth, focal_px=FOCAL, network=trained)
+    assert not labels.any()
+    assert not segment_by_network(scene.color, np.full_like(depth, np.nan), network=trained).any()
+
+
+def test_what_is_too_far_away_is_nothing(trained):
+    scene = make_scene()
+    depth = scene.depth_mm.astype(np.float32) / 1000
+    near = SegmentationSettings(depth_max_m=0.4)
+    assert not segment_by_network(scene.color, depth, near, focal_px=FOCAL, network=trained).any()
+
+
+def test_a_network_of_the_usual_size_is_small(tmp_path):
+    save_segmentation(SegmentationNetwork(), tmp_path / "usual")
+    assert sum(path.stat().st_size for path in (tmp_path / "usual").iterdir()) <= 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("color", "depth", "message"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5), np.float32), "one size"),
+        (np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.float32), r"\(height, width, 3\) uint8"),
+        (None, np.zeros((0, 4), np.float32), "not empty"),
+    ],
+)
+def test_what_is_no_picture_is_refused(tiny_folder, color, depth, message):
+    with pytest.raises(ImageError, match=message):
+        segment_by_network(color, depth, network=load_segmenter(tiny_folder))
+
+
+def test_a_saved_network_is_read_back_as_it_was(tiny_folder):
+    first, second = load_network(tiny_folder), load_network(tiny_folder)
+    assert first.manifest == second.manifest
+    assert first.manifest.measures == {"hand_iou": 0.5}
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(value, second.state_dict()[name])
+
+
+def test_altered_weights_are_refused(tiny_folder):
+    content = bytearray((tiny_folder / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    (tiny_folder / WEIGHTS).write_bytes(content)
+    with pytest.raises(ModelError, match="sha256"):
+        load_segmenter(tiny_folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "another"}, "format is 'another'"),
+        ({"format_version": 99}, "version 99"),
+        ({"widths": [8, 8]}, "widths"),
+        ({"widths": [8, 8, 8, 1e9]}, "widths"),
+        ({"widths": "8888"}, "widths"),
+        ({"blocks": [8, 8, 8, 99]}, "blocks"),
+        ({"training": 3}, "training"),
+        ({"weights_sha256": None}, "weights_sha256"),
+        ({"nonsense": 1}, "unknown fields nonsense"),
+        ({"widths": [8, 8, 8, 16]}, "does not fit"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(tiny_folder, change, message):
+    content = json.loads((tiny_folder / MANIFEST).read_text())
+    (tiny_folder / MANIFEST).write_text(json.dumps({**content, **change}))
+    with pytest.raises(ModelError, match=message) as caught:
+        load_segmenter(tiny_folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_manifest_is_refused(tiny_folder, content):
+    (tiny_folder / MANIFEST).write_bytes(content)
+    with pytest.raises(ModelError):
+        load_segmenter(tiny_folder)
+
+
+def test_an_absent_folder_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="not a model folder"):
+        load_segmenter(tmp_path / "nowhere")
+
+
+def test_one_frame_of_many_looks():
+    """Whatever is drawn, planes are finite, labels are labels and nothing of the frame itself is changed."""
+    frames = frame_arrays(4)
+    before = frames.color.copy(), frames.depth_mm.copy(), frames.labels.copy()
+    settings = SegmentationTraining(height=32, width=48)
+    chance = np.random.default_rng(0)
+    for number in range(60):
+        planes, labels = augmented(frames, number % 4, chance, settings)
+        assert planes.shape == (32, 48, INPUTS)
+        assert np.isfinite(planes).all()
+        assert labels.shape == (32, 48)
+        assert labels.max() <= 2
+    for array, old in zip((frames.color, frames.depth_mm, frames.labels), before, strict=True):
+        np.testing.assert_array_equal(array, old)
+
+
+def test_a_tiny_training_learns_and_gives_the_same_again():
+    frames = frame_arrays(8)
+    settings = SegmentationTraining(steps=30, batch_size=8, height=64, width=80, seed=3, precision="float32")
+    losses = []
+    first = train(frames, settings, manifest=TINY, report=lambda _step, loss: losses.append(loss))
+    again = train(frames, settings, manifest=TINY)
+    for value, other in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
+        torch.testing.assert_close(value, other)
+    short = []
+    train(frames, dataclasses.replace(settings, steps=1), manifest=TINY, report=lambda _step, loss: short.append(loss))
+    assert losses[-1] < 0.9 * short[-1]  # a running mean over 50 steps
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(monkeypatch):
+    monkeypatch.setattr(training_module, "objective", lambda scores, _labels: scores.sum() * float("nan"))
+    settings = SegmentationTraining(steps=2, batch_size=1, height=32, width=32)
+    with pytest.raises(TrainingError, match="step 0"):
+        train(frame_arrays(2), settings, manifest=TINY)
+
+
+@pytest.mark.parametrize("change", [{"height": 33}, {"steps": 0}, {"colourless_share": 2.0}])
+def test_settings_out_of_range_are_refused(change):
+    with pytest.raises(ParameterError):
+        SegmentationTraining(**change)
+
+
+def test_what_is_no_frame_file_is_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", images=np.zeros(3))
+    with pytest.raises(DataError, match="--channels frames"):
+        load_frames([tmp_path / "other.npz"])
+
+
+def test_the_command_line_trains_measures_and_writes_a_model(tmp_path):
+    data = write_frames(tmp_path / "frames.npz", frame_arrays(4))
+    command = [sys.executable, "-m", "tiae_training.segmentation", "--data", data, "--test", data]
+    command += ["--out", tmp_path / "model", "--steps", 2, "--batch-size", 2, "--height", 32, "--width", 48]
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 0, result.stderr
+    manifest = load_network(tmp_path / "model").manifest
+    assert set(manifest.measures) == {"hand_iou", "object_iou", "hand_iou_depth_only", "object_iou_depth_only"}
+    assert "held-out" in (tmp_path / "model" / "card.md").read_text()
+    again = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100, check=False)
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+    assert "Traceback" not in again.stderr

@@ -1,0 +1,415 @@
+"""Hand, held thing or nothing, by a small network from colour and registered depth; the learned sibling of `segment`.
+
+    reduce to a grid of cells -> 9 planes of colour, depth and scale -> U-Net -> class of each cell
+    -> left-overs too small for a hand or apart from it are dropped -> labels at full resolution
+
+Nothing else in `tiae_ros.vision` needs torch. A network is a folder with ``model.safetensors`` and
+``manifest.json``, as every other model; `python -m tiae_training.segmentation` makes one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tiae_ros.core.model_files import MANIFEST, WEIGHTS, write_durably
+from tiae_ros.errors import ImageError, ModelError, OutputError
+from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings
+
+Labels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+FORMAT = "tiae_segmentation"
+FORMAT_VERSION = 1
+INPUTS = 9
+CLASSES = 3
+STRIDE = 16  # cells; the grid is padded to a multiple of it
+CLIP_M = 1.5  # depth beyond is as good as this
+_USUAL_FOCAL = 0.8  # focal length over the longer side, when none is known
+_LARGEST_WEIGHTS = 16 * 1024 * 1024
+_LARGEST_MANIFEST = 1024 * 1024
+_SURFACE_RATIO = 1.06  # readings of a cell up to 6 % behind its nearest are on one surface
+_RELIEFS = ((7, 0.015), (31, 0.06))  # side of the neighbourhood in cells, unit in metres
+_TOUCH_CELLS = 2
+
+
+@dataclass(frozen=True)
+class SegmentationManifest:
+    """What a segmentation network says of itself."""
+
+    model_id: str = "segmentation"
+    widths: tuple[int, ...] = (16, 32, 64, 96)
+    """Channels at 1/2, 1/4, 1/8 and 1/16 of the grid."""
+    blocks: tuple[int, ...] = (1, 1, 2, 2)
+    """Convolutions at each of these after the one that halves."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    measures: Mapping[str, float] = field(default_factory=dict)
+    weights_sha256: str = ""
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT or self.format_version != FORMAT_VERSION:
+            raise ModelError(
+                f"format is {self.format!r} version {self.format_version!r}; a segmentation network has "
+                f"{FORMAT!r} version {FORMAT_VERSION}"
+            )
+        for name, low, high in (("widths", 1, 512), ("blocks", 0, 8)):
+            values = getattr(self, name)
+            right = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 4
+            if not right or not all(type(v) is int and low <= v <= high for v in values):
+                raise ModelError(f"{name} is {values!r}; it must be four whole numbers from {low} to {high}")
+            object.__setattr__(self, name, tuple(values))
+        for name in ("training", "measures"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ModelError(f"{name} is {getattr(self, name)!r}; it must be an object")
+        for name in ("model_id", "weights_sha256"):
+            if not isinstance(getattr(self, name), str):
+                raise ModelError(f"{name} is {getattr(self, name)!r}; it must be text")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> SegmentationManifest:
+        """Raises ModelError: not JSON, not an object, unknown fields, or values out of range."""
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"not JSON ({error}); copy the model folder again") from None
+        if not isinstance(content, dict):
+            raise ModelError("not a JSON object; copy the model folder again")
+        if content.get("format") != FORMAT:
+            raise ModelError(f"format is {content.get('format')!r}; a segmentation network has {FORMAT!r}")
+        unknown = sorted(set(content) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise ModelError(f"unknown fields {', '.join(unknown)[:200]}; install the release that wrote it")
+        return cls(**content)
+
+
+class SegmentationNetwork(nn.Module):
+    """A U-Net whose finest level is half the grid: (B, 9, H, W) -> class scores (B, 3, H, W); H, W multiples of 16."""
+
+    def __init__(self, manifest: SegmentationManifest | None = None) -> None:
+        super().__init__()
+        self.manifest = manifest or SegmentationManifest()
+        widths, blocks = self.manifest.widths, self.manifest.blocks
+        self.down = nn.ModuleList()
+        inputs = INPUTS
+        for width, block in zip(widths, blocks, strict=True):
+            rest = [_convolution(width, width) for _ in range(block)]
+            self.down.append(nn.Sequential(_convolution(inputs, width, stride=2), *rest))
+            inputs = width
+        self.across = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in itertools.pairwise(widths))
+        self.up = nn.ModuleList(_convolution(width, width) for width in widths[:-1])
+        self.head = nn.Conv2d(widths[0], CLASSES * 4, 3, padding=1)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        levels = []
+        x = planes
+        for down in self.down:
+            x = down(x)  # halves H and W
+            levels.append(x)
+        for level in (2, 1, 0):
+            coarse = F.interpolate(self.across[level](x), scale_factor=2.0, mode="nearest")
+            x = self.up[level](levels[level] + coarse)
+        return F.pixel_shuffle(self.head(x), 2)  # (B, 12, H / 2, W / 2) -> (B, 3, H, W)
+
+
+class Segmenter:
+    """A network ready for inference: normalisation folded into the convolutions, memory laid out for speed."""
+
+    def __init__(self, network: SegmentationNetwork) -> None:
+        self.manifest = network.manifest
+        folded = SegmentationNetwork(network.manifest)
+        folded.load_state_dict(network.state_dict())
+        folded.eval()
+        for module in list(folded.modules()):
+            if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
+                convolution, normalisation = module[0], module[1]
+                if isinstance(normalisation, nn.BatchNorm2d):
+                    module[0] = torch.nn.utils.fusion.fuse_conv_bn_eval(convolution, normalisation)
+                    module[1] = nn.Identity()
+                # Rows of a picture with its channels together, as the planes come.
+                module[0].weight.data = module[0].weight.data.contiguous(memory_format=torch.channels_last)
+        self.network = folded
+
+    @torch.inference_mode()
+    def probabilities(self, planes: Floats) -> Floats:
+        """Planes (H, W, 9) of one picture -> probabilities (H, W, 3)."""
+        height, width = planes.shape[:2]
+        padded = np.zeros((-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE, INPUTS), np.float32)
+        padded[:height, :width] = planes
+        scores = self.network(torch.from_numpy(padded).permute(2, 0, 1)[None])  # channels last already
+        shares = torch.softmax(scores[0, :, :height, :width], dim=0)
+        found: Floats = shares.permute(1, 2, 0).contiguous().numpy()
+        return found
+
+    def segment(
+        self,
+        color: NDArray[np.uint8] | None,
+        depth_m: Floats,
+        settings: SegmentationSettings | None = None,
+        *,
+        focal_px: float | None = None,
+    ) -> Labels:
+        """As `tiae_ros.vision.segmentation.segment`; with depth alone, too, hand and thing are told apart."""
+        settings = settings or SegmentationSettings()
+        _check(color, depth_m)
+        longer = max(depth_m.shape)
+        usable = focal_px is not None and math.isfinite(focal_px) and focal_px > 0
+        focal = focal_px if usable and focal_px is not None else _USUAL_FOCAL * longer
+        cell = min(max(1, round(longer / settings.grid_long_side)), *depth_m.shape)
+        labels = np.zeros(depth_m.shape, np.uint8)
+        depth = reduce_depth(depth_m, cell)
+        if not (depth > 0).any():
+            return labels
+        small = reduce_color(color, cell) if color is not None else None
+        shares = self.probabilities(input_planes(small, depth, focal / cell))
+        kept = _plausible(shares, depth, focal / cell, settings)
+        _enlarge(shares, kept, cell, labels)
+        return labels
+
+
+def segment_by_network(
+    color: NDArray[np.uint8] | None,
+    depth_m: Floats,
+    settings: SegmentationSettings | None = None,
+    *,
+    focal_px: float | None = None,
+    network: Segmenter,
+) -> Labels:
+    """Labels (H, W): 0 none, 1 hand, 2 what it holds, by a network that `load_segmenter` read.
+
+    Args:
+        color: rgb (H, W, 3) uint8, or None to go by depth alone.
+        depth_m: registered depth (H, W) float32 metres, NaN (or anything not above 0) where there is none.
+        settings: the grid and the limits of size and depth; what concerns skin is not used.
+        focal_px: focal length of the picture; without one, that of a usual camera is assumed.
+        network: what finds them.
+
+    Raises:
+        ImageError: colour and depth are not of one size, or not images at all.
+    """
+    return network.segment(color, depth_m, settings, focal_px=focal_px)
+
+
+def input_planes(color: NDArray[np.uint8] | None, depth: Floats, focal_cells: float) -> Floats:
+    """What the network sees of each cell: (H, W, 9).
+
+    0-2 colour, 3 there is colour, 4 there is depth, 5 depth, 6-7 depth against the mean around (two sizes),
+    8 size of a cell in metres at its depth.
+
+    Args:
+        color: (H, W, 3) rgb or None.
+        depth: (H, W) metres, 0 where there is none.
+        focal_cells: focal length in cells.
+    """
+    planes = np.zeros((*depth.shape, INPUTS), np.float32)
+    if color is not None:
+        planes[:, :, :3] = color.astype(np.float32) * (1 / 64) - 2
+        planes[:, :, 3] = 1
+    known = (depth > 0).astype(np.float32)
+    depth = np.minimum(depth, np.float32(CLIP_M))
+    planes[:, :, 4] = known
+    planes[:, :, 5] = (depth - 0.6) * known * (1 / 0.3)
+    for number, (side, unit_m) in enumerate(_RELIEFS):
+        count = cv2.blur(known, (side, side), borderType=cv2.BORDER_CONSTANT)
+        total = cv2.blur(depth, (side, side), borderType=cv2.BORDER_CONSTANT)
+        relief = (depth - total / np.maximum(count, 1e-6)) * known
+        planes[:, :, 6 + number] = np.clip(relief * (1 / unit_m), -3, 3)
+    cell_m = np.maximum(depth, 0.05) / focal_cells
+    planes[:, :, 8] = (np.log(cell_m).astype(np.float32) + 5.3) * 2 * known
+    return planes
+
+
+def reduce_color(color: NDArray[np.uint8], cell: int) -> NDArray[np.uint8]:
+    """Mean colour of each cell."""
+    if cell == 1:
+        return color
+    height, width = color.shape[0] // cell, color.shape[1] // cell
+    cut = color[: height * cell, : width * cell]
+    reduced: NDArray[np.uint8] = cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return reduced
+
+
+def reduce_depth(depth_m: Floats, cell: int) -> Floats:
+    """Mean of some of a cell's readings, those on its nearest surface; 0 where there is none.
+
+    Four pixels of each cell are looked at: they say as much as all sixteen, in a quarter of the time.
+    """
+    height, width = depth_m.shape[0] // cell, depth_m.shape[1] // cell
+    rows, columns = sorted({cell // 4, (3 * cell) // 4}), sorted({cell // 4, (3 * cell) // 4})
+    parts = np.stack(
+        [depth_m[y : height * cell : cell, x : width * cell : cell] for y in rows for x in columns]
+    )  # (1 or 4, h, w)
+    with np.errstate(invalid="ignore"):
+        parts = np.where((parts > 0.001) & (parts < 100), parts, np.float32(np.inf))
+    nearest = parts.min(axis=0)
+    same = parts <= nearest * np.float32(_SURFACE_RATIO)
+    same &= parts < np.inf
+    total = np.where(same, parts, np.float32(0)).sum(axis=0)
+    reduced: Floats = (total / np.maximum(same.sum(axis=0, dtype=np.float32), 1)).astype(np.float32)
+    return reduced
+
+
+def save_segmentation(network: SegmentationNetwork, folder: str | os.PathLike[str], **known: Any) -> None:
+    """Write a model folder; ``known`` are fields of the manifest (training, measures, model_id). Raises OutputError."""
+    path = Path(folder)
+    weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()})
+    fields = {**asdict(network.manifest), **known, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    network.manifest = SegmentationManifest(**fields)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for name, content in ((WEIGHTS, weights), (MANIFEST, network.manifest.to_json().encode())):
+            write_durably(path / (name + ".new"), content)
+        for name in (WEIGHTS, MANIFEST):
+            os.replace(path / (name + ".new"), path / name)
+    except OSError as error:
+        raise OutputError(f"cannot write the model folder {path}: {error.strerror or error}") from None
+
+
+def load_network(folder: str | os.PathLike[str]) -> SegmentationNetwork:
+    """Read a network as it was trained. Raises ModelError, in one line: what is wrong, where, what to do."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise ModelError(f"{path} is not a model folder (a folder with {WEIGHTS} and {MANIFEST})")
+    try:
+        manifest = SegmentationManifest.from_json(_read(path / MANIFEST, _LARGEST_MANIFEST).decode("utf-8"))
+    except (ModelError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path / MANIFEST}: {error}") from None
+    weights = _read(path / WEIGHTS, _LARGEST_WEIGHTS)
+    digest = hashlib.sha256(weights).hexdigest()
+    if digest != manifest.weights_sha256:
+        raise ModelError(
+            f"{path / WEIGHTS} is damaged or altered: its sha256 is {digest[:12]}…, the manifest says "
+            f"{manifest.weights_sha256[:12] or 'nothing'}…; copy the model folder again"
+        )
+    network = SegmentationNetwork(manifest)
+    try:
+        network.load_state_dict(load_tensors(weights), strict=True)
+    except SafetensorError as error:
+        raise ModelError(f"{path / WEIGHTS} is not a safetensors file ({error}); copy the model folder again") from None
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path / WEIGHTS} does not fit its manifest: {detail}") from None
+    return network.eval()
+
+
+def load_segmenter(folder: str | os.PathLike[str]) -> Segmenter:
+    """Read a network and make it ready for inference. Raises ModelError."""
+    return Segmenter(load_network(folder))
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _plausible(shares: Floats, depth: Floats, focal_cells: float, settings: SegmentationSettings) -> NDArray[np.bool_]:
+    """Cells that may count: those of a hand large enough, and of the things that touch it."""
+    none, first, second = shares[:, :, 0], shares[:, :, 1], shares[:, :, 2]
+    near = depth <= settings.depth_max_m
+    hand = (first > none) & (first >= second) & near
+    held = (second > none) & (second > first) & near
+    kept = np.zeros(depth.shape, np.bool_)
+    left, top, width, height = cv2.boundingRect((hand | held).astype(np.uint8))
+    part = slice(top, top + height), slice(left, left + width)  # the rest of the picture is nothing
+    hand, held, depth = hand[part], held[part], depth[part]
+    if not hand.any():
+        return kept
+    area = np.square(depth * np.float32(1 / focal_cells))
+    hand = _large_regions(hand, area, settings.hand_area_min_m2)
+    if not hand.any():
+        return kept
+    side = 2 * _TOUCH_CELLS + 1
+    beside = cv2.dilate(hand.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    held = _large_regions(held, area, settings.object_area_min_m2, touching=beside)
+    kept[part] = hand | held
+    return kept
+
+
+def _large_regions(
+    mask: NDArray[np.bool_],
+    area: Floats,
+    smallest_m2: float,
+    *,
+    touching: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
+    """The regions of a mask of at least some square metres; cells without depth count as the mean of the rest."""
+    count, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    flat, areas = regions.ravel(), area.ravel()
+    cells = np.bincount(flat, minlength=count)
+    known = np.bincount(flat, weights=areas > 0, minlength=count)
+    large = np.bincount(flat, weights=areas, minlength=count) * cells >= smallest_m2 * np.maximum(known, 1)
+    large[0] = False
+    if touching is not None:
+        large &= np.bincount(regions[touching], minlength=count) > 0
+    chosen: NDArray[np.bool_] = large[regions]
+    return chosen
+
+
+def _enlarge(shares: Floats, kept: NDArray[np.bool_], cell: int, labels: Labels) -> None:
+    """Probabilities of cells -> labels of pixels; the outline runs between cells where the probabilities say."""
+    rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
+    if not len(rows):
+        return
+    top, bottom = max(0, rows[0] - 1), min(kept.shape[0], rows[-1] + 2)
+    left, right = max(0, columns[0] - 1), min(kept.shape[1], columns[-1] + 2)
+    part = shares[top:bottom, left:right]
+    inside = cv2.dilate(kept[top:bottom, left:right].astype(np.uint8), np.ones((3, 3), np.uint8))
+    levels = (part * (255 * inside[:, :, None])).astype(np.uint8)
+    levels[:, :, 0] = np.where(inside, levels[:, :, 0], 255)
+    if cell > 1:
+        size = ((right - left) * cell, (bottom - top) * cell)
+        levels = cv2.resize(levels, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    none, hand, held = cv2.split(levels)
+    target = labels[top * cell : bottom * cell, left * cell : right * cell]
+    target[(hand > none) & (hand >= held)] = HAND
+    target[(held > none) & (held > hand)] = OBJECT
+
+
+def _check(color: NDArray[np.uint8] | None, depth_m: Floats) -> None:
+    if depth_m.ndim != 2 or depth_m.size == 0:
+        raise ImageError(f"depth must be (height, width) and not empty, got shape {depth_m.shape}")
+    if color is None:
+        return
+    if color.ndim != 3 or color.shape[2] != 3 or color.dtype != np.uint8:
+        raise ImageError(f"colour must be (height, width, 3) uint8, got {color.shape} {color.dtype}")
+    if color.shape[:2] != depth_m.shape:
+        raise ImageError(
+            f"colour is {color.shape[1]}x{color.shape[0]} but depth is {depth_m.shape[1]}x{depth_m.shape[0]}; "
+            "both must be of one size"
+        )
+
+
+def _read(path: Path, largest: int) -> bytes:
+    try:
+        if not path.is_file():
+            raise ModelError(f"{path} is absent; a model folder holds {WEIGHTS} and {MANIFEST}")
+        size = path.stat().st_size
+        if not 0 < size <= largest:
+            raise ModelError(f"{path} has {size} bytes; accepted are 1 to {largest}; copy the model folder again")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -1,0 +1,341 @@
+"""Train the segmentation network on rendered frames.
+
+    tiae simulate --out frames.npz --count 8000 --seed 101 --subjects 0:1000 --channels frames
+    tiae simulate --out held_out.npz --count 500 --seed 901 --subjects 1000:1200 --channels frames
+    python -m tiae_training.segmentation --data frames.npz --test held_out.npz --out models/segmentation
+
+One step: draw frames, look at each through another virtual camera (zoom, roll, mirror, crop), another light and a
+worse depth sensor, sometimes without colour, and lower cross-entropy and 1 - Dice of hand and held thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from tiae_ros.core.model_files import write_durably
+from tiae_ros.errors import DataError, OutputError, ParameterError, TiaeError, TrainingError
+from tiae_ros.vision.segmentation_network import (
+    INPUTS,
+    STRIDE,
+    SegmentationManifest,
+    SegmentationNetwork,
+    input_planes,
+    load_network,
+    save_segmentation,
+)
+from tiae_training.train import autocast_type
+
+
+@dataclass(frozen=True)
+class SegmentationTraining:
+    """How to train; saved with the model."""
+
+    steps: int = 4000
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    height: int = 96
+    width: int = 128
+    colourless_share: float = 0.15
+    seed: int = 0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "height", "width"):
+            if getattr(self, name) < 1:
+                raise ParameterError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.height % STRIDE or self.width % STRIDE:
+            raise ParameterError(f"{self.width}x{self.height} must be multiples of {STRIDE}")
+        if not 0 <= self.colourless_share <= 1:
+            raise ParameterError(f"colourless_share is {self.colourless_share}; it must be within 0 to 1")
+
+
+@dataclass(frozen=True)
+class FrameArrays:
+    """Frames as `tiae simulate --channels frames` writes them."""
+
+    color: NDArray[np.uint8]  # (N, H, W, 3)
+    depth_mm: NDArray[np.uint16]  # (N, H, W), 0 nothing
+    labels: NDArray[np.uint8]  # (N, H, W)
+    focal_px: NDArray[np.float64]  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.color)
+
+
+def load_frames(paths: Sequence[Path]) -> FrameArrays:
+    """Read and join frame files. Raises DataError."""
+    parts = []
+    for path in paths:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                parts.append((file["color"], file["depth_mm"], file["segmentation"], file["k"][:, 0, 0]))
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"{path} cannot be used ({error}); give what `tiae simulate --channels frames` writes"
+            ) from None
+    color, depth, labels, focal = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if color.shape != (*depth.shape, 3) or labels.shape != depth.shape or color.dtype != np.uint8:
+        raise DataError(f"shapes do not fit: color {color.shape}, depth {depth.shape}, labels {labels.shape}")
+    return FrameArrays(color, depth, labels, focal)
+
+
+def augmented(
+    frames: FrameArrays, index: int, chance: np.random.Generator, settings: SegmentationTraining
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """One frame as another camera would have seen it: planes (h, w, 9) and labels (h, w)."""
+    color, depth_mm, labels, zoom = _another_view(frames, index, chance, (settings.width, settings.height))
+    depth = worse_depth(depth_mm.astype(np.float32) / 1000, chance)
+    size = chance.uniform(0.9, 1.1)  # of the whole scene
+    seen = None if chance.random() < settings.colourless_share else other_light(color, chance)
+    return input_planes(seen, (depth * size).astype(np.float32), float(frames.focal_px[index]) * zoom), labels
+
+
+def _another_view(
+    frames: FrameArrays, index: int, chance: np.random.Generator, size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8], float]:
+    """Zoom, roll, mirror, shift: depth along the optical axis stays what it was."""
+    height, width = frames.labels.shape[1:]
+    zoom = math.exp(chance.uniform(math.log(0.5), math.log(1.3)))
+    roll = math.radians(float(chance.normal(0, 15)))
+    if chance.random() < 0.15:
+        roll = chance.uniform(-math.pi, math.pi)
+    mirror = -1.0 if chance.random() < 0.5 else 1.0
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    target = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
+    slack = np.maximum(np.abs(zoom * middle - target), 8) + 8
+    target = target + chance.uniform(-1, 1, 2) * slack
+    turn = zoom * np.array([[mirror * math.cos(roll), -mirror * math.sin(roll)], [math.sin(roll), math.cos(roll)]])
+    matrix = np.hstack([turn, (target - turn @ middle)[:, None]])
+    border = cv2.BORDER_REFLECT_101 if chance.random() < 0.6 else cv2.BORDER_CONSTANT
+    empty = tuple(chance.integers(0, 256, 3).tolist())
+    color = cv2.warpAffine(frames.color[index], matrix, size, borderMode=border, borderValue=empty)
+    depth = cv2.warpAffine(frames.depth_mm[index], matrix, size, flags=cv2.INTER_NEAREST, borderMode=border)
+    labels = cv2.warpAffine(frames.labels[index], matrix, size, flags=cv2.INTER_NEAREST, borderMode=border)
+    return color, depth, labels, zoom
+
+
+def other_light(color: NDArray[np.uint8], chance: np.random.Generator) -> NDArray[np.uint8]:
+    """Another white balance, saturation, exposure, tone curve, blur and noise."""
+    gains = np.diag(np.exp(chance.normal(0, 0.13, 3)))
+    grey = np.full((3, 3), 1 / 3)
+    saturation = chance.uniform(0.3, 1.2)
+    mixing = gains @ (saturation * np.eye(3) + (1 - saturation) * grey) + chance.normal(0, 0.03, (3, 3))
+    mixing *= math.exp(chance.normal(0, 0.25))
+    changed = cv2.transform(color, mixing)
+    tone = np.linspace(0, 1, 256) ** math.exp(chance.normal(0, 0.35))
+    changed = cv2.LUT(changed, np.clip(tone * 255, 0, 255).astype(np.uint8))
+    if chance.random() < 0.3:
+        changed = cv2.blur(changed, (3, 3))
+    if chance.random() < 0.5:
+        noise = chance.integers(-12, 13, changed.shape, np.int16)
+        changed = np.clip(changed + noise, 0, 255).astype(np.uint8)
+    return changed
+
+
+def worse_depth(depth: NDArray[np.float32], chance: np.random.Generator) -> NDArray[np.float32]:
+    """Smoothed as matchers do, fattened, beside the colour, cut off, with ragged holes (more at steps)."""
+    shape = depth.shape
+    if chance.random() < 0.5:
+        side = int(chance.choice([3, 5, 7]))
+        near = np.where(depth > 0, depth, np.float32(99))
+        if chance.random() < 0.5:  # the nearer surface spreads
+            near = cv2.erode(near, np.ones((3, 3), np.uint8))
+            near = np.where(near < 99, near, np.float32(99))
+        known = (near < 99).astype(np.float32)
+        # A mean over what is on about the same surface as the nearest around.
+        front = cv2.erode(near, np.ones((side, side), np.uint8))
+        same = ((near < front + 0.04) & (near < 99)).astype(np.float32)
+        total, count = cv2.blur(near * same, (side, side)), cv2.blur(same, (side, side))
+        smooth = total / np.maximum(count, 1e-6)
+        depth = np.where((known > 0) & (np.abs(smooth - near) < 0.04), smooth, near * known).astype(np.float32)
+    if chance.random() < 0.3:
+        depth = cv2.warpAffine(
+            depth, np.float32([[1, 0, chance.uniform(-2, 2)], [0, 1, chance.uniform(-1, 1)]]), shape[::-1],
+            flags=cv2.INTER_NEAREST,
+        )  # fmt: skip
+    if chance.random() < 0.6:
+        steps = cv2.morphologyEx(depth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0.03
+        reach = int(chance.choice([3, 5, 7, 9]))
+        ragged = cv2.resize(
+            chance.random((shape[0] // 4, shape[1] // 4), np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC
+        )
+        ragged += chance.random(shape, np.float32) * 0.3
+        anchor = (int(chance.integers(0, reach)), reach // 2)  # shadows lie to one side
+        beside = cv2.dilate(steps.astype(np.uint8), np.ones((reach, reach), np.uint8), anchor=anchor) > 0
+        anywhere = chance.uniform(-0.3, 0.25)
+        depth[(ragged < anywhere) | (beside & (ragged < chance.uniform(0.2, 1.1)))] = 0
+    for _ in range(int(chance.integers(0, 3))):
+        middle = (int(chance.integers(0, shape[1])), int(chance.integers(0, shape[0])))
+        axes = (int(chance.integers(1, shape[1] // 8)), int(chance.integers(1, shape[0] // 8)))
+        depth = cv2.ellipse(np.ascontiguousarray(depth), middle, axes, float(chance.uniform(0, 180)), 0, 360, 0, -1)
+    if chance.random() < 0.15:
+        depth = np.where(depth < chance.uniform(0.6, 1.5), depth, np.float32(0))
+    return depth
+
+
+def objective(scores: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy plus 1 - Dice of hand and held thing, over the batch."""
+    weight = torch.tensor([1.0, 1.5, 3.0], dtype=scores.dtype)
+    entropy = F.cross_entropy(scores, labels, weight=weight)
+    shares = torch.softmax(scores, dim=1)
+    dice = []
+    for value in (1, 2):
+        true = (labels == value).to(scores.dtype)
+        share = shares[:, value]
+        dice.append((2 * (share * true).sum() + 1) / (share.sum() + true.sum() + 1))
+    return entropy + 0.5 * (1 - dice[0]) + 0.5 * (1 - dice[1])
+
+
+def train(
+    frames: FrameArrays,
+    settings: SegmentationTraining,
+    *,
+    start: SegmentationNetwork | None = None,
+    manifest: SegmentationManifest | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> SegmentationNetwork:
+    """Train a network (from `start`, if given). Raises TrainingError for a loss that is not finite."""
+    torch.manual_seed(settings.seed)
+    chance = np.random.default_rng(settings.seed)
+    network = (start or SegmentationNetwork(manifest)).to(memory_format=torch.channels_last).train()
+    reduced = autocast_type(settings.precision, torch.device("cpu"))
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+    )
+    order: list[int] = []
+    planes = np.zeros((settings.batch_size, settings.height, settings.width, INPUTS), np.float32)
+    labels = np.zeros((settings.batch_size, settings.height, settings.width), np.uint8)
+    mean = math.nan
+    for step in range(settings.steps):
+        for row in range(settings.batch_size):
+            if not order:
+                order = chance.permutation(len(frames)).tolist()
+            planes[row], labels[row] = augmented(frames, order.pop(), chance, settings)
+        inputs = torch.from_numpy(planes).permute(0, 3, 1, 2)  # (B, 9, h, w), channels last in memory
+        with torch.autocast("cpu", reduced, enabled=reduced is not None):
+            scores = network(inputs)
+        loss = objective(scores.float(), torch.from_numpy(labels).long())
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(f"the loss is {value} at step {step}; lower the learning rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+        mean = value if math.isnan(mean) else 0.98 * mean + 0.02 * value
+        if report and (step % 50 == 49 or step == settings.steps - 1):
+            report(step + 1, mean)
+    return network.eval()
+
+
+@torch.inference_mode()
+def evaluate(network: SegmentationNetwork, frames: FrameArrays, *, colour: bool = True) -> dict[str, float]:
+    """Intersection over union of all cells of the frames at the network's own grid, without any cleaning."""
+    network.eval()
+    height, width = frames.labels.shape[1:]
+    padded = np.zeros((1, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE, INPUTS), np.float32)
+    both, either = np.zeros(3), np.zeros(3)
+    for index in range(len(frames)):
+        seen = frames.color[index] if colour else None
+        depth = frames.depth_mm[index].astype(np.float32) / 1000
+        padded[0, :height, :width] = input_planes(seen, depth, float(frames.focal_px[index]))
+        scores = network(torch.from_numpy(padded).permute(0, 3, 1, 2))[0, :, :height, :width]
+        found, true = scores.argmax(0).numpy(), frames.labels[index]
+        for value in (1, 2):
+            both[value] += ((found == value) & (true == value)).sum()
+            either[value] += ((found == value) | (true == value)).sum()
+    return {"hand_iou": float(both[1] / max(either[1], 1)), "object_iou": float(both[2] / max(either[2], 1))}
+
+
+def card_text(manifest: SegmentationManifest) -> str:
+    """What the network is, for people."""
+    lines = [
+        f"# {manifest.model_id}",
+        "",
+        "Hand (with arm and sleeve) / held thing / nothing, from colour and registered depth, or from depth alone.",
+        f"U-Net, channels {', '.join(map(str, manifest.widths))}, on a grid of about 160 x 120 cells.",
+        "",
+        "## Trained",
+        "",
+        "Only on rendered frames of `tiae simulate --channels frames`; no camera picture was used.",
+        "",
+    ]
+    lines += [f"* {name}: `{value}`" for name, value in manifest.training.items()]
+    lines += ["", "## Measured on held-out renders (IoU of all cells)", "", "| measure | value |", "|---|---|"]
+    lines += [f"| {name} | {value:.3f} |" for name, value in manifest.measures.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FRAMES.npz")
+    parser.add_argument("--test", type=Path, nargs="+", metavar="FRAMES.npz", help="held-out frames")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
+    parser.add_argument("--start", type=Path, metavar="DIR", help="go on from this model")
+    for item in dataclasses.fields(SegmentationTraining):
+        parser.add_argument(
+            f"--{item.name.replace('_', '-')}", type=type(item.default), default=item.default, help="%(default)s"
+        )
+    parser.add_argument("--overwrite", action="store_true")
+    options = parser.parse_args(arguments)
+    try:
+        return _run(options)
+    except TiaeError as error:
+        print(f"segmentation: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.out.exists() and not options.overwrite:
+        raise OutputError(f"{options.out} exists; give another --out or --overwrite")
+    names = [item.name for item in dataclasses.fields(SegmentationTraining)]
+    settings = SegmentationTraining(**{name: getattr(options, name) for name in names})
+    frames = load_frames(options.data)
+    test = load_frames(options.test) if options.test else None
+    start = load_network(options.start) if options.start else None
+    began = time.monotonic()
+
+    def report(step: int, loss: float) -> None:
+        print(f"step {step}/{settings.steps}  loss {loss:.3f}  {time.monotonic() - began:.0f} s", flush=True)
+
+    network = train(frames, settings, start=start, report=report)
+    training = {
+        "data": " ".join(path.name for path in options.data),
+        "frames": len(frames),
+        "settings": dataclasses.asdict(settings),
+        "torch": torch.__version__,
+    }
+    if start is not None:
+        training["started from"] = dict(start.manifest.training)
+    measures = {}
+    if test is not None:
+        for suffix, colour in (("", True), ("_depth_only", False)):
+            for name, value in evaluate(network, test, colour=colour).items():
+                measures[name + suffix] = round(value, 4)
+    save_segmentation(network, options.out, training=training, measures=measures)
+    write_durably(options.out / "card.md", card_text(network.manifest).encode())
+    print(f"{options.out}: {measures}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
