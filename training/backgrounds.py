@@ -12,7 +12,9 @@ from tiae_training.arrays import ImageArrays
 from tiae_training.settings import TrainingSettings
 
 NOISE_PICTURES = 64
-PHOTOGRAPHS = ("chelsea", "coffee", "motorcycle_left", "astronaut", "rocket", "motorcycle_right")
+# of those inside scikit-image: rooms and things to train before, and others to test before
+PHOTOGRAPHS = ("stereo_motorcycle", "coffee", "chelsea", "rocket")
+TEST_PHOTOGRAPHS = ("astronaut", "camera")
 
 
 def background_pool(arrays: ImageArrays, settings: TrainingSettings) -> Tensor | None:
@@ -61,10 +63,14 @@ def indoor_pictures(names: tuple[str, ...] = PHOTOGRAPHS, *, side: int = 96) -> 
     tiles = []
     for name in names:
         try:
-            picture = np.asarray(getattr(skimage.data, name)(), np.float32)
-        except Exception:  # each release says "not here" in another way
+            picture = getattr(skimage.data, name)()
+        except Exception:  # not inside this release: it says so in several ways
             continue
-        grey = picture @ np.array([0.299, 0.587, 0.114], np.float32) / 255.0  # (H, W)
+        if isinstance(picture, tuple):  # a stereo pair with its disparity
+            picture = picture[0]
+        grey = np.asarray(picture, np.float32) / 255.0
+        if grey.ndim == 3:
+            grey = grey @ np.array([0.299, 0.587, 0.114], np.float32)  # (H, W)
         height, width = (length // 2 * 2 for length in grey.shape)
         grey = grey[:height, :width].reshape(height // 2, 2, width // 2, 2).mean((1, 3))
         for top in range(0, grey.shape[0] - side + 1, side):

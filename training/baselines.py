@@ -1,0 +1,183 @@
+"""What the method is held against, behind the same doors as a model, so that `measure_model` measures all alike.
+
+name             what it is
+pca              principal components of randomly shifted images
+centroid-pca     every image moved so that its centroid is in the middle, then principal components
+ordinary-ae      the slides' fully connected auto-encoder on randomly shifted images
+centroid-ae      every image moved so that its centroid is in the middle, then the same auto-encoder
+transformer-ae   the same auto-encoder behind a spatial transformer for shifts (Jaderberg et al. 2015): a network
+                 moves the window before it is encoded, and what is restored is moved back and held against the input
+
+All have the same number of descriptor dimensions, and see every training image under a new random shift in each epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tiae_ros.core import objective
+from tiae_ros.core.networks import NETWORKS, Network
+from tiae_ros.core.shifts import best_shifts_subpixel, draw_shifts, shift_images, shift_images_subpixel
+from tiae_ros.errors import MissingExtraError, ParameterError
+from tiae_training.arrays import ImageArrays
+
+BASELINES = ("pca", "centroid-pca", "ordinary-ae", "centroid-ae", "transformer-ae")
+LARGEST_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Described:
+    """Descriptors (N, K), restored patterns (N, C, S, S) and shifts (N, 2) of windows."""
+
+    descriptors: Tensor
+    restored: Tensor
+    shifts: Tensor
+
+
+class Baseline:
+    """The doors of a model that the measures use, around one function of windows (N, C, S, S)."""
+
+    def __init__(self, describe: Callable[[Tensor], Described], *, finds_shifts: bool) -> None:
+        self.describe = describe
+        self.finds_shifts = finds_shifts  # without, estimate_shift without comparing is NaN
+
+    def encode(self, images: Tensor | np.ndarray) -> Tensor | np.ndarray:
+        descriptors = self._describe(images).descriptors
+        return descriptors if isinstance(images, Tensor) else descriptors.numpy()
+
+    def restore(self, images: Tensor) -> Tensor:
+        return self._describe(images).restored
+
+    def estimate_shift(self, images: Tensor, *, compare: bool = False) -> Tensor:
+        found = self._describe(images)
+        if compare:
+            return best_shifts_subpixel(found.restored, images, images.shape[-1] // 2)
+        return found.shifts if self.finds_shifts else torch.full_like(found.shifts, math.nan)
+
+    def _describe(self, images: Tensor | np.ndarray) -> Described:
+        with torch.inference_mode():
+            return self.describe(torch.as_tensor(images, dtype=torch.float32))
+
+
+def fit_baseline(
+    name: str, arrays: ImageArrays, *, radius_px: int = 8, descriptor_size: int = 30, epochs: int = 40, seed: int = 0
+) -> Baseline:
+    """Fit one of `BASELINES` on training images. Raises ParameterError for an unknown name."""
+    images = torch.from_numpy(arrays.targets)
+    generator = torch.Generator().manual_seed(seed)
+
+    def moved() -> Tensor:
+        return shift_images(images, draw_shifts(len(images), radius_px, generator))
+
+    if name == "pca":
+        return Baseline(_pca(torch.cat([moved() for _ in range(4)]), descriptor_size, seed), finds_shifts=False)
+    if name == "centroid-pca":
+        return _after_centring(_pca(centre(moved())[0], descriptor_size, seed))
+    torch.manual_seed(seed)
+    network = NETWORKS["slide-fc"](images.shape[1], images.shape[2], descriptor_size)
+    if name == "ordinary-ae":
+        _train(network, moved, _restore, epochs, generator)
+        return Baseline(_network_describer(network), finds_shifts=False)
+    if name == "centroid-ae":
+        _train(network, lambda: centre(moved())[0], _restore, epochs, generator)
+        return _after_centring(_network_describer(network))
+    if name == "transformer-ae":
+        _train(network, moved, _restore_through_transformer, epochs, generator)
+        return Baseline(lambda windows: _through_transformer(network, windows), finds_shifts=True)
+    raise ParameterError(f"unknown baseline {name!r}; accepted are {', '.join(BASELINES)}")
+
+
+def centre(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Windows moved (below a pixel) so that their centroids are in the middle, and where the centroids were."""
+    side = images.shape[-1]
+    axis = torch.arange(side, dtype=images.dtype) - (side - 1) / 2
+    weight = images.sum(1)  # (N, S, S)
+    total = weight.sum((1, 2)).clamp_min(1e-9)
+    x = (weight * axis[None, None, :]).sum((1, 2)) / total
+    y = (weight * axis[None, :, None]).sum((1, 2)) / total
+    shifts = torch.stack((x, y), 1)
+    return shift_images_subpixel(images, -shifts), shifts
+
+
+def _after_centring(describe: Callable[[Tensor], Described]) -> Baseline:
+    def centred(windows: Tensor) -> Described:
+        moved, shifts = centre(windows)
+        found = describe(moved)
+        return Described(found.descriptors, found.restored, shifts)
+
+    return Baseline(centred, finds_shifts=True)
+
+
+def _pca(images: Tensor, size: int, seed: int) -> Callable[[Tensor], Described]:
+    try:
+        from sklearn.decomposition import PCA
+    except ImportError:
+        raise MissingExtraError(
+            "the PCA baselines need scikit-learn; install it: pip install 'tiae_ros[train]'"
+        ) from None
+    fitted = PCA(size, random_state=seed).fit(images.flatten(1).numpy())
+
+    def describe(windows: Tensor) -> Described:
+        descriptors = fitted.transform(windows.flatten(1).numpy())
+        restored = torch.from_numpy(fitted.inverse_transform(descriptors)).float().view_as(windows)
+        return Described(torch.from_numpy(descriptors).float(), restored, torch.zeros(len(windows), 2))
+
+    return describe
+
+
+def _network_describer(network: Network) -> Callable[[Tensor], Described]:
+    def describe(windows: Tensor) -> Described:
+        descriptors, shifts = network.forward_encoder(windows)
+        return Described(descriptors, network.decode(descriptors).clamp(0.0, 1.0), shifts)
+
+    return describe
+
+
+def _through_transformer(network: Network, windows: Tensor) -> Described:
+    """Where the network says, how the moved window is described, and its restoration before it is moved back."""
+    _, shifts = network.forward_encoder(windows)
+    descriptors, _ = network.forward_encoder(shift_images_subpixel(windows, -shifts))
+    return Described(descriptors, network.decode(descriptors), shifts)
+
+
+def _restore(network: Network, windows: Tensor) -> Tensor:
+    return network.decode(network.forward_encoder(windows)[0])
+
+
+def _restore_through_transformer(network: Network, windows: Tensor) -> Tensor:
+    found = _through_transformer(network, windows)
+    return shift_images_subpixel(found.restored, found.shifts)
+
+
+def _train(
+    network: Network,
+    epoch_of_images: Callable[[], Tensor],
+    restore: Callable[[Network, Tensor], Tensor],
+    epochs: int,
+    generator: torch.Generator,
+    batch_size: int = 128,
+) -> None:
+    """Adam with a one-cycle rate on the sum of squares: an ordinary auto-encoder."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=LARGEST_RATE)
+    schedule: torch.optim.lr_scheduler.OneCycleLR | None = None
+    network.train()
+    for _ in range(epochs):
+        images = epoch_of_images()
+        rows = torch.randperm(len(images), generator=generator).split(batch_size)
+        if schedule is None:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, LARGEST_RATE, total_steps=epochs * len(rows) + 1, pct_start=0.2
+            )
+        for chosen in rows:
+            loss = objective.restoration(restore(network, images[chosen]), images[chosen])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    network.eval()

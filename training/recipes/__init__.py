@@ -1,0 +1,24 @@
+"""The experiments of the slides, each by one command: ``python -m tiae_training.recipes NAME --out DIR``.
+
+A recipe loads its data, trains, measures on held-out data and writes NAME.png and NAME.json (and its models) to DIR.
+One file per experiment; `RECIPES` lists them.
+"""
+
+from __future__ import annotations
+
+from tiae_training.recipes import digits, foreground, poses
+from tiae_training.recipes.recipe import Recipe
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        digits.DIGITS,
+        foreground.NOISE,
+        foreground.INDOOR,
+        foreground.SHIFT_AND_BACKGROUND,
+        poses.ROTATION,
+        poses.SCALE,
+        poses.POSE,
+        poses.ALL,
+    )
+}

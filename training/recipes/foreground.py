@@ -1,0 +1,133 @@
+"""Foreground extraction: digits in front of noise and of photographs are restored on black, still or moved about.
+
+The transform is another background; the one admissible background of the restoration term is none (0). Test
+backgrounds are others than those of the training: noise of another seed, photographs of other rooms.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tiae_ros.core.model import TransformInvariantAutoencoder
+from tiae_ros.core.transforms import build_transform
+from tiae_training.arrays import ImageArrays
+from tiae_training.backgrounds import NOISE_PICTURES, TEST_PHOTOGRAPHS, indoor_pictures, noise_pictures
+from tiae_training.recipes.recipe import Recipe, Workplace, draw_rows
+
+RADIUS = 6
+SHOWN = 10
+VISIBLE = 0.5  # a pixel of the pattern: half the ink or more
+EPOCHS = 40
+_NOISE_SEED_OF_TEST = 1_000_003
+
+
+def in_front(arrays: ImageArrays, pool: Tensor, seed: int, *, radius_px: int = 0) -> tuple[Tensor, Tensor]:
+    """Test windows before new backgrounds, and the same windows on black: (N, 1, S, S) twice."""
+    names = "shift,background" if radius_px else "background"
+    transform = build_transform(names, shift_radius_px=radius_px or 1, backgrounds=pool)
+    images = torch.from_numpy(arrays.images)
+    drawn = transform.draw(len(images), torch.Generator().manual_seed(seed), torch.device("cpu"))
+    return transform.view(images, drawn), transform.apply(images, drawn)
+
+
+def measure(model: TransformInvariantAutoencoder, seen: Tensor, true: Tensor, *, placed: bool) -> dict[str, float]:
+    """foreground_error: squared error over the true foreground's energy; iou of the pixels at least half inked."""
+    restored = (model.place(seen) if placed else model.restore(seen)).cpu()
+    error = (restored - true).square().sum((1, 2, 3)) / true.square().sum((1, 2, 3)).clamp_min(1e-9)
+    ours, theirs = restored >= VISIBLE, true >= VISIBLE
+    both, either = (ours & theirs).sum((1, 2, 3)), (ours | theirs).sum((1, 2, 3)).clamp_min(1)
+    return {"foreground_error": float(error.mean()), "iou": float((both / either).float().mean())}
+
+
+def with_pool(arrays: ImageArrays, pool: Tensor) -> ImageArrays:
+    """The arrays with backgrounds to train on."""
+    return dataclasses.replace(
+        arrays, others={**arrays.others, "background": np.asarray(pool)}, data_id=f"{arrays.data_id}, backgrounds"
+    )
+
+
+def noise(seed: int, side: int = 32) -> Tensor:
+    return noise_pictures(NOISE_PICTURES, 1, 4 * side, seed)
+
+
+def run_noise(workplace: Workplace) -> dict[str, Any]:
+    """Trained and tested in front of noise."""
+    training, test = workplace.digits()
+    model = workplace.train("noise", with_pool(training, noise(workplace.seed)), epochs=EPOCHS, transforms="background")
+    seen, true = in_front(test, noise(_NOISE_SEED_OF_TEST), workplace.seed)
+    draw_rows(
+        workplace.out / "foreground-noise.png",
+        [("input", seen[:SHOWN]), ("restored", model.restore(seen[:SHOWN]).cpu()), ("true foreground", true[:SHOWN])],
+        "Digits in front of noise, restored on black",
+    )
+    return {"windows": len(training), **measure(model, seen, true, placed=False)}
+
+
+def run_indoor(workplace: Workplace) -> dict[str, Any]:
+    """Trained in front of photographs and, to compare, of noise; both tested in front of other photographs."""
+    training, test = workplace.digits()
+    pool = indoor_pictures()
+    model = workplace.train("indoor", with_pool(training, pool), epochs=EPOCHS, transforms="background")
+    on_noise = workplace.train(
+        "noise", with_pool(training, noise(workplace.seed)), epochs=EPOCHS, transforms="background"
+    )
+    seen, true = in_front(test, indoor_pictures(TEST_PHOTOGRAPHS), workplace.seed)
+    draw_rows(
+        workplace.out / "foreground-indoor.png",
+        [
+            ("input", seen[:SHOWN]),
+            ("trained on photographs", model.restore(seen[:SHOWN]).cpu()),
+            ("trained on noise: fails", on_noise.restore(seen[:SHOWN]).cpu()),
+            ("true foreground", true[:SHOWN]),
+        ],
+        "Digits in front of photographs: noise in training is no preparation for them",
+    )
+    crossed = measure(on_noise, seen, true, placed=False)
+    return {
+        "windows": len(training),
+        "training_pictures": len(pool),
+        **measure(model, seen, true, placed=False),
+        **{f"{name}_trained_on_noise": value for name, value in crossed.items()},
+    }
+
+
+def run_shifted(workplace: Workplace) -> dict[str, Any]:
+    """Shift and background at once: restored at its standard place on black, and moved back onto the input."""
+    training, test = workplace.digits()
+    model = workplace.train(
+        "model",
+        with_pool(training, noise(workplace.seed)),
+        epochs=EPOCHS,
+        transforms="shift,background",
+        shift_radius_px=RADIUS,
+    )
+    pool = noise(_NOISE_SEED_OF_TEST)
+    two_views = [in_front(test, pool, workplace.seed + view, radius_px=RADIUS) for view in (0, 1)]
+    shown = torch.stack([seen[: SHOWN // 2] for seen, _ in two_views], 1).flatten(0, 1)
+    draw_rows(
+        workplace.out / "shift-and-background.png",
+        [
+            ("input", shown),
+            ("restored", model.restore(shown).cpu()),
+            ("… moved by its shift", model.place(shown).cpu()),
+            ("true foreground", torch.stack([true[: SHOWN // 2] for _, true in two_views], 1).flatten(0, 1)),
+        ],
+        "Each digit at two places before two backgrounds: one restored picture, and where it was",
+    )
+    descriptors = torch.stack([model.encode(seen).cpu() for seen, _ in two_views])  # (2, N, K)
+    within, total = descriptors.var(0, unbiased=False).sum(1).mean(), descriptors.flatten(0, 1).var(0).sum()
+    return {
+        "windows": len(training),
+        **measure(model, *two_views[0], placed=True),
+        "dispersion_two_views": float(within / total),
+    }
+
+
+NOISE = Recipe("foreground-noise", "digits in front of noise restored on black", run_noise)
+INDOOR = Recipe("foreground-indoor", "the same before photographs, and a noise-trained model failing there", run_indoor)
+SHIFT_AND_BACKGROUND = Recipe("shift-and-background", "both invariances at once", run_shifted)
