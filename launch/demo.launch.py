@@ -14,6 +14,7 @@ from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
     IncludeLaunchDescription,
+    LogInfo,
     OpaqueFunction,
     Shutdown,
 )
@@ -41,10 +42,12 @@ def make_player(context: LaunchContext) -> list[ExecuteProcess]:
     ]
 
 
-def make_view(context: LaunchContext) -> list[Node]:
-    """rviz2, when asked for."""
+def make_view(context: LaunchContext) -> list[Node | LogInfo]:
+    """rviz2, when it is asked for and there."""
     if LaunchConfiguration("view").perform(context) != "rviz":
         return []
+    if "rviz2" not in get_packages_with_prefixes():
+        return [LogInfo(msg="rviz2 is not installed: no view; the results are on the topics of the node")]
     return [Node(package="rviz2", executable="rviz2", arguments=["-d", str(VIEW)])]
 
 

@@ -301,6 +301,17 @@ class Camera:
             self._client.spin(1 / rate_hz)
         return stamps
 
+    def stream_until(
+        self, scene: Any, condition: Callable[[], Any], timeout_s: float = 20.0, rate_hz: float = 10.0, **changes: Any
+    ) -> list[int]:
+        """Publish a scene until something is true: a subscription that is matched here may not yet be there."""
+        stamps: list[int] = []
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, f"nothing after {len(stamps)} frames"
+            stamps += self.stream(scene, 1.5 / rate_hz, rate_hz, **changes)
+        return stamps
+
 
 def image_message(pixels: np.ndarray, encoding: str, stamp_ns: int, /, **fields: Any) -> Any:
     """sensor_msgs/Image; any field may be replaced."""

@@ -29,6 +29,7 @@ class Stage:
         self.camera = Camera(client, f"{namespace}/")
         self.camera.wait_for_node(40)
         client.wait_for_publishers()
+        self.camera.stream_until(make_scene(), lambda: client.received[self._grasps])
 
     def play(self, scene: Scene, seconds: float = 1.5, **changes: Any) -> tuple[list[Any], list[Any]]:
         """Publish for a while; returns the grasps and descriptors of these frames."""

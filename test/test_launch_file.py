@@ -32,11 +32,14 @@ class Recorded:
 
 
 STAND_INS = {
+    "ament_index_python": [],
+    "ament_index_python.packages": ["get_packages_with_prefixes"],
     "launch": ["LaunchContext", "LaunchDescription"],
     "launch.actions": [
         "DeclareLaunchArgument",
         "ExecuteProcess",
         "IncludeLaunchDescription",
+        "LogInfo",
         "OpaqueFunction",
         "Shutdown",
     ],
@@ -167,6 +170,10 @@ def test_the_demonstration_plays_the_bag_with_options_that_tiae_play_has(monkeyp
     parsed = build_parser().parse_args(words)
     assert (parsed.bag, parsed.rate, parsed.loop) == ("my_bag", 2.0, True)
     assert demo.make_view({"view": "none"}) == []
+    monkeypatch.setattr(demo, "get_packages_with_prefixes", dict)
+    (remark,) = demo.make_view({"view": "rviz"})
+    assert "rviz2 is not installed" in remark.named["msg"]
+    monkeypatch.setattr(demo, "get_packages_with_prefixes", lambda: {"rviz2": "/opt/ros"})
     (view,) = demo.make_view({"view": "rviz"})
     assert Path(view.named["arguments"][1]).is_file()
 

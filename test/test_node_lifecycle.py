@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from ros_processes import Camera, Client, Process, node_process
+from ros_processes import Camera, Client, Process, node_process, stamp_of
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool
 from synthetic_scenes import make_scene
@@ -84,6 +84,7 @@ def test_results_only_while_active_and_enabled(client, idle_node):
     assert client.change_state("activate", IDLE)
     camera.wait_for_node()
     client.wait_for_publishers()
+    camera.stream_until(scene, lambda: client.received[topic])
     assert results_within(1.0) > 3
     answer = client.call(SetBool, f"{IDLE}/enable", SetBool.Request(data=False))
     assert answer.success
@@ -227,8 +228,7 @@ def test_signals_end_it_within_a_second_with_0_while_it_works(tmp_path, client, 
         camera = Camera(client)
         camera.wait_for_node()
         client.wait_for_publishers()
-        camera.stream(make_scene(), 1.0, rate_hz=30)
-        assert client.received["/tiae/grasps"]
+        camera.stream_until(make_scene(), lambda: client.received["/tiae/grasps"], rate_hz=30)
         code, seconds = node.end(number)
         assert code == 0
         assert seconds <= 1.0
@@ -270,14 +270,14 @@ def test_two_nodes_with_namespaces_do_not_mix(tmp_path, client, fresh_models):
         for camera in cameras.values():
             camera.wait_for_node()
         client.wait_for_publishers()
-        sent = {
-            "left": cameras["left"].stream(make_scene(), 1.0, rate_hz=10),
-            "right": cameras["right"].stream(make_scene(), 0.5, rate_hz=10),
-        }
+        for side, camera in cameras.items():
+            camera.stream_until(make_scene(), lambda: client.received[f"/{side}/tiae/grasps"])  # noqa: B023
+        client.received.clear()
+        sent = cameras["left"].stream(make_scene(), 1.0, rate_hz=10)
         client.spin(0.5)
-        for side in cameras:
-            assert 1 <= len(client.received[f"/{side}/tiae/grasps"]) <= len(sent[side])
-        assert len(client.received["/left/tiae/grasps"]) > len(sent["right"])
+        stamps = [stamp_of(message) for message in client.received["/left/tiae/grasps"]]
+        assert 3 <= len(stamps) <= len(sent)
+        assert not client.received["/right/tiae/grasps"]
         assert second.alive
 
 

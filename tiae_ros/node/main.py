@@ -6,6 +6,7 @@ loop sees, and a watchdog ends the process should a transition or a network hold
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -31,7 +32,8 @@ class _Stop:
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if not self.loop_runs:
-            raise SystemExit(0)  # still starting: nothing to put in order
+            # Still starting, nothing to put in order; an exception inside an extension's import would abort.
+            _leave()
         if not self.asked.is_set():
             self.asked.set()
             watchdog = threading.Timer(_PATIENCE_S, _leave)
@@ -41,7 +43,8 @@ class _Stop:
 
 def _leave() -> None:
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with contextlib.suppress(Exception):  # the signal may have come in the middle of a write
+            stream.flush()
     os._exit(0)
 
 
