@@ -9,6 +9,7 @@ simulate` records them; further arguments are those of perception.launch.py.
 
 from pathlib import Path
 
+from ament_index_python.packages import get_packages_with_prefixes
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
