@@ -2,7 +2,7 @@
 
     tiae simulate --out frames.npz --count 8000 --seed 101 --subjects 0:1000 --channels frames
     tiae simulate --out held_out.npz --count 500 --seed 901 --subjects 1000:1200 --channels frames
-    python -m tiae_training.segmentation --data frames.npz --test held_out.npz --out models/segmentation
+    python -m tiae_training.segmentation --data frames.npz --test held_out.npz --out runs/segmentation
 
 One step: draw frames, look at each through another virtual camera (zoom, roll, mirror, crop), another light and a
 worse depth sensor, sometimes without colour, and lower cross-entropy and 1 - Dice of hand and held thing.

@@ -5,6 +5,7 @@
 
 Nothing else in `tiae_ros.vision` needs torch. A network is a folder with ``model.safetensors`` and
 ``manifest.json``, as every other model; `python -m tiae_training.segmentation` makes one.
+None is shipped yet, and the node does not use it: benchmarks/segmentation.py says why.
 """
 
 from __future__ import annotations
