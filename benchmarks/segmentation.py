@@ -14,7 +14,7 @@ ms              processor time of one thread per frame, median
 Renders come from `tiae simulate --channels frames --subjects 1000:1200`; camera frames as in real_frames.py.
 Of the bag every third frame is looked at.
 
-Why no network is shipped yet: one trained for 5,350 steps on 10,000 renders (13 minutes of one core) is better
+Why no network is shipped yet: one trained for 5,350 steps on 9,900 renders (17 minutes of one core) is better
 on 500 held-out renders (hand 0.77, object 0.38; classical 0.53, 0.18) and takes 5 ms instead of 13, but it gives
 18 % of the empty renders a window and is worse on the bag (0.71, 0.40; classical 0.78, 0.51) and on the
 12 camera frames (0.66, 0.49, on hand in 9; classical 0.87, 0.52, 12).
