@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from tiae_ros.core.model import Inference, TransformInvariantAutoencoder
 from tiae_ros.errors import ImageError
 from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth
+from tiae_ros.node.other_encodings import decode_by_cv_bridge, is_other_color
 from tiae_ros.node.parameters import Settings
 from tiae_ros.vision.image_decoding import decode_image, resize_depth_to, to_depth_m, to_rgb
 from tiae_ros.vision.position import focal_length_px, metric_position
@@ -257,6 +258,9 @@ def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tup
     try:
         if not hasattr(image, "encoding"):
             pixels = decode_compressed_color(image.data)
+            return pixels, pixels.shape[:2]
+        if is_other_color(image.encoding):
+            pixels = decode_by_cv_bridge(image)
             return pixels, pixels.shape[:2]
         pixels = _pixels(image)
         return (to_rgb(pixels, image.encoding) if need_pixels else None), pixels.shape[:2]
