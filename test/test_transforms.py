@@ -107,6 +107,16 @@ def test_a_smaller_pattern_is_not_cheaper():
     assert found[0, 3] > 0.0  # the restored pattern has to grow to lie on the input
 
 
+def test_the_anchor_pulls_the_mean_scale_of_a_batch_towards_one():
+    true = torch.tensor([[0.0, 0, 0, 0.1], [0.0, 0, 0, 0.3]])
+    views = place_by_pose(blob().repeat(2, 1, 1, 1), true)
+    start = true.clone()
+    _, free = Similarity(2, 0.0, 1.4).nearest(blob().repeat(2, 1, 1, 1), views, views, start)
+    _, held = Similarity(2, 0.0, 1.4, anchor=0.5).nearest(blob().repeat(2, 1, 1, 1), views, views, start)
+    torch.testing.assert_close(free[:, 3], true[:, 3])
+    torch.testing.assert_close(held[:, 3], true[:, 3] - 0.1)
+
+
 def test_drawn_poses_stay_in_range():
     drawn = Similarity(3, 0.5, 1.5).draw(2000, generator(), CPU)
     limits = torch.tensor([3.0, 3.0, 0.5, math.log(1.5)])

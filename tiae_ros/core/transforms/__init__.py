@@ -21,6 +21,7 @@ from tiae_ros.core.transforms.transform import Identity, Transform
 from tiae_ros.errors import ParameterError
 
 KINDS = ("none", "shift", "rotation", "scale", "background", "blur", "gain")
+_SCALE_ANCHOR = 0.1  # per training step
 
 __all__ = [
     "KINDS",
@@ -78,6 +79,7 @@ def build_transform(
             ranges.shift_radius_px if "shift" in kinds else 0,
             math.radians(ranges.rotation_deg) if "rotation" in kinds else 0.0,
             ranges.scale_factor if "scale" in kinds else 1.0,
+            anchor=_SCALE_ANCHOR,
         )
     else:
         movement = Shift(ranges.shift_radius_px) if "shift" in kinds else Identity()

@@ -28,11 +28,15 @@ class Similarity(Transform):
     regressor's estimate and its quarter turns are compared on half-sized windows, each by one correlation over
     a few shifts, and only the start and the best one are correlated in full. Costs are compared on the input's own
     scale (times scale²), so that no pattern gets cheaper by being restored smaller.
+
+    Nothing in the objective says how large a restored pattern is to be. An anchor above 0 pulls the mean scale found
+    in a batch towards 1 by that share, so that in training patterns settle at the size the data shows them.
     """
 
     shift_radius_px: int = 8
     angle_rad: float = math.pi
     scale_factor: float = 1.4
+    anchor: float = 0.0
 
     def __post_init__(self) -> None:
         if type(self.shift_radius_px) is not int or not 0 <= self.shift_radius_px <= 64:
@@ -61,6 +65,8 @@ class Similarity(Transform):
         start = compose_shift(start, best_shifts_subpixel(restored, bring_back(targets, start), radius))
         candidates = self.candidates(start, informed=estimate is not None and estimate.shape[1] == 4)
         poses = self._best_candidate(restored, targets, candidates)
+        if self.anchor and self.scale_factor > 1.0:
+            poses[:, 3] -= self.anchor * poses[:, 3].mean()
         found = compose_shift(poses, best_shifts_subpixel(restored, bring_back(targets, poses), radius))
         return bring_back(targets, found), found
 
