@@ -129,5 +129,7 @@ def run_shifted(workplace: Workplace) -> dict[str, Any]:
 
 
 NOISE = Recipe("foreground-noise", "digits in front of noise restored on black", run_noise)
-INDOOR = Recipe("foreground-indoor", "the same before photographs, and how a noise-trained model does there", run_indoor)
+INDOOR = Recipe(
+    "foreground-indoor", "the same before photographs, and how a noise-trained model does there", run_indoor
+)
 SHIFT_AND_BACKGROUND = Recipe("shift-and-background", "both invariances at once", run_shifted)
