@@ -72,6 +72,7 @@ setup(
         "train": [minimum(r) for r in pinned("train")],
         "bags": [minimum(r) for r in pinned("bags")],
         "sim": [minimum(r) for r in pinned("sim")],
+        "experiments": [minimum(r) for r in pinned("experiments")],
         "test": [minimum(r) for r in pinned("test")],
     },
     entry_points={"console_scripts": ["tiae = tiae_ros.cli:main"]},

@@ -46,7 +46,7 @@ def test_photographs_without_their_package_are_one_line(tmp_path, capsys, monkey
     monkeypatch.setitem(sys.modules, "skimage", None)
     monkeypatch.setitem(sys.modules, "skimage.data", None)
     assert main(["foreground-indoor", "--out", str(tmp_path), "--windows", "64", "--epochs", "1"]) == 2
-    assert "pip install scikit-image" in capsys.readouterr().err
+    assert "tiae_ros[experiments]" in capsys.readouterr().err
 
 
 def test_photographs_to_train_and_to_test_before_differ():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tiae_ros.core.transforms import parse_kinds
-from tiae_ros.errors import DataError
+from tiae_ros.errors import DataError, MissingExtraError
 from tiae_training.arrays import ImageArrays
 from tiae_training.settings import TrainingSettings
 
@@ -54,12 +54,15 @@ def noise_pictures(count: int, channels: int, side: int, seed: int) -> Tensor:
 def indoor_pictures(names: tuple[str, ...] = PHOTOGRAPHS, *, side: int = 96) -> Tensor:
     """Grey photographs that come inside scikit-image, shrunk by 2 and cut into tiles: (M, 1, side, side).
 
-    A picture that this installation would have to download is left out. Raises DataError when none is there.
+    A picture that this installation would have to download is left out. Raises DataError when none is there,
+    MissingExtraError without scikit-image.
     """
     try:
         import skimage.data
     except ImportError:
-        raise DataError("photographs come with scikit-image; install it: pip install scikit-image") from None
+        raise MissingExtraError(
+            "photographs come with scikit-image; install it: pip install 'tiae_ros[experiments]'"
+        ) from None
     tiles = []
     for name in names:
         try:

