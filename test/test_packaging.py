@@ -38,8 +38,8 @@ def run(*words, **options):
 
 def test_pip_installs_everything(source, tmp_path):
     run(
-        sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--ignore-installed", "--prefix", tmp_path,
-        source, "--quiet", "--disable-pip-version-check",
+        sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--ignore-installed",
+        "--prefix", tmp_path, source, "--quiet", "--disable-pip-version-check",
     )  # fmt: skip
     for name in SHARED:
         assert (tmp_path / "share" / "tiae_ros" / name).is_file()
