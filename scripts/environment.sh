@@ -28,7 +28,10 @@ make_environment() {
     for name in $sets; do wanted+=(-r "$root/requirements/$name.txt"); done
     stamp=$(cd "$root" && { "$python" --version; echo "$sets"; for name in $sets; do cat "requirements/$name.txt"; done; cat setup.py; } | sha256sum)
     PYTHON_IN_VENV=$venv/bin/python
-    if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ] && "$PYTHON_IN_VENV" -c 'import tiae_ros' 2>/dev/null; then
+    if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ] &&
+        # an ordinary `pip install .` would hide later edits of this tree
+        "$PYTHON_IN_VENV" -c 'import sys, tiae_ros; sys.exit(not tiae_ros.__file__.startswith(sys.argv[1]))' "$root" 2>/dev/null
+    then
         return
     fi
     echo "Installing pinned packages into ${venv#"$root"/} (once, about two minutes) …"

@@ -77,3 +77,31 @@ def test_a_split_keeps_every_row_once(tmp_path):
     assert (len(kept), len(held_out)) == (7, 3)
     assert sorted([*kept.labels, *held_out.labels]) == list(range(10))
     assert np.array_equal((held_out.images[:, 0, 0, 0] * 255).round().astype(int), held_out.labels)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"channels": np.array("hand")},
+        {"label_names": np.array("hand")},
+        {"joints": np.zeros((6, 1)), "joint_names": np.array("hand")},
+        {"joints": np.full((6, 1), "bent"), "joint_names": np.array(["hand"])},
+    ],
+)
+def test_names_and_angles_of_another_kind_are_refused(tmp_path, arrays):
+    np.savez(tmp_path / "a.npz", images=GOOD, **arrays)
+    with pytest.raises(DataError, match="accepted"):
+        load_arrays(tmp_path / "a.npz")
+
+
+def test_arrays_that_are_not_per_window_stay_as_they_are(tmp_path):
+    np.savez(
+        tmp_path / "a.npz", images=GOOD, seed=np.array(3), background=GOOD.copy(), joints=np.eye(6, dtype=np.float32),
+        joint_names=np.array(list("abcdef")), subjects=np.arange(6),
+    )  # fmt: skip
+    taken = load_arrays(tmp_path / "a.npz").take(np.array([4, 2]))
+    assert int(taken.others["seed"]) == 3
+    assert len(taken.others["background"]) == 6
+    assert taken.others["joint_names"].tolist() == list("abcdef")
+    assert taken.others["subjects"].tolist() == [4, 2]
+    assert taken.others["joints"].tolist() == [[0, 0, 0, 0, 1, 0], [0, 0, 1, 0, 0, 0]]

@@ -74,6 +74,7 @@ def test_the_whole_road_by_commands(files, tmp_path):
         ("evaluate --model {absent} --data {data}", "does not exist"),
         ("evaluate --model {model} --data {other}", "windows of 16×16"),
         ("evaluate --model {model} --data {data} --shift-radius 900", "0 to 64"),
+        ("evaluate --model {model} --data {data} --gallery {other}", "must be alike"),
         ("restore --model {model} --data {data} --out {text}", "exists already"),
         ("restore --model {model} --data {data} --out {text}/below.npz", "cannot write"),
         ("info {text}", "is a file"),
@@ -82,6 +83,7 @@ def test_the_whole_road_by_commands(files, tmp_path):
         ("play --bag {text}", "neither a rosbag2 folder"),
         ("play --bag {absent} --rate 0", "--rate"),
         ("simulate --out {new}.npz --count 0", "--count"),
+        ("simulate --out {new}.npz --count 1 --workers 0", "--workers"),
     ],
 )
 def test_an_error_is_one_line_with_exit_code_2_and_leaves_nothing(files, tmp_path, capsys, words, said):
@@ -138,6 +140,35 @@ def test_an_error_in_a_process_of_its_own(tmp_path):
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("tiae info: error: ")
     assert "Traceback" not in result.stderr
+
+
+def test_json_has_no_nan(files, tmp_path, capsys):
+    np.savez(tmp_path / "blank.npz", images=np.zeros((12, 1, 16, 16), np.uint8))
+    assert main(["evaluate", "--model", str(files / "model"), "--data", str(tmp_path / "blank.npz"), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out, parse_constant=lambda word: pytest.fail(word))
+    assert figures["restoration_error"] is None
+
+
+def test_sigterm_takes_half_written_things_away(tmp_path):
+    """As Ctrl-C does: the command ends by an exception, not in the middle of a file."""
+    code = (
+        "import sys, time, signal, os, threading\n"
+        "from tiae_ros import cli\n"
+        "from tiae_training import arrays\n"
+        "def slow(file, **_):\n"
+        "    file.write(b'half'); file.flush()\n"
+        "    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start(); time.sleep(30)\n"
+        "arrays.np.savez_compressed = slow\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
+    np.savez(tmp_path / "data.npz", images=np.ones((4, 1, 16, 16), np.uint8))
+    save_model(TransformInvariantAutoencoder(("figure",), window_size=16), tmp_path / "model")
+    words = ["restore", "--model", "model", "--data", "data.npz", "--out", "out.npz"]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, env=ENVIRONMENT, timeout=60, check=False
+    )
+    assert result.returncode == 143
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.npz", "model"]
 
 
 def test_a_closed_pipe_is_no_error():

@@ -104,3 +104,21 @@ def test_an_impossible_window_is_a_model_error():
         TransformInvariantAutoencoder(1, window_size=30)
     with pytest.raises(ModelError, match="known networks"):
         TransformInvariantAutoencoder(1, network="resnet")
+
+
+def test_arrays_of_any_layout_mean_the_same(recwarn):
+    model = TransformInvariantAutoencoder(1)
+    images = np.random.default_rng(5).random((2, 1, 32, 32), dtype=np.float32)
+    expected = model.encode(images)
+    frozen = np.frombuffer(images.tobytes(), np.float32).reshape(images.shape)  # as it comes out of a message
+    for same in (frozen, images.astype(">f4"), images.astype(np.float64), np.asfortranarray(images)):
+        np.testing.assert_allclose(model.encode(same), expected, atol=1e-6)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 255.0, -1.0])
+def test_floats_that_are_no_pixels_are_refused(value):
+    images = np.zeros((1, 1, 32, 32), np.float32)
+    images[0, 0, 3, 4] = value
+    with pytest.raises(DataError, match="0 to 1"):
+        TransformInvariantAutoencoder(1).restore(images)

@@ -173,3 +173,18 @@ def test_any_damage_is_a_model_error(folder, data):
         pass
     finally:
         path.write_bytes(original)
+
+
+def test_a_shipped_model_is_found_by_its_name_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_model("grasp").manifest.channels == ("hand_mask", "object_mask")
+    assert load_model("models/depth").manifest.channels == ("depth",)
+    with pytest.raises(ModelError, match=r"no model 'gras'.*depth, grasp"):
+        load_model("gras")
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "banana", 3.5])
+def test_a_device_that_is_not_there_is_a_model_error(folder, device):
+    with pytest.raises(ModelError, match="devices of this machine: cpu"):
+        load_model(folder, device=device)
+    assert load_model(folder, device="auto").device.type in ("cpu", "cuda")

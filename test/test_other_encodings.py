@@ -31,9 +31,9 @@ def test_the_real_cv_bridge_converts():
 
 def test_without_cv_bridge_the_encoding_is_refused_by_name(monkeypatch):
     monkeypatch.setattr(other_encodings, "_bridge", lambda: None)
-    with pytest.raises(ImageError, match=r"'bayer_rggb8' needs cv_bridge.*rgb8"):
+    with pytest.raises(ImageError, match=r"'bayer_rggb8' is not supported without cv_bridge.*rgb8"):
         other_encodings.decode_by_cv_bridge(bayer())
-    with pytest.raises(FrameDropped, match="'bayer_rggb8' needs cv_bridge"):
+    with pytest.raises(FrameDropped, match="'bayer_rggb8' is not supported without cv_bridge"):
         Pipeline.process(SimpleNamespace(), SimpleNamespace(color=bayer()), Settings())
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -57,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words, ros_words = words[:1], words[1:]
     parsed = build_parser().parse_args(words)
     parsed.ros_arguments = ros_words
+    if parsed.subcommand not in ("node", "play"):  # these two have their own way with signals
+        _let_sigterm_clean_up()
     try:
         return int(parsed.run(parsed))
     except TiaeError as error:
@@ -69,6 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output (`| head`) has left; stdout must not be flushed into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _let_sigterm_clean_up() -> None:
+    """End by an exception, so that what is half-written is taken away, as Ctrl-C does."""
+
+    def end(*_: object) -> NoReturn:
+        sys.exit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ import numpy as np
 
 from tiae_ros.errors import DataError, OutputError
 
+_NOT_PER_WINDOW = ("background", "joint_names")  # even if there happen to be as many of them as windows
+
 
 @dataclass(frozen=True)
 class ImageArrays:
@@ -55,7 +57,10 @@ class ImageArrays:
             clean=None if self.clean is None else self.clean[index],
             channels=self.channels,
             data_id=self.data_id,
-            others={name: a[index] for name, a in self.others.items() if len(a) == len(self.images)},
+            others={
+                name: a[index] if name not in _NOT_PER_WINDOW and a.ndim and len(a) == len(self.images) else a
+                for name, a in self.others.items()
+            },
         )
 
 
@@ -93,9 +98,14 @@ def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArra
         clean = _pixels(source, "clean", clean, at_least)
         if clean.shape != images.shape:
             raise DataError(f"{source}: clean has shape {clean.shape}; accepted is that of images, {images.shape}")
+    for name in ("channels", "label_names", "joint_names"):
+        if name in content and content[name].ndim != 1:
+            raise DataError(f"{source}: {name} have shape {content[name].shape}; accepted is a list of names")
     joints = content.get("joints")
     if joints is not None:
         names = content.get("joint_names")
+        if not np.issubdtype(joints.dtype, np.floating):
+            raise DataError(f"{source}: joints are {joints.dtype}; accepted are floats, angles in radians")
         if joints.ndim != 2 or len(joints) != len(images) or names is None or len(names) != joints.shape[1]:
             raise DataError(
                 f"{source}: joints have shape {joints.shape} with {0 if names is None else len(names)} joint_names; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 HELP = "measure a model on FILE.npz"
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.core.model_files import load_model
-    from tiae_ros.errors import ParameterError
+    from tiae_ros.errors import DataError, ParameterError
     from tiae_training.arrays import load_arrays, split
     from tiae_training.measures import measure_model
     from tiae_training.train import choose_device, set_threads
@@ -40,11 +41,22 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model, choose_device(arguments.device))
     test = load_arrays(arguments.data, at_least=2)
     gallery = load_arrays(arguments.gallery) if arguments.gallery else None
+    if gallery is not None and gallery.images.shape[1:] != test.images.shape[1:]:
+        raise DataError(
+            f"--gallery holds windows {gallery.images.shape[1:]}, --data {test.images.shape[1:]}; they must be alike"
+        )
+    if gallery is not None and (gallery.labels is None or test.labels is None):
+        raise DataError(
+            f"{arguments.gallery if gallery.labels is None else arguments.data} has no labels, without which there is "
+            "no knn_accuracy; leave --gallery out, or give labelled files"
+        )
     if gallery is None and test.labels is not None and len(test) >= 10:
         gallery, test = split(test, 0.2, arguments.seed)
     measures = measure_model(model, test, gallery, shift_radius_px=arguments.shift_radius, seed=arguments.seed)
     if arguments.json:
-        print(json.dumps({"model": model.manifest.model_id, "windows": len(test), **measures}))
+        # What cannot be said (all windows blank, all descriptors equal) is null: JSON has no NaN.
+        figures = {name: value if math.isfinite(value) else None for name, value in measures.items()}
+        print(json.dumps({"model": model.manifest.model_id, "windows": len(test), **figures}, allow_nan=False))
     else:
         print(f"{model.manifest.model_id} on {len(test)} windows")
         for name, value in measures.items():

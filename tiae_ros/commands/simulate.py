@@ -106,6 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Render and write."""
     if arguments.count < 1:
         raise ParameterError(f"--count is {arguments.count}; it must be at least 1")
+    if arguments.workers < 1:
+        raise ParameterError(f"--workers is {arguments.workers}; it must be at least 1")
     from tiae_training.simulator.rendering import import_mujoco
 
     import_mujoco()  # complain before workers start
@@ -128,8 +130,8 @@ def _settings(
         variations["view"] = arguments.view
     return SimulatorSettings(
         seed=arguments.seed,
-        width=arguments.width or width,
-        height=arguments.height or height,
+        width=width if arguments.width is None else arguments.width,
+        height=height if arguments.height is None else arguments.height,
         grasps=grasps,
         subjects=_subjects(arguments.subjects),
         views_per_scene=arguments.views_per_scene,

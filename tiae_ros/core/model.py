@@ -18,6 +18,8 @@ from tiae_ros.core.shifts import best_shifts_subpixel, shift_images_subpixel
 from tiae_ros.core.transforms import Similarity
 from tiae_ros.errors import DataError, ModelError
 
+_SLACK = 0.01  # averages and interpolation may leave 0..1 by rounding
+
 Array = TypeVar("Array", np.ndarray[Any, Any], Tensor)
 _BATCH = 512  # images a forward pass takes at most, so that memory stays bounded for any N
 
@@ -188,7 +190,7 @@ class TransformInvariantAutoencoder(nn.Module):
                 f"channels {', '.join(self.manifest.channels)}, windows of {size}×{size} pixels"
             )
         if not isinstance(images, Tensor):
-            images = torch.from_numpy(np.ascontiguousarray(images))
+            images = torch.from_numpy(_ordinary(images))
         if images.dtype == torch.uint8:
             return torch.div(images.to(self.device, torch.float32), 255.0)
         if not images.is_floating_point():
@@ -200,3 +202,17 @@ class TransformInvariantAutoencoder(nn.Module):
 def _as_poses(parameters: Tensor) -> Tensor:
     """Shifts (N, 2) as poses (N, 4); poses as they are."""
     return F.pad(parameters, (0, 4 - parameters.shape[1]))
+
+
+def _ordinary(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array as torch takes it: native byte order, contiguous, writable; DataError for values that are no pixels."""
+    if np.issubdtype(images.dtype, np.floating) and images.size:
+        low, high = float(images.min()), float(images.max())
+        if not (low >= -_SLACK and high <= 1 + _SLACK):  # also when one is NaN
+            raise DataError(
+                f"images lie between {low:g} and {high:g}; accepted are floats from 0 to 1 without NaN, or uint8 0–255"
+            )
+    native = images.dtype.newbyteorder("=")
+    if images.dtype == native and images.flags.c_contiguous and images.flags.writeable:
+        return images
+    return np.array(images, dtype=native, order="C")

@@ -19,6 +19,7 @@ from safetensors.torch import save as save_tensors
 
 from tiae_ros.core.manifest import Manifest
 from tiae_ros.core.model import TransformInvariantAutoencoder
+from tiae_ros.core.shipped_models import find_model
 from tiae_ros.errors import ModelError, OutputError
 
 WEIGHTS = "model.safetensors"
@@ -46,14 +47,19 @@ def save_model(model: TransformInvariantAutoencoder, folder: str | os.PathLike[s
 
 
 def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> TransformInvariantAutoencoder:
-    """Read a model folder and put it on a device, ready for inference.
+    """Read a model folder, or a shipped model by its name, and put it on a device, ready for inference.
 
     Raises ModelError, in one line: what is wrong, where, what to do.
     """
     path = Path(folder)
+    if path.is_file():
+        raise ModelError(
+            f"{path} is a file, not a model folder; a model is a folder with {WEIGHTS} and {MANIFEST} (`tiae train` "
+            "makes one)"
+        )
     if not path.is_dir():
-        kind = "is a file, not a model folder" if path.exists() else "does not exist"
-        raise ModelError(f"{path} {kind}; a model is a folder with {WEIGHTS} and {MANIFEST} (`tiae train` makes one)")
+        path = find_model(str(folder))
+    place = _checked_device(device)
     manifest = _read_manifest(path, MANIFEST)
     weights = _read(path / WEIGHTS, _LARGEST_WEIGHTS)
     if weights[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
@@ -82,7 +88,7 @@ def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu
         raise ModelError(
             f"{path / WEIGHTS} does not fit the network {manifest.network!r} of its manifest: {detail}"
         ) from None
-    return model.to(device).eval()
+    return model.to(place).eval()
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
@@ -99,6 +105,21 @@ def write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _checked_device(device: str | torch.device) -> torch.device:
+    """The device, or ModelError that lists those there are."""
+    names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if device == "auto":
+        return torch.device(names[-1] if len(names) == 1 else "cuda:0")
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError, TypeError, ValueError):
+        raise ModelError(
+            f"device {device!r} is not there; devices of this machine: {', '.join(names)} (or auto)"
+        ) from None
+    return place
 
 
 def _altered(path: Path, digest: str, manifest: Manifest) -> ModelError:

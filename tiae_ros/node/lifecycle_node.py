@@ -459,6 +459,8 @@ class PerceptionNode(LifecycleNode):
         if not self._enabled:
             self._pairer.reset()
             self._mailbox.clear()
+            # The pairer cannot see a clock that jumps back meanwhile (a bag that loops): the order starts afresh too.
+            self._newest_done_ns = None
         response.success = True
         response.message = f"{'enabled' if self._enabled else 'disabled'}; the node is {self._state}"
         return response

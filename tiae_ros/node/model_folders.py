@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiae_ros.core.shipped_models import find_model
 from tiae_ros.errors import ModelError, ParameterError
 
 if TYPE_CHECKING:
@@ -15,37 +12,6 @@ if TYPE_CHECKING:
 
 MASK_CHANNELS = ("hand_mask", "object_mask")
 DEPTH_CHANNELS = ("depth",)
-
-
-def shared_folders(kind: str) -> Iterator[Path]:
-    """Where ``models``, ``config``, ... of this package may lie: the source tree, then what is installed."""
-    source = Path(__file__).resolve().parents[2]
-    if (source / "package.xml").is_file():
-        yield source / kind
-    for prefix in [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]:
-        if prefix:
-            yield Path(prefix) / "share" / "tiae_ros" / kind
-
-
-def find_model(name: str) -> Path:
-    """The folder of a model: a path, or the name of a shipped model.
-
-    Raises:
-        ModelError: there is no such folder; the message lists the shipped ones.
-    """
-    path = Path(name).expanduser()
-    is_name = len(path.parts) == 1 and not name.startswith(".")
-    candidates = [folder / name for folder in shared_folders("models")] if is_name else []
-    for candidate in [*candidates, path]:
-        if candidate.is_dir():
-            return candidate
-    shipped = sorted(
-        {f.name for folder in shared_folders("models") if folder.is_dir() for f in folder.iterdir() if f.is_dir()}
-    )
-    raise ModelError(
-        f"there is no model {name!r}; give a model folder or one of the shipped models: "
-        f"{', '.join(shipped) or '(none installed)'}"
-    )
 
 
 def load_checked(name: str, channels: tuple[str, ...], device: str) -> TransformInvariantAutoencoder:

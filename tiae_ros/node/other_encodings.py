@@ -37,8 +37,8 @@ def decode_by_cv_bridge(image: Any) -> NDArray[np.uint8]:
     bridge = _bridge()
     if bridge is None:
         raise ImageError(
-            f"image encoding {encoding!r} needs cv_bridge, which comes with a ROS installation and is not here; "
-            f"accepted without it are {', '.join(COLOR_ENCODINGS)}"
+            f"image encoding {encoding!r} is not supported without cv_bridge, which comes with a ROS installation and "
+            f"is not here; accepted are {', '.join(COLOR_ENCODINGS)}"
         )
     try:
         pixels = np.asarray(bridge.imgmsg_to_cv2(image, desired_encoding="rgb8"))

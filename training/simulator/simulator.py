@@ -86,6 +86,8 @@ class SimulatorSettings:
             raise ParameterError(
                 f"unknown sensor {self.sensor!r}; accepted: random, none, {', '.join(sensor_noise.SENSORS)}"
             )
+        if not 0 <= self.view_spread_deg <= 180:
+            raise ParameterError(f"view_spread_deg is {self.view_spread_deg}; accepted is 0 to 180 degrees")
         if self.views_per_scene < 1:
             raise ParameterError(f"views_per_scene is {self.views_per_scene}; it must be at least 1")
         if self.seed < 0:

@@ -1,0 +1,43 @@
+"""The name of a shipped model -> its folder, in the source tree or installed; from whatever folder one works in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tiae_ros.errors import ModelError
+
+
+def shared_folders(kind: str) -> Iterator[Path]:
+    """Where ``models``, ``config``, ... of this package may lie: the source tree, then what is installed."""
+    source = Path(__file__).resolve().parents[2]
+    if (source / "package.xml").is_file():
+        yield source / kind
+    for prefix in [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]:
+        if prefix:
+            yield Path(prefix) / "share" / "tiae_ros" / kind
+
+
+def find_model(name: str) -> Path:
+    """The folder of a model: a path, or the name of a shipped model.
+
+    Raises:
+        ModelError: there is no such folder; the message lists the shipped ones.
+    """
+    path = Path(name).expanduser()
+    is_name = len(path.parts) == 1 and not name.startswith(".")
+    if not path.exists() and len(path.parts) == 2 and path.parts[0] == "models":
+        name, is_name = path.parts[1], True  # as it is called in the source tree, from anywhere
+    candidates = [folder / name for folder in shared_folders("models")] if is_name else []
+    for candidate in [*candidates, path]:
+        if candidate.is_dir():
+            return candidate
+    shipped = sorted(
+        {f.name for folder in shared_folders("models") if folder.is_dir() for f in folder.iterdir() if f.is_dir()}
+    )
+    raise ModelError(
+        f"there is no model {name!r}, the folder does not exist; give a model folder or one of the shipped models: "
+        f"{', '.join(shipped) or '(none installed)'}"
+    )
