@@ -27,6 +27,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tiae_ros.vision.image_decoding import decode_message
+
 ROOT = Path(__file__).resolve().parent.parent
 INPUTS = {"color/image": "/camera/color/image", "depth/image": "/camera/depth/image",
           "color/camera_info": "/camera/color/camera_info"}  # fmt: skip
@@ -164,7 +166,7 @@ def draw_frames(received: Received, out: Path, count: int) -> int:
 
 def draw_frame(frame: dict[str, Any]) -> np.ndarray:
     """One row of pictures of one frame, from its messages: (TILE, W, 3) rgb."""
-    color, labels = pixels(frame["color/image"]), pixels(frame["~/segmentation"])
+    color, labels = decode_message(frame["color/image"]), decode_message(frame["~/segmentation"])
     info = frame["~/restored/camera_info"]
     window = window_matrix(info.k, frame["color/camera_info"].k)
     size = info.width
@@ -175,10 +177,12 @@ def draw_frame(frame: dict[str, Any]) -> np.ndarray:
     cv2.rectangle(camera, *map(tuple, corners.tolist()), (255, 255, 0), 2)
     camera = cv2.resize(camera, (round(TILE * camera.shape[1] / camera.shape[0]), TILE), interpolation=cv2.INTER_AREA)
     masks = np.stack([cut((labels == label).astype(np.float32), window, size) for label in COLORS])
-    restored = np.stack([pixels(frame[f"~/restored/{n}_mask"]).astype(np.float32) / 255 for n in ("hand", "object")])
-    depth_m = pixels(frame["depth/image"]).astype(np.float32) * 1e-3
+    restored = np.stack(
+        [decode_message(frame[f"~/restored/{n}_mask"]).astype(np.float32) / 255 for n in ("hand", "object")]
+    )
+    depth_m = decode_message(frame["depth/image"]).astype(np.float32) * 1e-3
     seen = cut_depth_picture(np.where(labels > 0, depth_m, 0), window, size)
-    clean = pixels(frame["~/restored/depth"])
+    clean = decode_message(frame["~/restored/depth"])
     both = np.concatenate([seen[np.isfinite(seen)], clean[np.isfinite(clean)]])
     low, high = np.quantile(both, [0.02, 0.98]) if len(both) else (0.0, 1.0)
     tiles = [
@@ -239,14 +243,6 @@ def paint_depth(depth_m: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def enlarge(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture, (TILE, TILE), interpolation=cv2.INTER_NEAREST)
-
-
-def pixels(message: Any) -> np.ndarray:
-    """The array of an Image message as this project's node and recorder write them."""
-    from tiae_ros.vision.image_decoding import decode_image
-
-    return decode_image(encoding=message.encoding, height=message.height, width=message.width, step=message.step,
-                        is_bigendian=bool(message.is_bigendian), data=message.data)  # fmt: skip
 
 
 def write_png(path: Path, rgb: np.ndarray) -> None:

@@ -27,7 +27,7 @@ from tiae_ros.node.pairing import Pairer
 from tiae_ros.vision.image_decoding import (
     COLOR_ENCODINGS,
     DEPTH_ENCODINGS,
-    decode_image,
+    decode_message,
     resize_depth_to,
     to_depth_m,
     to_rgb,
@@ -235,24 +235,13 @@ class Bag:
 
 
 def _rgbd_frame(color: Any, depth: Any, stamp_ns: int, k: NDArray[np.float64] | None) -> RgbdFrame:
-    color_pixels = to_rgb(_pixels(color), color.encoding)
-    depth_m = to_depth_m(_pixels(depth), depth.encoding)
+    color_pixels = to_rgb(decode_message(color), color.encoding)
+    depth_m = to_depth_m(decode_message(depth), depth.encoding)
     try:
         depth_m = resize_depth_to(depth_m, color_pixels.shape)
     except ImageError as error:
         raise ImageError(f"frame at {stamp_ns} ns: {error}") from None
     return RgbdFrame(stamp_ns, color.header.frame_id, color_pixels, depth_m, k)
-
-
-def _pixels(image: Any) -> NDArray[Any]:
-    return decode_image(
-        encoding=image.encoding,
-        height=image.height,
-        width=image.width,
-        step=image.step,
-        is_bigendian=bool(image.is_bigendian),
-        data=image.data,
-    )
 
 
 def _rosbags() -> tuple[Any, Any]:

@@ -26,7 +26,7 @@ from tiae_ros.errors import ImageError
 from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth
 from tiae_ros.node.other_encodings import decode_by_cv_bridge, is_other_color
 from tiae_ros.node.parameters import Settings
-from tiae_ros.vision.image_decoding import decode_image, resize_depth_to, to_depth_m, to_rgb
+from tiae_ros.vision.image_decoding import decode_message, resize_depth_to, to_depth_m, to_rgb
 from tiae_ros.vision.position import focal_length_px, metric_position
 from tiae_ros.vision.segmentation import SegmentationSettings, segment
 from tiae_ros.vision.window import (
@@ -262,7 +262,7 @@ def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tup
         if is_other_color(image.encoding):
             pixels = decode_by_cv_bridge(image)
             return pixels, pixels.shape[:2]
-        pixels = _pixels(image)
+        pixels = decode_message(image)
         return (to_rgb(pixels, image.encoding) if need_pixels else None), pixels.shape[:2]
     except ImageError as error:
         raise FrameDropped("colour image", f"colour: {error}") from error
@@ -274,7 +274,7 @@ def _depth(image: Any, shape: tuple[int, int], settings: Settings) -> Floats:
         if not hasattr(image, "encoding"):
             depth_m = decode_compressed_depth(image.data, image.format)
         else:
-            depth_m = to_depth_m(_pixels(image), image.encoding)
+            depth_m = to_depth_m(decode_message(image), image.encoding)
     except ImageError as error:
         raise FrameDropped("depth image", f"depth: {error}") from error
     readings = np.count_nonzero(depth_m == depth_m)  # NaN is not equal to itself
@@ -300,7 +300,7 @@ def _labels(
     labels = np.zeros(depth_m.shape, np.uint8)
     for image, value, name in ((frame.object_mask, OBJECT, "object"), (frame.hand_mask, HAND, "hand")):
         try:
-            mask = _pixels(image)
+            mask = decode_message(image)
             if image.encoding not in ("mono8", "8UC1"):
                 raise ImageError(f"encoding {image.encoding!r} cannot be a mask; accepted are mono8, 8UC1")
         except ImageError as error:
@@ -353,14 +353,3 @@ def _camera_matrix(frame: Frame, shape: tuple[int, int]) -> tuple[NDArray[np.flo
         # Pixel centres lie at integers, so the picture's corner is at -0.5.
         k = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]]) @ k
     return k, {}
-
-
-def _pixels(image: Any) -> NDArray[Any]:
-    return decode_image(
-        encoding=image.encoding,
-        height=image.height,
-        width=image.width,
-        step=image.step,
-        is_bigendian=bool(image.is_bigendian),
-        data=image.data,
-    )

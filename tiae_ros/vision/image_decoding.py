@@ -2,8 +2,7 @@
 
 The fields are those of sensor_msgs/Image, so a message decodes as
 
-    array = decode_image(encoding=m.encoding, height=m.height, width=m.width, step=m.step,
-                         is_bigendian=bool(m.is_bigendian), data=m.data)
+    array = decode_message(m)                  # or decode_image(encoding=…, height=…, …)
     color = to_rgb(array, m.encoding)          # (H, W, 3) uint8
     depth = to_depth_m(array, m.encoding)      # (H, W) float32 metres, NaN = nothing
 """
@@ -47,6 +46,18 @@ DEPTH_ENCODINGS = ("16UC1", "mono16", "32FC1")
 
 _NO_READING_MM = 65535  # what some drivers send instead of 0
 _NEAREST_READING_M = 0.001  # one step of 16-bit depth; less is noise around "nothing"
+
+
+def decode_message(message: Any) -> NDArray[Any]:
+    """The pixels of anything with the fields of sensor_msgs/Image; as `decode_image`."""
+    return decode_image(
+        encoding=message.encoding,
+        height=message.height,
+        width=message.width,
+        step=message.step,
+        is_bigendian=bool(message.is_bigendian),
+        data=message.data,
+    )
 
 
 def decode_image(*, encoding: str, height: int, width: int, step: int, is_bigendian: bool, data: Any) -> NDArray[Any]:
