@@ -61,7 +61,7 @@ def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu
         path = find_model(str(folder))
     place = _checked_device(device)
     manifest = _read_manifest(path, MANIFEST)
-    weights = _read(path / WEIGHTS, _LARGEST_WEIGHTS)
+    weights = read_whole(path / WEIGHTS, _LARGEST_WEIGHTS)
     if weights[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
         raise ModelError(
             f"{path / WEIGHTS} is a pickle, which can run code and is never opened; save the weights as safetensors"
@@ -130,14 +130,15 @@ def _altered(path: Path, digest: str, manifest: Manifest) -> ModelError:
 
 
 def _read_manifest(path: Path, name: str) -> Manifest:
-    content = _read(path / name, _LARGEST_MANIFEST)
+    content = read_whole(path / name, _LARGEST_MANIFEST)
     try:
         return Manifest.from_json(content.decode("utf-8"))
     except (ModelError, UnicodeDecodeError) as error:
         raise ModelError(f"{path / name}: {error}") from None
 
 
-def _read(path: Path, largest: int) -> bytes:
+def read_whole(path: Path, largest: int) -> bytes:
+    """A file of a model folder, its size checked first. Raises ModelError."""
     try:
         if not path.is_file():
             raise ModelError(f"{path} is absent; a model folder holds {WEIGHTS} and {MANIFEST}")

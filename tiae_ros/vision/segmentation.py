@@ -139,7 +139,7 @@ def segment(
         ImageError: colour and depth are not of one size, or not images at all.
     """
     settings = settings or SegmentationSettings()
-    _check(color, depth_m)
+    check_images(color, depth_m)
     labels = np.zeros(depth_m.shape, np.uint8)
     longer = max(depth_m.shape)
     cell = min(max(1, round(longer / settings.grid_long_side)), *depth_m.shape)
@@ -724,7 +724,8 @@ def _grid_start(color: NDArray[np.uint8] | None, depth_m: Floats, cell: int) -> 
     return row % cell, column % cell
 
 
-def _check(color: NDArray[np.uint8] | None, depth_m: Floats) -> None:
+def check_images(color: NDArray[np.uint8] | None, depth_m: Floats) -> None:
+    """Raise ImageError unless these are a picture (or None) and its registered depth."""
     if depth_m.ndim != 2 or depth_m.size == 0:
         raise ImageError(f"depth must be (height, width) and not empty, got shape {depth_m.shape}")
     if color is None:

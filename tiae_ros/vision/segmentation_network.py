@@ -30,9 +30,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tiae_ros.core.model_files import MANIFEST, WEIGHTS, write_durably
-from tiae_ros.errors import ImageError, ModelError, OutputError
-from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings
+from tiae_ros.core.model_files import MANIFEST, WEIGHTS, read_whole, write_durably
+from tiae_ros.errors import ModelError, OutputError
+from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings, check_images
 
 Labels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -173,7 +173,7 @@ class Segmenter:
     ) -> Labels:
         """As `tiae_ros.vision.segmentation.segment`; with depth alone, too, hand and thing are told apart."""
         settings = settings or SegmentationSettings()
-        _check(color, depth_m)
+        check_images(color, depth_m)
         longer = max(depth_m.shape)
         usable = focal_px is not None and math.isfinite(focal_px) and focal_px > 0
         focal = focal_px if usable and focal_px is not None else _USUAL_FOCAL * longer
@@ -293,10 +293,10 @@ def load_network(folder: str | os.PathLike[str]) -> SegmentationNetwork:
     if not path.is_dir():
         raise ModelError(f"{path} is not a model folder (a folder with {WEIGHTS} and {MANIFEST})")
     try:
-        manifest = SegmentationManifest.from_json(_read(path / MANIFEST, _LARGEST_MANIFEST).decode("utf-8"))
+        manifest = SegmentationManifest.from_json(read_whole(path / MANIFEST, _LARGEST_MANIFEST).decode("utf-8"))
     except (ModelError, UnicodeDecodeError) as error:
         raise ModelError(f"{path / MANIFEST}: {error}") from None
-    weights = _read(path / WEIGHTS, _LARGEST_WEIGHTS)
+    weights = read_whole(path / WEIGHTS, _LARGEST_WEIGHTS)
     digest = hashlib.sha256(weights).hexdigest()
     if digest != manifest.weights_sha256:
         raise ModelError(
@@ -388,29 +388,3 @@ def _enlarge(shares: Floats, kept: NDArray[np.bool_], cell: int, labels: Labels)
     target = labels[top * cell : bottom * cell, left * cell : right * cell]
     target[(hand > none) & (hand >= held)] = HAND
     target[(held > none) & (held > hand)] = OBJECT
-
-
-def _check(color: NDArray[np.uint8] | None, depth_m: Floats) -> None:
-    if depth_m.ndim != 2 or depth_m.size == 0:
-        raise ImageError(f"depth must be (height, width) and not empty, got shape {depth_m.shape}")
-    if color is None:
-        return
-    if color.ndim != 3 or color.shape[2] != 3 or color.dtype != np.uint8:
-        raise ImageError(f"colour must be (height, width, 3) uint8, got {color.shape} {color.dtype}")
-    if color.shape[:2] != depth_m.shape:
-        raise ImageError(
-            f"colour is {color.shape[1]}x{color.shape[0]} but depth is {depth_m.shape[1]}x{depth_m.shape[0]}; "
-            "both must be of one size"
-        )
-
-
-def _read(path: Path, largest: int) -> bytes:
-    try:
-        if not path.is_file():
-            raise ModelError(f"{path} is absent; a model folder holds {WEIGHTS} and {MANIFEST}")
-        size = path.stat().st_size
-        if not 0 < size <= largest:
-            raise ModelError(f"{path} has {size} bytes; accepted are 1 to {largest}; copy the model folder again")
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
