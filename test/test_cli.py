@@ -49,7 +49,7 @@ def test_the_whole_road_by_commands(files, tmp_path):
         assert arrays["shifts"].shape == (40, 2)
     said = tiae("info", run)
     assert "invariant to: shift" in said.stdout
-    assert json.loads(tiae("info", "--json", run).stdout)["network"] == "voting"
+    assert json.loads(tiae("info", "--json", run).stdout)["network"] == "voting-half"
 
 
 @pytest.mark.parametrize(

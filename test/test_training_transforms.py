@@ -24,8 +24,8 @@ def with_others(**others):
 
 
 def test_each_list_of_kinds_has_its_default_network():
-    assert settings().network == "voting"
-    assert settings(transforms="shift,background").network == "voting"
+    assert settings().network == "voting-half"
+    assert settings(transforms="shift,background").network == "voting-half"
     assert settings(transforms="shift,rotation").network == "voting-pose"
     assert settings(transforms="scale", network="slide-fc").network == "slide-fc"
 

@@ -41,6 +41,9 @@ class TrainingSettings:
     sparseness_weight: float = 0.0
     regression_weight: float = 1.0  # of the shift regressor's own loss
     seed: int = 0
+    gathering_weight: float | None = None  # λ_gat; None: 1, and 0 for an ordinary auto-encoder
+    gathering_temperature: float = 0.1
+    deformation: float | None = None  # strength (training/deformation.py); None: 1, and 0 for an ordinary auto-encoder
     precision: str = "auto"  # auto: bfloat16 where the processor multiplies it in hardware (AMX, GPU)
 
     def __post_init__(self) -> None:
@@ -54,14 +57,21 @@ class TrainingSettings:
             "restoration_weight": (0.0, 1e6),
             "sparseness_weight": (0.0, 1e6),
             "regression_weight": (0.0, 1e6),
+            "gathering_weight": (0.0, 1e6),
+            "gathering_temperature": (1e-3, 1e3),
+            "deformation": (0.0, 4.0),
             "seed": (0, 2**31 - 1),
         }
+        kinds = parse_kinds(self.transforms)
+        for name in ("gathering_weight", "deformation"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, 0.0 if "none" in kinds else 1.0)
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise ParameterError(f"{name} is {value}; accepted is {low:g} to {high:g}")
         if not self.network:
-            turned = {"rotation", "scale"} & set(parse_kinds(self.transforms))
+            turned = {"rotation", "scale"} & set(kinds)
             object.__setattr__(self, "network", POSE_NETWORK if turned else DEFAULT_NETWORK)
         if self.network not in NETWORKS:
             raise ParameterError(f"network is {self.network!r}; accepted are {', '.join(NETWORKS)}")

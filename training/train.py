@@ -39,6 +39,7 @@ from tiae_training.arrays import ImageArrays
 from tiae_training.backgrounds import background_pool, foreground_masks
 from tiae_training.card import write_card
 from tiae_training.checkpoint import CHECKPOINT, Progress, read_progress, restore_checkpoint, save_checkpoint
+from tiae_training.deformation import deform, draw_deformations
 from tiae_training.prototypes import add_prototypes
 from tiae_training.settings import TrainingSettings
 
@@ -280,13 +281,12 @@ class Trainer:
 
     def step(self, rows: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         both = torch.cat((rows, rows))  # two views of each image
+        images, masks, clean, twins = self._deformed(both, generator)
         parameters = self.transform.draw(len(both), generator, self.device)
-        masks = None if self.masks is None else self.masks[both]
-        views = self.transform.view(self.images[both], parameters, masks)  # (2B, C, S, S)
+        views = self.transform.view(images, parameters, masks)  # (2B, C, S, S)
         targets = views
-        if self.clean is not None or self.transform.changes_appearance:
-            clean = self.images if self.clean is None else self.clean
-            targets = self.transform.apply(clean[both], parameters)
+        if clean is not None or self.transform.changes_appearance:
+            targets = self.transform.apply(images if clean is None else clean, parameters)
         with torch.autocast(self.device.type, self.reduced, enabled=self.reduced is not None):
             descriptors, regressed = self.network.forward_encoder(views)
             restored = self.network.decode(descriptors)
@@ -294,9 +294,10 @@ class Trainer:
         with torch.no_grad():
             nearest, found = self.transform.nearest(restored, views, targets, regressed)
         settings = self.settings
+        one, other = restored.chunk(2)
         terms = {
             "restoration": objective.restoration(restored, nearest),
-            "invariance": objective.invariance(*restored.chunk(2)),
+            "invariance": objective.invariance(one[:twins], other[:twins]),
             "sparseness": objective.sparseness(descriptors),
             "regression": objective.regression(regressed, found),
         }
@@ -306,12 +307,43 @@ class Trainer:
             + settings.sparseness_weight * terms["sparseness"]
             + settings.regression_weight * terms["regression"]
         )
+        if settings.gathering_weight:
+            terms["gathering"] = objective.gathering(*descriptors.chunk(2), settings.gathering_temperature)
+            loss = loss + settings.gathering_weight * terms["gathering"]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():
             terms["restored_variation"] = restored.var(0).sum() / targets.var(0).sum().clamp_min(1e-12)
         return terms
+
+    def _deformed(
+        self, both: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, int]:
+        """Images, masks and clean images of two views (2B, …), and of how many the two views show the same pattern.
+
+        Where descriptors are gathered, the second half of the batch shows two deformations of each image; twins,
+        which alone can say whether the restored picture is invariant, are the first half.
+        """
+        settings = self.settings
+        images = self.images[both]
+        masks = None if self.masks is None else self.masks[both]
+        clean = None if self.clean is None else self.clean[both]
+        count = len(both) // 2
+        if not settings.deformation:
+            return images, masks, clean, count
+        side = images.shape[-1]
+        assert settings.deformation is not None
+        deformations = draw_deformations(len(both), side, settings.deformation, generator)
+        twins = (count + 1) // 2 if settings.gathering_weight else count
+        deformations[count : count + twins] = deformations[:twins]
+        deformations = deformations.to(self.device)
+        return (
+            deform(images, deformations),
+            None if masks is None else deform(masks, deformations),
+            None if clean is None else deform(clean, deformations),
+            twins,
+        )
 
     def _set_learning_rate(self, step: int) -> None:
         """One cycle: up to the peak over the warm-up, down to nearly nothing by a cosine (Smith & Topin 2018)."""

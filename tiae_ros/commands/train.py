@@ -31,7 +31,7 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
     ("--scale", "scale_factor", float, "largest scale; the smallest is its inverse"),
     ("--blur", "blur_px", float, "largest standard deviation of blur in pixels"),
     ("--gain", "gain_factor", float, "largest gain; the smallest is its inverse"),
-    ("--network", "network", str, "voting, voting-pose, slide-cnn or slide-fc"),
+    ("--network", "network", str, "voting-half, voting, voting-pose, slide-cnn or slide-fc"),
     ("--descriptor-size", "descriptor_size", int, "numbers in a descriptor"),
     ("--epochs", "epochs", int, "passes over the data"),
     ("--batch-size", "batch_size", int, "windows per step"),
@@ -40,6 +40,9 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
     ("--restoration-weight", "restoration_weight", float, "λ_res"),
     ("--sparseness-weight", "sparseness_weight", float, "λ_spa"),
     ("--regression-weight", "regression_weight", float, "weight of the shift regressor's loss"),
+    ("--gathering-weight", "gathering_weight", float, "λ_gat: how much similar shapes' descriptors are drawn together"),
+    ("--gathering-temperature", "gathering_temperature", float, "of that term"),
+    ("--deformation", "deformation", float, "strength of the small deformations patterns are shown under; 0: none"),
     ("--seed", "seed", int, "decides weights, order and shifts"),
     ("--precision", "precision", str, "auto, float32 or bfloat16"),
 )

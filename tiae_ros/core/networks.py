@@ -11,8 +11,9 @@ gradient vanishes and training stays (measured: two of two seeds). The model's d
 =================  ===========================================================================================
 name               structure
 =================  ===========================================================================================
-voting (default)   each place votes for the pattern's centre; the encoder sees the window re-centred there
-voting-pose        the same, and votes for angle and scale on a log-polar grid (`tiae_ros.core.pose_network`)
+voting-half        each place votes for the pattern's centre; the encoder sees the window re-centred there (default)
+voting             the same, with votes at full resolution: three times the cost for the same figures
+voting-pose        as voting, and votes for angle and scale on a log-polar grid (`tiae_ros.core.pose_network`)
 slide-fc           1024–1500–150–30 fully connected, decoder 30–150–1500–1024 (slides, "Auto-encoder structure")
 slide-cnn          9×9 convolution to 16 channels, max-pooling to 12×12, 1500–150–30; the same decoder
 =================  ===========================================================================================
@@ -58,18 +59,29 @@ class VotingNetwork(Network):
     """
 
     def __init__(
-        self, channels: int, window_size: int, descriptor_size: int, *, width: int = 16, hidden: int = 128
+        self,
+        channels: int,
+        window_size: int,
+        descriptor_size: int,
+        *,
+        width: int = 16,
+        hidden: int = 128,
+        half_votes: bool = False,
     ) -> None:
         super().__init__(channels, window_size, descriptor_size)
         if window_size % 4:
             raise ValueError(f"window_size must be a multiple of 4, not {window_size}")
         quarter = window_size // 4
+        self.vote_px = 2 if half_votes else 1  # a vote for each block of so many by so many pixels
+        shrink: list[nn.Module] = [nn.AvgPool2d(2)] if half_votes else []
+        near, far = (1, 2) if half_votes else (2, 3)  # dilations: both see about 25 pixels
         self.voters = nn.Sequential(
             nn.Conv2d(channels, width, 5, padding=2),
             nn.ReLU(),
-            nn.Conv2d(width, width, 5, padding=4, dilation=2),
+            *shrink,
+            nn.Conv2d(width, width, 5, padding=2 * near, dilation=near),
             nn.ReLU(),
-            nn.Conv2d(width, width, 5, padding=6, dilation=3),
+            nn.Conv2d(width, width, 5, padding=2 * far, dilation=far),
             nn.ReLU(),
             nn.Conv2d(width, 3, 1),
         )
@@ -101,16 +113,18 @@ class VotingNetwork(Network):
             nn.Conv2d(2 * width, 4 * channels, 5, padding=2),
             nn.PixelShuffle(2),
         )
-        axis = torch.arange(window_size, dtype=torch.float32) - (window_size - 1) / 2
+        votes = window_size // self.vote_px
+        axis = self.vote_px * (torch.arange(votes, dtype=torch.float32) - (votes - 1) / 2)
         self.register_buffer("axis", axis, persistent=False)
 
     def find_centre(self, images: Tensor) -> Tensor:
         """The votes' mean, relative to the window's centre: (N, C, S, S) -> (N, 2) pixels."""
-        votes = self.voters(images)  # (N, 3, S, S): offset x, offset y, log weight
+        votes = self.voters(images)  # (N, 3, V, V): offset x, offset y, log weight
         axis = self.axis
         assert isinstance(axis, Tensor)
-        ink = F.avg_pool2d(images.abs().sum(1, keepdim=True), 3, stride=1, padding=1)[:, 0]  # blank places are silent
-        weights = ink * torch.exp(votes[:, 2].clamp(-8.0, 8.0))  # (N, S, S)
+        reach = self.vote_px + 2  # a vote's own block and a pixel around it; blank places are silent
+        ink = F.avg_pool2d(images.abs().sum(1, keepdim=True), reach, stride=self.vote_px, padding=1)[:, 0]
+        weights = ink * torch.exp(votes[:, 2].clamp(-8.0, 8.0))  # (N, V, V)
         total = weights.sum((1, 2)).clamp_min(1e-6)
         x = (weights * (votes[:, 0] + axis[None, None, :])).sum((1, 2)) / total
         y = (weights * (votes[:, 1] + axis[None, :, None])).sum((1, 2)) / total
@@ -193,11 +207,16 @@ def _voting_pose(channels: int, window_size: int, descriptor_size: int) -> Netwo
     return PoseVotingNetwork(channels, window_size, descriptor_size)
 
 
+def _voting_half(channels: int, window_size: int, descriptor_size: int) -> Network:
+    return VotingNetwork(channels, window_size, descriptor_size, hidden=256, half_votes=True)
+
+
 NETWORKS: dict[str, Callable[[int, int, int], Network]] = {
+    "voting-half": _voting_half,
     "voting": VotingNetwork,
     "voting-pose": _voting_pose,
     "slide-fc": _slide_fc,
     "slide-cnn": _slide_cnn,
 }
-DEFAULT_NETWORK = "voting"
+DEFAULT_NETWORK = "voting-half"
 POSE_NETWORK = "voting-pose"  # the default where patterns are turned or scaled

@@ -7,8 +7,12 @@
     C_spa = ‖E(I)‖₁² / ‖E(I)‖₂²              few descriptor dimensions carry the energy
 
 The sums over Θ become expectations: each step draws two transforms per image and treats both views alike.
-All terms are sums over the pixels of an image (not means), averaged over the batch, so the weights
-do not depend on the batch size.
+Beyond the slides there is one more term, which looks at descriptors alone:
+
+    C_gat = −log softmax of cos(E(I), E(δI)) among the batch     a slightly deformed pattern is nearer than any other
+
+The terms of the slides are sums over the pixels of an image (not means), averaged over the batch, so the
+weights do not depend on the batch size.
 """
 
 from __future__ import annotations
@@ -35,6 +39,19 @@ def sparseness(descriptors: Tensor) -> Tensor:
     l1 = descriptors.abs().sum(1)
     l2 = descriptors.square().sum(1)
     return (l1.square() / l2.clamp_min(1e-12)).mean()
+
+
+def gathering(descriptors: Tensor, others: Tensor, temperature: float) -> Tensor:
+    """C_gat: descriptors of two deformations of each pattern, (N, K) twice -> scalar.
+
+    Which of the other N descriptors belongs to mine? The cross-entropy of that question by cosine similarity over a
+    temperature (van den Oord et al. 2018, arXiv 1807.03748; Chen et al. 2020, arXiv 2002.05709). Restoration alone
+    leaves open how descriptors lie to each other: this makes similar shapes neighbours, without labels. Only their
+    directions count, so that their lengths stay free for what restoration needs.
+    """
+    similar = F.normalize(descriptors, dim=1) @ F.normalize(others, dim=1).T / temperature  # (N, N)
+    own = torch.arange(len(similar), device=similar.device)
+    return 0.5 * (F.cross_entropy(similar, own) + F.cross_entropy(similar.T, own))
 
 
 def regression(regressed: Tensor, found: Tensor) -> Tensor:
