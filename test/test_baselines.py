@@ -51,7 +51,7 @@ def test_an_unknown_baseline_is_refused():
 
 def test_a_peer_that_is_not_installed_is_said_with_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyroved", None)
-    with pytest.raises(MissingExtraError, match="--no-deps -r requirements/peers.txt"):
+    with pytest.raises(MissingExtraError, match=r"--no-deps -r requirements/peers\.txt"):
         fit_baseline("pyroved-t", patterns(9))
 
 

@@ -62,7 +62,7 @@ def test_the_whole_road_by_commands(files, tmp_path):
         ("train --data {data} --out {new} --epochs 0", "epochs is 0"),
         ("train --data {data} --out {new} --learning-rate nan", "learning_rate is nan"),
         ("train --data {data} --out {new} --transforms warp", "unknown transform 'warp'"),
-        ("train --data {data} --out {new} --device cuda:9", "this machine has"),
+        ("train --data {data} --out {new} --device cuda:9", "devices of this machine"),
         ("train --data {data} --out {new} --preprocessing metric_size_m", "NAME=VALUE"),
         ("train --data {data} --out {new} --resume --overwrite", "not allowed with"),
         ("train --data {data} --out {new} --resume", "nothing to resume"),
