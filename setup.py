@@ -73,6 +73,8 @@ setup(
         "bags": [minimum(r) for r in pinned("bags")],
         "sim": [minimum(r) for r in pinned("sim")],
         "experiments": [minimum(r) for r in pinned("experiments")],
+        # Not by pip install '.[peers]' where torch is a CPU build: see requirements/peers.txt.
+        "peers": [minimum(r) for r in pinned("peers")],
         "test": [minimum(r) for r in pinned("test")],
     },
     entry_points={"console_scripts": ["tiae = tiae_ros.cli:main"]},

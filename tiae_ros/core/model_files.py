@@ -17,10 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from tiae_ros.core.devices import choose_device
 from tiae_ros.core.manifest import Manifest
 from tiae_ros.core.model import TransformInvariantAutoencoder
 from tiae_ros.core.shipped_models import find_model
-from tiae_ros.errors import ModelError, OutputError
+from tiae_ros.errors import ModelError, OutputError, ParameterError
 
 WEIGHTS = "model.safetensors"
 MANIFEST = "manifest.json"
@@ -59,7 +60,10 @@ def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu
         )
     if not path.is_dir():
         path = find_model(str(folder))
-    place = _checked_device(device)
+    try:
+        place = choose_device(device)
+    except ParameterError as error:
+        raise ModelError(str(error)) from None
     manifest = _read_manifest(path, MANIFEST)
     weights = read_whole(path / WEIGHTS, _LARGEST_WEIGHTS)
     if weights[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
@@ -105,21 +109,6 @@ def write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _checked_device(device: str | torch.device) -> torch.device:
-    """The device, or ModelError that lists those there are."""
-    names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if device == "auto":
-        return torch.device(names[-1] if len(names) == 1 else "cuda:0")
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError, TypeError, ValueError):
-        raise ModelError(
-            f"device {device!r} is not there; devices of this machine: {', '.join(names)} (or auto)"
-        ) from None
-    return place
 
 
 def _altered(path: Path, digest: str, manifest: Manifest) -> ModelError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiae_ros.core.shipped_models import find_model
-from tiae_ros.errors import ModelError, ParameterError
+from tiae_ros.errors import ModelError
 
 if TYPE_CHECKING:
     from tiae_ros import TransformInvariantAutoencoder
@@ -38,15 +38,7 @@ def find_device(name: str) -> tuple[str, str]:
     Raises:
         ParameterError: the named GPU is not there; the message lists the devices.
     """
-    import torch
+    from tiae_ros.core.devices import choose_device
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return ("cuda:0", "") if count else ("cpu", "no usable GPU: running on the CPU")
-    if name == "cpu":
-        return "cpu", ""
-    index = int(name.partition(":")[2] or 0)
-    if index >= count:
-        devices = ", ".join(["cpu", *(f"cuda:{i}" for i in range(count))])
-        raise ParameterError(f"device {name} is not there; devices of this machine: {devices}")
-    return f"cuda:{index}", ""
+    device = choose_device(name)
+    return str(device), "no usable GPU: running on the CPU" if name == "auto" and device.type == "cpu" else ""

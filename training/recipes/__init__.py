@@ -1,4 +1,4 @@
-"""The experiments of the slides, each by one command: ``python -m tiae_training.recipes NAME --out DIR``.
+"""The experiments of the slides, each by one command: ``tiae recipe NAME --out DIR``.
 
 A recipe loads its data, trains, measures on held-out data and writes NAME.png and NAME.json (and its models) to DIR.
 One file per experiment; `RECIPES` lists them.

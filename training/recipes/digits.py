@@ -6,7 +6,7 @@ from typing import Any
 
 from tiae_training.baselines import fit_baseline
 from tiae_training.measures import ShiftedViews, measure_model
-from tiae_training.recipes.recipe import Recipe, Workplace, draw_rows
+from tiae_training.recipes.recipe import Recipe, Workplace, at_least, at_most, draw_rows
 
 RADIUS = 8
 SHOWN = 6  # digits in the picture, each twice
@@ -38,4 +38,15 @@ def run(workplace: Workplace) -> dict[str, Any]:
     return {"windows": len(training), **measures}
 
 
-DIGITS = Recipe("digits", "shift invariance against an ordinary auto-encoder; shifts estimated", run)
+DIGITS = Recipe(
+    "digits",
+    "shift invariance against an ordinary auto-encoder; shifts estimated",
+    run,
+    (
+        at_most("dispersion", 0.010),
+        at_least("knn_accuracy", 0.96),
+        at_least("nmi", 0.65),
+        at_most("restoration_error", 0.09),
+        at_most("shift_error", 0.15),
+    ),
+)

@@ -14,11 +14,12 @@ from tiae_ros.core.transforms import Transform
 from tiae_training.arrays import ImageArrays
 from tiae_training.backgrounds import background_pool
 from tiae_training.measures import NEIGHBOURS
-from tiae_training.recipes.recipe import Recipe, Workplace, draw_rows
+from tiae_training.recipes.recipe import Recipe, Target, Workplace, at_least, at_most, draw_rows
 from tiae_training.settings import TrainingSettings
 
 RADIUS = 6
 SHOWN = 6  # digits in the picture, each twice
+DIGIT_NAMES = tuple("0123456789")
 SYMMETRIC = (0, 1, 8)  # digits that look much alike after half a turn: their angle has two answers
 
 
@@ -51,8 +52,9 @@ def measure_poses(
         "scale_error_compared": float(torch.expm1((compared[:, 3] - true[:, 3]).abs()).median()),
     }
     if test.labels is not None and gallery.labels is not None:
-        clear = torch.from_numpy(~np.isin(test.labels, SYMMETRIC))
-        measures["angle_error_unsymmetric_deg"] = float(angle[clear].median())
+        if test.label_names == DIGIT_NAMES:
+            clear = torch.from_numpy(~np.isin(test.labels, SYMMETRIC))
+            measures["angle_error_unsymmetric_deg"] = float(angle[clear].median())
         shown, _ = drawn_views(transform, gallery, generator)
         classifier = KNeighborsClassifier(NEIGHBOURS).fit(model.encode(shown).cpu().numpy(), gallery.labels)
         measures["knn_accuracy"] = float(classifier.score(descriptors[0].numpy(), test.labels))
@@ -66,7 +68,7 @@ def drawn_views(transform: Transform, arrays: ImageArrays, generator: torch.Gene
     return transform.view(images, drawn), drawn[:, :4]
 
 
-def recipe(name: str, shows: str, transforms: str, epochs: int) -> Recipe:
+def recipe(name: str, shows: str, transforms: str, epochs: int, targets: tuple[Target, ...] = ()) -> Recipe:
     """A recipe for a list of kinds."""
 
     def run(workplace: Workplace) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def recipe(name: str, shows: str, transforms: str, epochs: int) -> Recipe:
             **measure_poses(model, transform, test, training, workplace.seed),
         }
 
-    return Recipe(name, shows, run)
+    return Recipe(name, shows, run, targets)
 
 
 def draw(
@@ -104,4 +106,10 @@ SCALE = recipe("scale", f"scales from 1/1.4 to 1.4, shifts of ±{RADIUS} px", "s
 ALL = recipe(
     "shift-rotation-scale-background", "four kinds of transforms at once", "shift,rotation,scale,background", 60
 )
-POSE = recipe("shift-rotation-scale", "any angle, scale and shift, on black", "shift,rotation,scale", 60)
+POSE = recipe(
+    "shift-rotation-scale",
+    "any angle, scale and shift, on black",
+    "shift,rotation,scale",
+    60,
+    (at_least("knn_accuracy", 0.90), at_most("angle_error_deg", 6.0), at_most("scale_error", 0.05)),
+)

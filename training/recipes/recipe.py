@@ -1,9 +1,10 @@
-"""What a recipe is, and the parts all recipes share: data, a training, a figure of windows."""
+"""What a recipe is and must reach, and the parts all recipes share: data, a training, a figure of windows."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,31 +15,61 @@ import numpy as np
 import torch
 
 from tiae_ros.core.model import TransformInvariantAutoencoder
-from tiae_ros.errors import OutputError
-from tiae_training.arrays import ImageArrays
+from tiae_ros.errors import OutputError, ParameterError
+from tiae_training.arrays import ImageArrays, load_arrays, split
 from tiae_training.digits import load_digits
 from tiae_training.settings import TrainingSettings
-from tiae_training.train import has_collapsed, prepare_run, read_history, train
+from tiae_training.train import check_trainable, has_collapsed, prepare_run, read_history, train
+
+HELD_OUT = 0.2  # of a user's own windows
+FEWEST_WINDOWS = 40  # of which 8 are held out: fewer measure nothing
+NEED_LABELS = "knn_accuracy, nmi, ari"
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where a recipe writes, and how much it may spend."""
+    """Where a recipe writes, what it works on, and how much it may spend. Raises ParameterError."""
 
     out: Path
     seed: int = 0
     epochs: int | None = None  # instead of the recipe's own
     windows: int | None = None  # train on so many only
     device: str = "cpu"
+    data: Path | None = None  # a user's own windows instead of the recipe's
+    command: str = ""  # that ran the recipe; goes into models and figures
     figures: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, lowest in (("seed", 0), ("epochs", 1), ("windows", FEWEST_WINDOWS)):
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise ParameterError(f"--{name} is {value}; accepted is {lowest} or more")
+
     def digits(self) -> tuple[ImageArrays, ImageArrays]:
-        """(training, test) digits, fewer when asked for."""
-        training, test = load_digits()
-        if self.windows is not None:
-            training = training.take(np.arange(min(self.windows, len(training))))
-            test = test.take(np.arange(min(self.windows, len(test))))
-        return training, test
+        """(training, test) digits, or the windows of --data in their place; fewer when asked for."""
+        if self.data is None:
+            return self.fewer(*load_digits())
+        return self.own_windows(self.data)
+
+    def own_windows(self, path: Path) -> tuple[ImageArrays, ImageArrays]:
+        """(training, test) windows of a file, split by the seed; says so when there are no labels to measure by."""
+        arrays = load_arrays(path, at_least=FEWEST_WINDOWS)
+        check_trainable(arrays)
+        if arrays.labels is None:
+            self.leave_out(NEED_LABELS, f"{path.name} has no labels")
+        return self.fewer(*split(arrays, HELD_OUT, self.seed))
+
+    def fewer(self, training: ImageArrays, test: ImageArrays) -> tuple[ImageArrays, ImageArrays]:
+        """No more than --windows of each."""
+        if self.windows is None:
+            return training, test
+        first = np.arange(self.windows)
+        return training.take(first[: len(training)]), test.take(first[: len(test)])
+
+    def leave_out(self, measures: str, reason: str) -> None:
+        """Say, on the screen and in the figures, what is not measured and why."""
+        print(f"left out: {measures} ({reason})")
+        self.figures["left_out"] = {**self.figures.get("left_out", {}), measures: reason}
 
     def train(self, name: str, arrays: ImageArrays, *, epochs: int, **settings: Any) -> TransformInvariantAutoencoder:
         """A model in OUT/name; its seconds, and whether it collapsed, go to the figures."""
@@ -46,7 +77,7 @@ class Workplace:
         run = self.out / name
         prepare_run(run, resume=False, overwrite=True)
         started = time.monotonic()
-        model = train(arrays, chosen, run, device=self.device)
+        model = train(arrays, chosen, run, device=self.device, command=self.command)
         self.figures[f"{name}_seconds"] = round(time.monotonic() - started, 1)
         if has_collapsed(read_history(run)):
             self.figures[f"{name}_collapsed"] = True
@@ -55,27 +86,67 @@ class Workplace:
 
 
 @dataclass(frozen=True)
+class Target:
+    """What the median over seeds of a measure must reach."""
+
+    measure: str
+    bound: float
+    smaller_is_better: bool
+
+    def reached(self, value: float) -> bool:
+        return value <= self.bound if self.smaller_is_better else value >= self.bound
+
+    def __str__(self) -> str:
+        return f"{'≤' if self.smaller_is_better else '≥'} {self.bound:g}"
+
+
+def at_most(measure: str, bound: float) -> Target:
+    return Target(measure, bound, smaller_is_better=True)
+
+
+def at_least(measure: str, bound: float) -> Target:
+    return Target(measure, bound, smaller_is_better=False)
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """One experiment: its name, what it shows, and the function that does it and returns its figures."""
+    """One experiment: its name, what it shows, the function that does it and returns its figures, and its targets."""
 
     name: str
     shows: str
     run: Callable[[Workplace], dict[str, Any]]
+    targets: tuple[Target, ...] = ()
 
 
 def run_recipe(recipe: Recipe, workplace: Workplace) -> dict[str, Any]:
     """Run it, write NAME.json beside its picture, and return the figures."""
+    command = command_line(recipe.name, workplace)
+    workplace = dataclasses.replace(workplace, command=command)
+    started = time.monotonic()
     try:
-        workplace.out.mkdir(parents=True, exist_ok=True)
-        figures = {"recipe": recipe.name, "seed": workplace.seed, **recipe.run(workplace), **workplace.figures}
-        (workplace.out / f"{recipe.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+        figures = {"recipe": recipe.name, "seed": workplace.seed, "command": command}
+        figures |= {**recipe.run(workplace), **workplace.figures, "seconds": round(time.monotonic() - started, 1)}
+        # What cannot be said (all windows blank, all descriptors equal) is null: JSON has no NaN.
+        written = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}
+        text = json.dumps(written, indent=1, ensure_ascii=False, allow_nan=False)
+        (workplace.out / f"{recipe.name}.json").write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write into {workplace.out}: {error.strerror or error}") from None
     return figures
 
 
+def command_line(name: str, workplace: Workplace) -> str:
+    """The command that runs the recipe so again, without this machine's folders."""
+    words = ["tiae recipe", name]
+    if workplace.data is not None:
+        words.append(f"--data {workplace.data.name}")
+    words.append(f"--seed {workplace.seed}")
+    words += [f"--{n} {getattr(workplace, n)}" for n in ("epochs", "windows") if getattr(workplace, n) is not None]
+    return " ".join(words)
+
+
 def draw_rows(path: Path, rows: Sequence[tuple[str, torch.Tensor | np.ndarray]], title: str) -> None:
-    """A picture with one labelled row of grey windows (N, 1, S, S) under the other."""
+    """A picture with one labelled row of windows (N, C, S, S) under the other, drawn by `as_picture`."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -87,10 +158,19 @@ def draw_rows(path: Path, rows: Sequence[tuple[str, torch.Tensor | np.ndarray]],
     )
     for (name, windows), row in zip(rows, all_axes, strict=True):
         for window, axes in zip(windows, row, strict=True):
-            axes.imshow(np.asarray(window)[0], cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+            axes.imshow(as_picture(window), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(title, fontsize=10)
     figure.subplots_adjust(left=1.7 / (0.62 * columns + 1.8), right=0.99, bottom=0.01, top=0.86, wspace=0.05)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def as_picture(window: torch.Tensor | np.ndarray) -> np.ndarray:
+    """A window (C, S, S) to look at: grey (S, S) of one channel, colours (S, S, 3) of two (orange, blue) or more."""
+    channels = np.clip(np.asarray(window, np.float32), 0.0, 1.0)
+    if len(channels) == 1:
+        return channels[0]
+    colours = np.array([[1.0, 0.55, 0.1], [0.2, 0.6, 1.0]], np.float32) if len(channels) == 2 else np.eye(3)
+    return np.clip(np.einsum("chw,cr->hwr", channels[:3], colours), 0.0, 1.0)

@@ -1,0 +1,165 @@
+"""Run recipes over seeds, hold their medians against their targets, and keep the figures for docs/experiments.md.
+
+    python benchmarks/recipes.py clutter --seeds 0 1 2
+    python benchmarks/recipes.py clutter --seeds 2             # one seed more: joins those measured before
+    python benchmarks/recipes.py clutter --seeds 0 --anew      # forgets those measured before
+    python benchmarks/recipes.py --page                        # only writes the page again
+
+Runs `tiae recipe NAME --seed S` for each seed, prints each measure per seed with its median and whether the target
+is reached, writes docs/experiments/NAME.json, copies NAME.png there and renews the part of docs/experiments.md
+between its markers. Ends with 1 when a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tiae_training.recipes import RECIPES
+from tiae_training.recipes.recipe import Recipe
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = DOCS / "experiments.md"
+FIGURES = DOCS / "experiments"
+BEGIN, END = "<!-- recipes:begin -->", "<!-- recipes:end -->"
+_NO_MEASURES = ("seed", "windows")  # numbers that are no measures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's own number")
+    parser.add_argument("--out", type=Path, default=Path("recipes_out"), help="models and pictures (recipes_out)")
+    parser.add_argument("--docs", type=Path, default=FIGURES, help="NAME.json and NAME.png (docs/experiments)")
+    parser.add_argument("--anew", action="store_true", help="forget what was measured before")
+    parser.add_argument("--page", action="store_true", help="write docs/experiments.md again, also without NAME")
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in RECIPES]
+    if unknown or not (options.names or options.page):
+        parser.error(f"unknown recipe {', '.join(unknown) or '(none)'}; accepted are {', '.join(RECIPES)}")
+    missed = 0
+    for name in options.names:
+        file = options.docs / f"{name}.json"
+        runs = {} if options.anew else read_runs(file)
+        for seed in options.seeds:
+            runs[str(seed)] = run_recipe(name, seed, options.epochs, options.out / name / f"seed-{seed}")
+            write_runs(file, name, runs)
+        first = options.out / name / f"seed-{options.seeds[0]}" / f"{name}.png"
+        shutil.copyfile(first, options.docs / f"{name}.png")
+        missed += report(RECIPES[name], runs)
+    if options.page or options.docs == FIGURES:
+        write_page(PAGE, FIGURES)
+    return 1 if missed else 0
+
+
+def run_recipe(name: str, seed: int, epochs: int | None, out: Path) -> dict[str, Any]:
+    """The figures of `tiae recipe NAME --seed SEED`."""
+    words = ["recipe", name, "--seed", str(seed), "--out", str(out)]
+    words += [] if epochs is None else ["--epochs", str(epochs)]
+    subprocess.run([sys.executable, "-m", "tiae_ros.cli", *words], check=True, stdout=subprocess.DEVNULL)
+    figures: dict[str, Any] = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+    return figures
+
+
+def read_runs(file: Path) -> dict[str, dict[str, Any]]:
+    """Seed -> figures of what was measured before."""
+    return json.loads(file.read_text(encoding="utf-8"))["runs"] if file.is_file() else {}
+
+
+def write_runs(file: Path, name: str, runs: dict[str, dict[str, Any]]) -> None:
+    """NAME.json: the command, the medians over seeds, and every run."""
+    runs = dict(sorted(runs.items(), key=lambda item: int(item[0])))
+    command = f"python benchmarks/recipes.py {name} --seeds {' '.join(runs)}"
+    epochs = {run["command"].partition("--epochs ")[2] for run in runs.values()}
+    if len(epochs) > 1:
+        sys.exit(f"{file} holds runs of other --epochs; run with theirs, or with --anew to forget them")
+    command += f" --epochs {next(iter(epochs))}" if any(epochs) else ""
+    content = {"recipe": name, "command": command, "medians": medians(runs), "runs": runs}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def medians(runs: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Of every measure that all runs have."""
+    first, *others = runs.values()
+    names = [
+        name
+        for name, value in first.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in _NO_MEASURES
+    ]
+    return {
+        name: statistics.median(float(run[name]) for run in runs.values())
+        for name in names
+        if all(isinstance(run.get(name), (int, float)) for run in others)
+    }
+
+
+def verdict(recipe: Recipe, measure: str, median: float) -> tuple[str, str]:
+    """(target, reached or MISSED) of a measure; empty without a target."""
+    for target in recipe.targets:
+        if target.measure == measure:
+            return str(target), "reached" if target.reached(median) else "MISSED"
+    return "", ""
+
+
+def report(recipe: Recipe, runs: dict[str, dict[str, Any]]) -> int:
+    """Print the table of one recipe; how many targets are missed."""
+    found = medians(runs)
+    missed = [target.measure for target in recipe.targets if target.measure not in found]
+    print(f"{recipe.name}: {'measure':36s} {'target':>8s} {'median':>8s}   seeds {' '.join(runs)}")
+    for name, median in found.items():
+        target, word = verdict(recipe, name, median)
+        missed += [name] if word == "MISSED" else []
+        each = " ".join(shown(run[name]) for run in runs.values())
+        print(f"{recipe.name}: {name:36s} {target:>8s} {shown(median):>8s}   {each}   {word}".rstrip())
+    return len(missed)
+
+
+def shown(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:.0f}" if abs(value) >= 100 or (value == int(value)) else f"{value:.3g}"
+
+
+def write_page(page: Path, folder: Path) -> None:
+    """Put every recipe's figure and numbers between the markers of docs/experiments.md."""
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    _, after = rest.split(END)
+    page.write_text(before + BEGIN + "\n" + markdown(folder) + END + after, encoding="utf-8")
+
+
+def markdown(folder: Path) -> str:
+    """A chapter per recipe: what it shows, its command, its measures against their targets, its figure."""
+    return "".join(chapter(recipe, folder) for recipe in RECIPES.values())
+
+
+def chapter(recipe: Recipe, folder: Path) -> str:
+    lines = ["", f"### `{recipe.name}`", "", f"{recipe.shows[0].upper()}{recipe.shows[1:]}.", ""]
+    file = folder / f"{recipe.name}.json"
+    if not file.is_file():
+        targets = ", ".join(f"{target.measure} {target}" for target in recipe.targets)
+        return "\n".join([*lines, f"Not measured yet{f' (wanted: {targets})' if targets else ''}.", ""])
+    content = json.loads(file.read_text(encoding="utf-8"))
+    runs, found = content["runs"], medians(content["runs"])
+    lines += [f"    {content['command']}", ""]
+    lines += [f"| measure | target | median | seeds {', '.join(runs)} | |", "|---|---|---|---|---|"]
+    with_target = [target.measure for target in recipe.targets]
+    for name in sorted(found, key=lambda name: name not in with_target):  # stable: those with a target first
+        target, word = verdict(recipe, name, found[name])
+        each = ", ".join(shown(run[name]) for run in runs.values())
+        lines.append(f"| {name} | {target} | {shown(found[name])} | {each} | {word} |")
+    for measures, reason in {k: v for run in runs.values() for k, v in run.get("left_out", {}).items()}.items():
+        lines += ["", f"Left out: {measures} ({reason})."]
+    if (folder / f"{recipe.name}.png").is_file():
+        lines += ["", f"![{recipe.name}: {recipe.shows}](experiments/{recipe.name}.png)"]
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
