@@ -20,6 +20,7 @@ import torch
 
 from tiae_ros.core.model import TransformInvariantAutoencoder
 from tiae_ros.core.shifts import draw_shifts, shift_costs, shift_images
+from tiae_ros.core.transforms import Transform
 from tiae_ros.errors import DataError, MissingExtraError
 from tiae_training.arrays import ImageArrays
 
@@ -49,6 +50,18 @@ class ShiftedViews:
             torch.stack(shifts),
         )
 
+    @staticmethod
+    def through(transform: Transform, arrays: ImageArrays, seed: int, views: int = VIEWS) -> ShiftedViews:
+        """The images as a transform of shifts and appearances (`Composition`) shows them, targets only shifted."""
+        generator = torch.Generator().manual_seed(seed)
+        images = torch.from_numpy(arrays.images)
+        drawn = [transform.draw(len(arrays), generator, torch.device("cpu")) for _ in range(views)]
+        return ShiftedViews(
+            torch.stack([transform.view(images, parameters) for parameters in drawn]),
+            torch.stack([transform.apply(images, parameters) for parameters in drawn]),
+            torch.stack([parameters[:, :2] for parameters in drawn]),
+        )
+
 
 def measure_model(
     model: TransformInvariantAutoencoder,
@@ -64,10 +77,27 @@ def measure_model(
     default the model's own, or 8 for an ordinary auto-encoder. Raises DataError when shapes do not fit.
     """
     radius = shift_radius_px if shift_radius_px is not None else (model.manifest.shift_radius or 8)
-    views = ShiftedViews.draw(test, radius, seed)
+    return measure_views(
+        model, ShiftedViews.draw(test, radius, seed), test, gallery, gallery_radius_px=radius, seed=seed
+    )
+
+
+def measure_views(
+    model: TransformInvariantAutoencoder,
+    views: ShiftedViews,
+    test: ImageArrays,
+    gallery: ImageArrays | None = None,
+    *,
+    gallery_radius_px: int = 0,
+    seed: int = 0,
+) -> dict[str, float]:
+    """`measure_model` on given views of the test images, which may also be cluttered or otherwise changed.
+
+    gallery_radius_px: that of the random shifts of the gallery, 0 when it is given as it is to be seen.
+    """
     descriptors = np.stack([model.encode(v).cpu().numpy() for v in views.images])  # (V, N, K)
     measures = {"dispersion": dispersion(descriptors)}
-    measures |= class_measures(model.encode, descriptors[0], test, gallery, radius, seed)
+    measures |= class_measures(model.encode, descriptors[0], test, gallery, gallery_radius_px, seed)
     measures["restoration_error"] = float(
         np.mean([restoration_error(model.restore(v), t) for v, t in zip(views.images, views.targets, strict=True)])
     )

@@ -28,6 +28,7 @@ class TrainingSettings:
     shift_radius_px: int = 8
     rotation_deg: float = 180.0  # angles up to ± this
     scale_factor: float = 1.4  # scales from 1 / this to this
+    clutter_px: int = 8  # side of the fragments of other windows
     blur_px: float = 1.5  # standard deviations from 0 to this
     gain_factor: float = 1.5  # gains from 1 / this to this
     network: str = ""  # "" is the default for these transforms
@@ -79,10 +80,20 @@ class TrainingSettings:
             raise ParameterError(f"precision is {self.precision!r}; accepted are {', '.join(PRECISIONS)}")
         self.build_transform()
 
-    def build_transform(self, backgrounds: Tensor | None = None) -> Transform:
-        """The transform these settings name; backgrounds (M, C, H, W) are what the kind background cuts from."""
-        ranges = Ranges(self.shift_radius_px, self.rotation_deg, self.scale_factor, self.blur_px, self.gain_factor)
-        return build_transform(self.transforms, ranges=ranges, backgrounds=backgrounds)
+    def build_transform(self, backgrounds: Tensor | None = None, patterns: Tensor | None = None) -> Transform:
+        """The transform these settings name.
+
+        backgrounds (M, C, H, W) are what the kind background cuts from, patterns (N, C, S, S) what clutter does.
+        """
+        ranges = Ranges(
+            self.shift_radius_px,
+            self.rotation_deg,
+            self.scale_factor,
+            self.clutter_px,
+            self.blur_px,
+            self.gain_factor,
+        )
+        return build_transform(self.transforms, ranges=ranges, backgrounds=backgrounds, patterns=patterns)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -234,7 +234,9 @@ class Trainer:
         self.optimizer = optimizer
         self.settings = settings
         self.device = device
-        self.transform: Transform = settings.build_transform(background_pool(arrays, settings))
+        self.transform: Transform = settings.build_transform(
+            background_pool(arrays, settings), torch.from_numpy(arrays.targets)
+        )
         masks = foreground_masks(arrays)
         self.masks = None if masks is None else masks.to(device)
         self.images = torch.from_numpy(arrays.images).to(device)

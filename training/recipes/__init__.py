@@ -6,7 +6,7 @@ One file per experiment; `RECIPES` lists them.
 
 from __future__ import annotations
 
-from tiae_training.recipes import digits, foreground, poses
+from tiae_training.recipes import blur, clutter, cut_off, digits, document, foreground, leaflet, poses
 from tiae_training.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
@@ -20,5 +20,10 @@ RECIPES: dict[str, Recipe] = {
         poses.SCALE,
         poses.POSE,
         poses.ALL,
+        clutter.CLUTTER,
+        cut_off.CUT_OFF,
+        document.DOCUMENT,
+        leaflet.LEAFLET,
+        blur.BLUR,
     )
 }

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tiae_ros.core.transforms.background import Background
 from tiae_ros.core.transforms.blur import Blur
+from tiae_ros.core.transforms.clutter import Clutter
 from tiae_ros.core.transforms.composition import Composition, cover
 from tiae_ros.core.transforms.gain import Gain
 from tiae_ros.core.transforms.shift import Shift
@@ -20,13 +21,14 @@ from tiae_ros.core.transforms.similarity import Similarity
 from tiae_ros.core.transforms.transform import Identity, Transform
 from tiae_ros.errors import ParameterError
 
-KINDS = ("none", "shift", "rotation", "scale", "background", "blur", "gain")
+KINDS = ("none", "shift", "rotation", "scale", "background", "clutter", "blur", "gain")
 _SCALE_ANCHOR = 0.1  # per training step
 
 __all__ = [
     "KINDS",
     "Background",
     "Blur",
+    "Clutter",
     "Composition",
     "Gain",
     "Identity",
@@ -47,6 +49,7 @@ class Ranges:
     shift_radius_px: int = 8
     rotation_deg: float = 180.0
     scale_factor: float = 1.4
+    clutter_px: int = 8
     blur_px: float = 1.5
     gain_factor: float = 1.5
 
@@ -65,11 +68,17 @@ def parse_kinds(names: str) -> tuple[str, ...]:
 
 
 def build_transform(
-    names: str, *, shift_radius_px: int = 8, ranges: Ranges | None = None, backgrounds: Tensor | None = None
+    names: str,
+    *,
+    shift_radius_px: int = 8,
+    ranges: Ranges | None = None,
+    backgrounds: Tensor | None = None,
+    patterns: Tensor | None = None,
 ) -> Transform:
     """The transform of a comma-separated list such as "shift,background"; "none" is an ordinary auto-encoder.
 
-    backgrounds: the pictures (M, C, H, W) that the kind background cuts from. Raises ParameterError.
+    backgrounds: the pictures (M, C, H, W) that the kind background cuts from; patterns: the windows (N, C, S, S) that
+    the kind clutter cuts its fragments from. Raises ParameterError.
     """
     ranges = ranges or Ranges(shift_radius_px=shift_radius_px)
     kinds = parse_kinds(names)
@@ -83,11 +92,12 @@ def build_transform(
         )
     else:
         movement = Shift(ranges.shift_radius_px) if "shift" in kinds else Identity()
-    if not {"background", "blur", "gain"} & set(kinds):
+    if not {"background", "clutter", "blur", "gain"} & set(kinds):
         return movement
     return Composition(
         movement,
         Background(backgrounds) if "background" in kinds else None,
+        Clutter(patterns, ranges.clutter_px) if "clutter" in kinds else None,
         Blur(ranges.blur_px) if "blur" in kinds else None,
         Gain(ranges.gain_factor) if "gain" in kinds else None,
     )

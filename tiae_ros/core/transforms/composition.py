@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tiae_ros.core.transforms.background import Background
 from tiae_ros.core.transforms.blur import Blur
+from tiae_ros.core.transforms.clutter import Clutter
 from tiae_ros.core.transforms.gain import Gain
 from tiae_ros.core.transforms.shift import Shift
 from tiae_ros.core.transforms.similarity import Similarity
@@ -17,7 +18,7 @@ from tiae_ros.core.transforms.transform import Identity, Transform
 
 @dataclass(frozen=True, eq=False)
 class Composition(Transform):
-    """The pattern is moved, laid over a background, blurred and dimmed, in this order, as light does it.
+    """The pattern is moved, laid over a background, cluttered, blurred and dimmed, in this order, as light does it.
 
     Only the movement has a minimum to be searched; of the rest the admissible transform is "none at all". So costs
     add: one search, and per kind one pass over the pixels. Parameters: the columns of all kinds side by side.
@@ -25,6 +26,7 @@ class Composition(Transform):
 
     movement: Identity | Shift | Similarity
     background: Background | None = None
+    clutter: Clutter | None = None
     blur: Blur | None = None
     gain: Gain | None = None
 
@@ -32,7 +34,7 @@ class Composition(Transform):
 
     def draw(self, count: int, generator: torch.Generator, device: torch.device) -> Tensor:
         columns = [self.movement.draw(count, generator, torch.device("cpu")).to(torch.float32)]
-        columns += [kind.draw(count, generator) for kind in (self.background, self.blur, self.gain) if kind]
+        columns += [kind.draw(count, generator) for kind in self._appearances() if kind]
         return torch.cat(columns, 1).to(device)
 
     def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
@@ -45,6 +47,9 @@ class Composition(Transform):
             covered = cover(images) if masks is None else masks
             covered = self.apply(covered, parameters)
             seen = self.background.apply(seen, parameters[:, column : column + 4], covered)
+            column += 4
+        if self.clutter:
+            seen = self.clutter.apply(seen, parameters[:, column : column + 4])
             column += 4
         if self.blur:
             seen = self.blur.apply(seen, parameters[:, column : column + 1])
@@ -60,10 +65,14 @@ class Composition(Transform):
 
     def ranges(self) -> dict[str, dict[str, float]]:
         kinds = self.movement.ranges()
-        for kind in (self.background, self.blur, self.gain):
+        for kind in self._appearances():
             if kind:
                 kinds |= kind.ranges()
         return kinds
+
+    def _appearances(self) -> tuple[Background | None, Clutter | None, Blur | None, Gain | None]:
+        """What changes only what is seen, in the order of its parameters."""
+        return self.background, self.clutter, self.blur, self.gain
 
     def _movements(self, parameters: Tensor) -> Tensor:
         if isinstance(self.movement, Similarity):
