@@ -88,7 +88,7 @@ class PoseVotingNetwork(Network):
         grid = self.polar_grid[None] + (2.0 / self.window_size) * centre[:, None, None, :]
         polar = F.grid_sample(images, grid, mode="bilinear", align_corners=False)  # (N, C, RADII, ANGLES)
         votes = self.polar_voters(polar).float()  # x, y relative to the place's direction; log scale; log weight
-        ink = F.avg_pool2d(polar.abs().sum(1, keepdim=True), (4, 3), stride=(2, 1), padding=1)[:, 0]
+        ink = F.avg_pool2d(_around(polar.abs().sum(1, keepdim=True), 1), (4, 3), stride=(2, 1), padding=(1, 0))[:, 0]
         weights = ink * torch.exp(votes[:, 3].clamp(-8.0, 8.0))  # (N, RADII/2, ANGLES)
         weights = weights / weights.sum((1, 2), keepdim=True).clamp_min(1e-6)
         cos, sin = self.directions[0], self.directions[1]
@@ -118,6 +118,10 @@ class _CyclicConv(nn.Module):
         self.convolution = nn.Conv2d(inputs, outputs, 5, stride=stride, padding=(2, 0))
 
     def forward(self, polar: Tensor) -> Tensor:
-        # torch's own circular padding costs as much as the convolution
-        result: Tensor = self.convolution(torch.cat((polar[..., -2:], polar, polar[..., :2]), 3))
+        result: Tensor = self.convolution(_around(polar, 2))
         return result
+
+
+def _around(polar: Tensor, columns: int) -> Tensor:
+    """Columns repeated beyond both ends of the circle; torch's own circular padding costs as much as a convolution."""
+    return torch.cat((polar[..., -columns:], polar, polar[..., :columns]), 3)
