@@ -1,4 +1,4 @@
-"""The doors of a model that knows poses, on a network whose answers are known: what they cost and how exact they are."""
+"""Doors of a model that knows poses, on a network whose answers are known: what they cost, how exact they are."""
 
 import math
 

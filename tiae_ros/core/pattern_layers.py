@@ -9,15 +9,19 @@ from __future__ import annotations
 from torch import nn
 
 
-def make_eyes(channels: int, window_size: int, hidden: int, *, width: int = 32) -> nn.Sequential:
-    """(N, C, S, S) -> features (N, hidden): two strided convolutions and a fully connected layer."""
+def make_eyes(channels: int, window_size: int, hidden: int, *, width: int = 32, deep: bool = False) -> nn.Sequential:
+    """(N, C, S, S) -> features (N, hidden): two strided convolutions, deep: one more between, and a connected layer."""
     if window_size % 4:
         raise ValueError(f"window_size must be a multiple of 4, not {window_size}")
     quarter = window_size // 4
+    between: list[nn.Module] = []
+    if deep:
+        between = [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     return nn.Sequential(
         nn.Conv2d(channels, width, 5, padding=2, stride=2, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(),
+        *between,
         nn.Conv2d(width, 2 * width, 3, padding=1, stride=2, bias=False),
         nn.BatchNorm2d(2 * width),
         nn.ReLU(),
