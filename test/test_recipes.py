@@ -12,7 +12,8 @@ import torch
 from tiae_ros import load_model
 from tiae_ros.cli import main
 from tiae_training.arrays import ImageArrays
-from tiae_training.backgrounds import indoor_pictures
+from tiae_training.backgrounds import PHOTOGRAPHS as PHOTOGRAPHS_TO_TRAIN
+from tiae_training.backgrounds import TEST_PHOTOGRAPHS, indoor_pictures, varied
 from tiae_training.recipes import RECIPES
 from tiae_training.recipes.foreground import in_front, measure
 from tiae_training.recipes.recipe import as_picture, at_least, at_most
@@ -162,10 +163,27 @@ def test_photographs_without_their_package_are_one_line(tmp_path, capsys, monkey
 
 def test_photographs_to_train_and_to_test_before_differ():
     pytest.importorskip("skimage", reason="photographs come with scikit-image")
+    assert not set(PHOTOGRAPHS_TO_TRAIN) & set(TEST_PHOTOGRAPHS)
     pictures = indoor_pictures()
     assert pictures.shape[1:] == (1, 96, 96)
     assert pictures.min() >= 0.0
     assert pictures.max() <= 1.0
+    near_and_far = indoor_pictures(shrinks=(1, 2))
+    assert len(near_and_far) > 3 * len(pictures)
+    assert (near_and_far[:, None] - pictures[:2]).abs().amax((2, 3, 4)).amin(0).max() < 1e-6  # the far ones are there
+
+
+def test_pictures_in_other_light_stay_pictures():
+    pictures = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    more = varied(pictures, seed=1)
+    assert torch.equal(more[:6], pictures)
+    assert more.shape == (12, 1, 8, 8)
+    assert 0.0 <= float(more.min()) <= float(more.max()) <= 1.0
+    assert torch.equal(varied(pictures, seed=1), more)
+    assert not torch.equal(varied(pictures, seed=2), more)
+    same = torch.stack([torch.corrcoef(torch.stack((a.flatten().sort()[0], b.flatten().sort()[0])))[0, 1]
+                        for a, b in zip(pictures, more[6:], strict=True)])  # fmt: skip
+    assert same.min() > 0.8  # the same values in order, whatever the turn, light or sign
 
 
 class Perfect:

@@ -103,7 +103,7 @@ def test_a_smaller_pattern_is_not_cheaper():
     start = torch.zeros(1, 4)
     _, found = Similarity(2, 0.0, 1.4).nearest(small, view, view, start)
     _, same = Similarity(2, 0.0, 1.4).nearest(blob(), view, view, start)
-    assert same[0, 3] == 0.0
+    assert same[0, 3].abs() < 0.005
     assert found[0, 3] > 0.0  # the restored pattern has to grow to lie on the input
 
 
@@ -113,8 +113,8 @@ def test_the_anchor_pulls_the_mean_scale_of_a_batch_towards_one():
     start = true.clone()
     _, free = Similarity(2, 0.0, 1.4).nearest(blob().repeat(2, 1, 1, 1), views, views, start)
     _, held = Similarity(2, 0.0, 1.4, anchor=0.5).nearest(blob().repeat(2, 1, 1, 1), views, views, start)
-    torch.testing.assert_close(free[:, 3], true[:, 3])
-    torch.testing.assert_close(held[:, 3], true[:, 3] - 0.1)
+    torch.testing.assert_close(free[:, 3], true[:, 3], atol=0.02, rtol=0)
+    torch.testing.assert_close(held[:, 3], free[:, 3] - 0.5 * free[:, 3].mean())
 
 
 def test_drawn_poses_stay_in_range():

@@ -12,9 +12,11 @@ from tiae_training.arrays import ImageArrays
 from tiae_training.settings import TrainingSettings
 
 NOISE_PICTURES = 64
-# of those inside scikit-image: rooms and things to train before, and others to test before
-PHOTOGRAPHS = ("stereo_motorcycle", "coffee", "chelsea", "rocket")
+# of those inside scikit-image: rooms, things and surfaces to train before, and others to test before
+PHOTOGRAPHS = ("stereo_motorcycle", "coffee", "chelsea", "rocket", "clock", "coins", "brick", "gravel")
 TEST_PHOTOGRAPHS = ("astronaut", "camera")
+TRAINING_SHRINKS = (1, 2, 3)  # near and far
+_TONE_GAIN, _TONE_OFFSET = (0.5, 1.5), 0.25  # of other light
 
 
 def background_pool(arrays: ImageArrays, settings: TrainingSettings) -> Tensor | None:
@@ -51,8 +53,8 @@ def noise_pictures(count: int, channels: int, side: int, seed: int) -> Tensor:
     return torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(seed))
 
 
-def indoor_pictures(names: tuple[str, ...] = PHOTOGRAPHS, *, side: int = 96) -> Tensor:
-    """Grey photographs that come inside scikit-image, shrunk by 2 and cut into tiles: (M, 1, side, side).
+def indoor_pictures(names: tuple[str, ...] = PHOTOGRAPHS, *, side: int = 96, shrinks: tuple[int, ...] = (2,)) -> Tensor:
+    """Grey photographs that come inside scikit-image, shrunk by each factor and cut into tiles: (M, 1, side, side).
 
     A picture that this installation would have to download is left out. Raises DataError when none is there,
     MissingExtraError without scikit-image.
@@ -74,14 +76,43 @@ def indoor_pictures(names: tuple[str, ...] = PHOTOGRAPHS, *, side: int = 96) -> 
         grey = np.asarray(picture, np.float32) / 255.0
         if grey.ndim == 3:
             grey = grey @ np.array([0.299, 0.587, 0.114], np.float32)  # (H, W)
-        height, width = (length // 2 * 2 for length in grey.shape)
-        grey = grey[:height, :width].reshape(height // 2, 2, width // 2, 2).mean((1, 3))
-        for top in range(0, grey.shape[0] - side + 1, side):
-            for left in range(0, grey.shape[1] - side + 1, side):
-                tiles.append(grey[top : top + side, left : left + side])
+        for shrink in shrinks:
+            tiles += _tiles(_shrunk(grey, shrink), side)
     if not tiles:
         raise DataError(f"none of the photographs {', '.join(names)} is in this installation of scikit-image")
     return torch.from_numpy(np.stack(tiles)[:, None])
+
+
+def varied(pictures: Tensor, seed: int) -> Tensor:
+    """Each picture as it is and once more turned by quarters and in other light: (M, C, S, S) -> (2·M, C, S, S).
+
+    Other light: a random gain about mid grey, an offset, and every second one as its negative. A few
+    photographs show too few edges and brightnesses; without this, what is bright in them is taken for the pattern.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    low, high = _TONE_GAIN
+    again = []
+    for number, picture in enumerate(pictures):
+        turns = int(torch.randint(0, 4, (1,), generator=generator))
+        gain, offset = torch.rand(2, generator=generator).tolist()
+        sign = -1.0 if number % 2 else 1.0
+        light = sign * (low + (high - low) * gain) * (picture - 0.5) + 0.5 + _TONE_OFFSET * (2.0 * offset - 1.0)
+        again.append(torch.rot90(light.clamp(0.0, 1.0), turns, (1, 2)))
+    return torch.cat((pictures, torch.stack(again)))
+
+
+def _shrunk(grey: np.ndarray, factor: int) -> np.ndarray:
+    """Means of blocks of factor × factor pixels."""
+    height, width = (length // factor for length in grey.shape)
+    blocks = grey[: height * factor, : width * factor].reshape(height, factor, width, factor)
+    return np.asarray(blocks.mean((1, 3)))
+
+
+def _tiles(grey: np.ndarray, side: int) -> list[np.ndarray]:
+    """What fits of side × side, without overlap."""
+    height, width = grey.shape
+    corners = [(top, left) for top in range(0, height - side + 1, side) for left in range(0, width - side + 1, side)]
+    return [grey[top : top + side, left : left + side] for top, left in corners]
 
 
 def _unit(values: np.ndarray, name: str) -> np.ndarray:

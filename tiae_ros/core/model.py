@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from tiae_ros.core.manifest import Manifest
 from tiae_ros.core.networks import DEFAULT_NETWORK, NETWORKS, Network
-from tiae_ros.core.poses import bring_back, compose_shift, place_by_pose
+from tiae_ros.core.poses import place_by_pose
 from tiae_ros.core.shifts import best_shifts_subpixel, shift_images_subpixel
 from tiae_ros.core.transforms import Similarity
 from tiae_ros.errors import DataError, ModelError
@@ -155,8 +155,9 @@ class TransformInvariantAutoencoder(nn.Module):
         restored, radius = self._decode(descriptors), self.manifest.window_size // 2
         if estimate.shape[1] == 2:
             return best_shifts_subpixel(restored, windows, radius)
-        _, poses = self._similarity().nearest(restored, windows, windows, estimate)
-        return compose_shift(poses, best_shifts_subpixel(restored, bring_back(windows, poses), 2))
+        similarity = self._similarity()
+        _, poses = similarity.nearest(restored, windows, windows, estimate)
+        return similarity.refine(restored, windows, poses)
 
     def _similarity(self) -> Similarity:
         """The poses the manifest speaks of."""

@@ -14,6 +14,7 @@ name               structure
 voting-half        each place votes for the pattern's centre; the encoder sees the window re-centred there (default)
 voting             the same, with votes at full resolution: three times the cost for the same figures
 voting-pose        as voting, and votes for angle and scale on a log-polar grid (`tiae_ros.core.pose_network`)
+still              for patterns that do not move: no votes, the window as it is (`tiae_ros.core.still_network`)
 slide-fc           1024–1500–150–30 fully connected, decoder 30–150–1500–1024 (slides, "Auto-encoder structure")
 slide-cnn          9×9 convolution to 16 channels, max-pooling to 12×12, 1500–150–30; the same decoder
 =================  ===========================================================================================
@@ -211,10 +212,17 @@ def _voting_half(channels: int, window_size: int, descriptor_size: int) -> Netwo
     return VotingNetwork(channels, window_size, descriptor_size, hidden=256, half_votes=True)
 
 
+def _still(channels: int, window_size: int, descriptor_size: int) -> Network:
+    from tiae_ros.core.still_network import StillNetwork  # it builds on Network above
+
+    return StillNetwork(channels, window_size, descriptor_size)
+
+
 NETWORKS: dict[str, Callable[[int, int, int], Network]] = {
     "voting-half": _voting_half,
     "voting": VotingNetwork,
     "voting-pose": _voting_pose,
+    "still": _still,
     "slide-fc": _slide_fc,
     "slide-cnn": _slide_cnn,
 }

@@ -38,6 +38,12 @@ def compose_shift(poses: Tensor, shifts: Tensor) -> Tensor:
     return torch.cat((moved, poses[:, 2:]), 1)
 
 
+def compose(poses: Tensor, inner: Tensor) -> Tensor:
+    """The pose of first placing by `inner` and then by the pose: T_pose ∘ T_inner. (N, 4) twice -> (N, 4)."""
+    moved = compose_shift(poses, inner[:, :2])
+    return torch.cat((moved[:, :2], wrap_angle(poses[:, 2:3] + inner[:, 2:3]), poses[:, 3:] + inner[:, 3:]), 1)
+
+
 def wrap_angle(angles: Tensor) -> Tensor:
     """The same angles within −π..π."""
     return torch.atan2(torch.sin(angles), torch.cos(angles))

@@ -18,6 +18,8 @@ _ANGLE_STEP = math.radians(10.0)  # of the refinement around an estimate
 _SCALE_STEP = math.log(1.1)
 _COARSE_RADIUS = 4  # shifts tried around each candidate, pixels of the half-sized window
 _RING = 12  # angles tried when there is no estimate
+_FINE = 0.4  # steps of the second look, of those of the first
+_FINE_RADIUS = 2  # shifts tried around each of its candidates, pixels
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Similarity(Transform):
 
     The minimum over poses is a search over angle and scale and exact over shifts: candidates around the
     regressor's estimate and its quarter turns are compared on half-sized windows, each by one correlation over
-    a few shifts, and only the start and the best one are correlated in full. Costs are compared on the input's own
-    scale (times scale²), so that no pattern gets cheaper by being restored smaller.
+    a few shifts; parabolas through the best one and its neighbours refine angle and scale below the step, and only
+    the start and the refined pose are correlated in full. Costs are compared on the input's own scale (times
+    scale²), so that no pattern gets cheaper by being restored smaller.
 
     Nothing in the objective says how large a restored pattern is to be. An anchor above 0 pulls the mean scale found
     in a batch towards 1 by that share, so that in training patterns settle at the size the data shows them.
@@ -63,8 +66,9 @@ class Similarity(Transform):
         radius = max(1, 2 * self.shift_radius_px)
         start = self._start(estimate, targets)
         start = compose_shift(start, best_shifts_subpixel(restored, bring_back(targets, start), radius))
-        candidates = self.candidates(start, informed=estimate is not None and estimate.shape[1] == 4)
-        poses = self._best_candidate(restored, targets, candidates)
+        informed = estimate is not None and estimate.shape[1] == 4
+        candidates = self.candidates(start, informed=informed)
+        poses = self._search(restored, targets, candidates, informed=informed)
         if self.anchor and self.scale_factor > 1.0:
             poses[:, 3] -= self.anchor * poses[:, 3].mean()
         found = compose_shift(poses, best_shifts_subpixel(restored, bring_back(targets, poses), radius))
@@ -80,22 +84,41 @@ class Similarity(Transform):
             kinds["scale"] = {"factor": self.scale_factor}
         return kinds
 
-    def candidates(self, start: Tensor, *, informed: bool) -> Tensor:
-        """Poses worth comparing around a start: (N, 4) -> (K, N, 4)."""
-        turned, scaled = self.angle_rad > 0.0, self.scale_factor > 1.0
-        scales = (0.0, _SCALE_STEP, -_SCALE_STEP) if scaled else (0.0,)
-        angles = (0.0, _ANGLE_STEP, -_ANGLE_STEP) if turned and informed else (0.0,)
-        steps = [(angle, scale) for angle in angles for scale in scales]
-        if turned and informed:
+    def refine(self, restored: Tensor, targets: Tensor, poses: Tensor) -> Tensor:
+        """A second, finer look around poses that `nearest` found, on windows of full size: (N, 4) -> (N, 4).
+
+        Without the anchor: the pose that lays the restored pattern on the target best.
+        """
+        candidates = self.candidates(poses, informed=True, fraction=_FINE)
+        grid = candidates[: math.prod(len(steps) for steps in self._steps(informed=True))]
+        costs = self._costs(restored, targets, grid, _FINE_RADIUS)
+        found = self._refined(grid, costs, costs.argmin(0), informed=True, fraction=_FINE)
+        return compose_shift(found, best_shifts_subpixel(restored, bring_back(targets, found), _FINE_RADIUS))
+
+    def candidates(self, start: Tensor, *, informed: bool, fraction: float = 1.0) -> Tensor:
+        """Poses worth comparing around a start: (N, 4) -> (K, N, 4); the grid of angles × scales, then turns."""
+        angles, scales = self._steps(informed=informed)
+        steps = [(fraction * angle, fraction * scale) for angle in angles for scale in scales]
+        if self.angle_rad and informed:
             steps += [(turn, 0.0) for turn in (math.pi, math.pi / 2, -math.pi / 2) if turn <= self.angle_rad]
-        elif turned:
+        elif self.angle_rad:
             steps += [(2 * self.angle_rad * k / _RING - self.angle_rad, 0.0) for k in range(_RING)]
         offsets = torch.tensor(steps, device=start.device, dtype=start.dtype)  # (K, 2)
         poses = start[None].repeat(len(steps), 1, 1)
         poses[:, :, 2] = wrap_angle(poses[:, :, 2] + offsets[:, None, 0])
-        reach = 2.0 * math.log(self.scale_factor)  # as with shifts: the pattern's own scale may be an extreme one
-        poses[:, :, 3] = (poses[:, :, 3] + offsets[:, None, 1]).clamp(-reach, reach)
-        return poses
+        poses[:, :, 3] = poses[:, :, 3] + offsets[:, None, 1]
+        return self._within_reach(poses)
+
+    def _steps(self, *, informed: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Angles and log scales of the grid around a start, in order."""
+        angles = (-_ANGLE_STEP, 0.0, _ANGLE_STEP) if self.angle_rad and informed else (0.0,)
+        scales = (-_SCALE_STEP, 0.0, _SCALE_STEP) if self.scale_factor > 1.0 else (0.0,)
+        return angles, scales
+
+    def _within_reach(self, poses: Tensor) -> Tensor:
+        """Scales cut at twice the range: as with shifts, the pattern's own scale may be an extreme one."""
+        reach = 2.0 * math.log(self.scale_factor)
+        return torch.cat((poses[..., :3], poses[..., 3:].clamp(-reach, reach)), -1)
 
     def _start(self, estimate: Tensor | None, targets: Tensor) -> Tensor:
         """Where the search begins: the estimate within what is possible, no pose without one. (N, 4)"""
@@ -109,15 +132,42 @@ class Similarity(Transform):
             start[:, 3] = 0.0
         return start
 
-    def _best_candidate(self, restored: Tensor, targets: Tensor, candidates: Tensor) -> Tensor:
-        """The candidate with the lowest cost on half-sized windows: (K, N, 4) -> (N, 4)."""
-        tries, count, _ = candidates.shape
-        if tries == 1:
-            return candidates[0]
+    def _search(self, restored: Tensor, targets: Tensor, candidates: Tensor, *, informed: bool) -> Tensor:
+        """The candidate with the lowest cost on half-sized windows, refined: (K, N, 4) -> (N, 4)."""
         patterns, small = F.avg_pool2d(restored, 2), F.avg_pool2d(targets, 2)  # (N, C, S/2, S/2)
         halved = candidates * candidates.new_tensor([0.5, 0.5, 1.0, 1.0])
-        views = bring_back(small.repeat(tries, 1, 1, 1), halved.flatten(0, 1))  # (K·N, C, S/2, S/2)
-        costs = shift_costs(patterns.repeat(tries, 1, 1, 1), views, _COARSE_RADIUS).flatten(1).amin(1)
-        costs = costs * torch.exp(2.0 * halved[:, :, 3]).flatten()
-        best = costs.view(tries, count).argmin(0)
-        return candidates[best, torch.arange(count, device=best.device)]
+        costs = self._costs(patterns, small, halved, _COARSE_RADIUS)
+        return self._refined(candidates, costs, costs.argmin(0), informed=informed)
+
+    def _costs(self, restored: Tensor, targets: Tensor, candidates: Tensor, radius: int) -> Tensor:
+        """The lowest cost over a few shifts of each candidate, on the input's scale: (K, N, 4) -> (K, N)."""
+        tries, count, _ = candidates.shape
+        views = bring_back(targets.repeat(tries, 1, 1, 1), candidates.flatten(0, 1))  # (K·N, C, S, S)
+        costs = shift_costs(restored.repeat(tries, 1, 1, 1), views, radius).flatten(1).amin(1)
+        return costs.view(tries, count) * torch.exp(2.0 * candidates[:, :, 3])
+
+    def _refined(
+        self, candidates: Tensor, costs: Tensor, best: Tensor, *, informed: bool, fraction: float = 1.0
+    ) -> Tensor:
+        """The best candidates moved to the minima of parabolas along angle and scale. (K, N, 4), (K, N), (N,)."""
+        angles, scales = (len(steps) for steps in self._steps(informed=informed))
+        sample = torch.arange(len(best), device=best.device)
+        found = candidates[best, sample]
+        inside = best < angles * scales  # a turn has no neighbours
+        row, column = best.clamp_max(angles * scales - 1) // scales, best.clamp_max(angles * scales - 1) % scales
+        grid = costs[: angles * scales].view(angles, scales, -1)
+        if angles == 3:
+            turned = _parabola_offset(grid[:, column, sample], row) * (fraction * _ANGLE_STEP)
+            found[:, 2] = wrap_angle(found[:, 2] + inside * turned)
+        if scales == 3:
+            found[:, 3] += inside * _parabola_offset(grid[row, :, sample].T, column) * (fraction * _SCALE_STEP)
+        return self._within_reach(found)
+
+
+def _parabola_offset(costs: Tensor, best: Tensor) -> Tensor:
+    """From the best of three equidistant costs (3, N) to the minimum of their parabola, at most half a step. -> (N,)"""
+    low, middle, high = costs
+    curvature = low - 2.0 * middle + high
+    vertex = 0.5 * (low - high) / curvature.clamp_min(1e-12)  # in steps from the middle one
+    offset = (vertex - (best - 1)).clamp(-0.5, 0.5)
+    return torch.where(curvature > 1e-9, offset, torch.zeros_like(offset))
