@@ -207,28 +207,28 @@ def unknown_name(name: str, also_known: Iterable[str] = ()) -> str:
     return f"there is no parameter {name}; {hint}"
 
 
-def read_overrides(overrides: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-    """Settings from given values, and one line about each that was refused.
+def read_overrides(overrides: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:
+    """Settings from given values, and one line about each that was refused, by its name.
 
     A refused value leaves the default in place, so that the node can say what is wrong and go on.
     """
-    settings, refused = Settings(), []
+    settings, refused = Settings(), {}
     good = {}
     for name, value in overrides.items():
         try:
             good[name] = find(name).check(value)
         except ParameterError as error:
-            refused.append(str(error))
+            refused[name] = str(error)
     try:
         settings = settings.with_changes(good)
     except ParameterError as error:
         # Each value is acceptable, together they are not: keep those that can be kept, in the table's order.
-        refused.append(str(error))
+        together = str(error)
         for name, value in good.items():
             try:
                 settings = settings.with_changes({name: value})
             except ParameterError:
-                continue
+                refused[name] = together
     return settings, refused
 
 
