@@ -20,9 +20,7 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "test"))
-
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from ros_processes import Camera, Client, node_process

@@ -162,7 +162,7 @@ def lies_on(shift: np.ndarray, seen: np.ndarray, margin_px: int = 12) -> bool:
 
 
 def normal(stage: Stage) -> None:
-    """A hand holds a mug: a grasp wherever a frame is answered, where it is, with its descriptor; diagnostics are OK."""
+    """A hand holds a mug: answered frames have a grasp, where it is, with its descriptor; diagnostics are OK."""
     scenes, labels, _ = recording()
     played = stage.play([scenes[index] for index in MUG])
     found = played.by_frame()
