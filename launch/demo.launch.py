@@ -38,9 +38,14 @@ def make_player(context: LaunchContext) -> list[ExecuteProcess]:
         ExecuteProcess(
             cmd=[player, "play", "--bag", bag, "--rate", rate, *options],
             output="screen",
-            on_exit=Shutdown(reason="the bag has ended"),
+            on_exit=[OpaqueFunction(function=end_with_the_bag)],
         )
     ]
+
+
+def end_with_the_bag(context: LaunchContext) -> list[Shutdown]:
+    """The bag's end ends all, unless Ctrl-C has: a second shutdown would make `ros2 launch` end with 1."""
+    return [] if context.is_shutdown else [Shutdown(reason="the bag has ended")]
 
 
 def make_view(context: LaunchContext) -> list[Node | LogInfo]:

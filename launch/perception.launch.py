@@ -15,27 +15,27 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
-from tiae_ros.node.parameters import LIVE, TABLE
+from tiae_ros.node.parameters import LIVE, TABLE, yaml_value
 
-# Where camera drivers publish, as their documentation has it (ROS 2, default names).
+# Where camera drivers publish by default, and what they have to be told for it (checked against their sources).
 CAMERAS = {
     "none": {},
-    "realsense": {  # realsense2_camera with align_depth.enable:=true
+    "realsense": {  # realsense2_camera 4.x, rs_launch.py
         "color/image": "/camera/camera/color/image_raw",
         "depth/image": "/camera/camera/aligned_depth_to_color/image_raw",
         "color/camera_info": "/camera/camera/color/camera_info",
     },
-    "orbbec": {  # orbbec_camera with depth_registration:=true
+    "orbbec": {  # orbbec_camera 2.x, the launch file of the camera's series
         "color/image": "/camera/color/image_raw",
         "depth/image": "/camera/depth/image_raw",
         "color/camera_info": "/camera/color/camera_info",
     },
-    "oak": {  # depthai_ros_driver, depth aligned to the rgb camera
+    "oak": {  # depthai_ros_driver; depth is aligned to the colour camera unless it is told otherwise
         "color/image": "/oak/rgb/image_raw",
         "depth/image": "/oak/stereo/image_raw",
         "color/camera_info": "/oak/rgb/camera_info",
     },
-    "zed": {  # zed_wrapper
+    "zed": {  # zed_wrapper 5.1 and newer; before, colour was rgb/image_rect_color
         "color/image": "/zed/zed_node/rgb/color/rect/image",
         "depth/image": "/zed/zed_node/depth/depth_registered",
         "color/camera_info": "/zed/zed_node/rgb/color/rect/camera_info",
@@ -95,7 +95,8 @@ def generate_launch_description() -> LaunchDescription:
             "camera",
             default_value="none",
             choices=list(CAMERAS),
-            description="Listen to the topics of this camera's driver; none: color/image, depth/image and "
+            description="Listen to the topics of this camera's driver (realsense: start it with "
+            "align_depth.enable:=true, orbbec: with depth_registration:=true); none: color/image, depth/image and "
             "color/camera_info in the namespace.",
         ),
         DeclareLaunchArgument(
@@ -106,7 +107,7 @@ def generate_launch_description() -> LaunchDescription:
                 row.name,
                 default_value="",
                 description=f"{row.meaning[0].upper()}{row.meaning[1:]} ({row.accepted}). "
-                f"Empty: as in params_file, else {row.default!r}.",
+                f"Empty: as in params_file, else {yaml_value(row.default)}.",
             )
             for row in ROWS
         ),

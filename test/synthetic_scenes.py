@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,12 @@ def write_bag(
     k: tuple[float, ...] | None = None,
     storage: str = "mcap",
     leave_out: tuple[str, ...] = (),
+    metres: Sequence[int] = (),
 ) -> list[int]:
-    """A rosbag2 with colour, depth and camera info; returns the stamps (ns)."""
+    """A rosbag2 with colour, depth and camera info; returns the stamps (ns).
+
+    The depth of the frames numbered by ``metres`` is stored as 32FC1, the others' as 16UC1.
+    """
     from rosbags.rosbag2 import StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 
@@ -96,9 +100,12 @@ def write_bag(
         for index, scene in enumerate(scenes):
             stamp = start_ns + round(index * 1e9 / rate_hz)
             stamps.append(stamp)
+            depth, encoding = scene.depth_mm, "16UC1"
+            if index in metres:
+                depth, encoding = (scene.depth_mm * 1e-3).astype("<f4"), "32FC1"
             fields = {
                 "color": _image(store, stamp, scene.color, "rgb8"),
-                "depth": _image(store, stamp, scene.depth_mm, "16UC1"),
+                "depth": _image(store, stamp, depth, encoding),
                 "info": _camera_info(store, stamp, scene.depth_mm.shape, k),
             }
             for name, connection in connections.items():

@@ -10,13 +10,13 @@ import importlib.util
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tiae_ros.errors import ParameterError
-from tiae_ros.node.parameters import LIVE, TABLE
+from tiae_ros.node.parameters import LIVE, TABLE, yaml_value
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -94,7 +94,7 @@ def test_every_argument_is_documented_and_every_default_says_nothing_twice(argum
     for row in TABLE:
         if row.change != LIVE:
             assert arguments[row.name]["default_value"] == ""
-            assert repr(row.default) in arguments[row.name]["description"]
+            assert f"else {yaml_value(row.default)}." in arguments[row.name]["description"]
         else:
             assert row.name not in arguments
 
@@ -169,6 +169,10 @@ def test_the_demonstration_plays_the_bag_with_options_that_tiae_play_has(monkeyp
     assert executable.named == {"package": "tiae_ros", "executable": "tiae"}
     parsed = build_parser().parse_args(words)
     assert (parsed.bag, parsed.rate, parsed.loop) == ("my_bag", 2.0, True)
+    (at_its_end,) = player.named["on_exit"]
+    end = at_its_end.named["function"]
+    assert [type(action).__name__ for action in end(SimpleNamespace(is_shutdown=False))] == ["Shutdown"]
+    assert end(SimpleNamespace(is_shutdown=True)) == []
     assert demo.make_view({"view": "none"}) == []
     monkeypatch.setattr(demo, "get_packages_with_prefixes", dict)
     (remark,) = demo.make_view({"view": "rviz"})

@@ -225,6 +225,18 @@ def test_compressed_float_depth_is_inverse_depth():
     np.testing.assert_allclose(depth.ravel()[1:], metres.ravel()[1:], rtol=2e-3)
 
 
+@pytest.mark.parametrize("message_format", ["16UC1", "16UC1; compressedDepth", "16UC1; compressedDepth png"])
+def test_depth_of_older_publishers_names_no_compression(message_format):
+    data = bytes(12) + cv2.imencode(".png", np.full((4, 4), 700, np.uint16))[1].tobytes()
+    np.testing.assert_allclose(decode_compressed_depth(data, message_format), 0.7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("message_format", ["16UC1; compressedDepth rvl", "rgb8; jpeg compressed bgr8", "", "png"])
+def test_depth_of_other_formats_is_refused_with_those_accepted(message_format):
+    with pytest.raises(ImageError, match="accepted are '16UC1; compressedDepth png'"):
+        decode_compressed_depth(bytes(100), message_format)
+
+
 def test_a_small_message_cannot_claim_a_huge_picture():
     png = bytearray(cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes())
     png[16:24] = (65535).to_bytes(4, "big") * 2

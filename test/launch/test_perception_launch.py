@@ -14,6 +14,7 @@ import pytest
 
 for package in ("launch_ros", "launch_testing", "rclpy"):
     pytest.importorskip(package, reason=f"{package} comes with a ROS 2 installation, not with the wheels")
+pytest.importorskip("rosbags", reason="the recordings are read with the package rosbags")
 
 import launch
 import launch_testing.actions
@@ -28,24 +29,12 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["TIAE_TEST_DOMAIN_ID"] = os.environ["ROS_DOMAIN_ID"]
 
 
+@pytest.mark.timeout(300)  # all of this file is one test to pytest
 @pytest.mark.launch_test
 def generate_test_description():
-    import torch
-
-    from tiae_ros import TransformInvariantAutoencoder, save_model
-
-    torch.manual_seed(0)
-    folder = Path(tempfile.mkdtemp(prefix="tiae_launch_test_"))
-    save_model(TransformInvariantAutoencoder(channels=("hand_mask", "object_mask")), folder / "grasp")
-    save_model(TransformInvariantAutoencoder(channels=("depth",)), folder / "depth")
     perception = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(ROOT / "launch" / "perception.launch.py")),
-        launch_arguments={
-            "namespace": "arm",
-            "model": str(folder / "grasp"),
-            "depth_model": str(folder / "depth"),
-            "device": "cpu",
-        }.items(),
+        launch_arguments={"namespace": "arm"}.items(),  # everything else is as it comes
     )
     return launch.LaunchDescription([perception, launch_testing.actions.ReadyToTest()])
 
@@ -57,8 +46,8 @@ class TestWhileItRuns(unittest.TestCase):
         from ros_processes import Client
         from scenarios import SCENARIOS, Stage
 
-        with Client() as client:
-            SCENARIOS[name](Stage(client, "/arm"))
+        with Client() as client, tempfile.TemporaryDirectory(prefix="tiae_launch_test_") as folder:
+            SCENARIOS[name](Stage(client, "/arm", Path(folder)))
 
     def test_normal(self):
         self.run_scenario("normal")

@@ -40,11 +40,12 @@ def decode_compressed_depth(data: Any, message_format: str) -> NDArray[np.float3
     in the header in front of the png.
     """
     raw = _bytes(data)
-    encoding = message_format.partition(";")[0].strip()
-    if encoding not in ("16UC1", "32FC1") or "png" not in message_format:
+    encoding, _, transport = (part.strip() for part in message_format.partition(";"))
+    # Publishers up to Humble name no compression: theirs is always png.
+    if encoding not in ("16UC1", "32FC1") or transport not in ("", "compressedDepth", "compressedDepth png"):
         raise ImageError(
-            f"compressed depth of format {message_format!r} is not supported; "
-            "accepted are '16UC1; compressedDepth png' and '32FC1; compressedDepth png'"
+            f"compressed depth of format {message_format!r} is not supported; accepted are "
+            "'16UC1; compressedDepth png' and '32FC1; compressedDepth png' (set the publisher's format to png)"
         )
     picture = raw[_DEPTH_HEADER_BYTES:]
     if not picture.startswith(_PNG_START):

@@ -17,6 +17,9 @@ from tiae_ros.node.statistics import Snapshot
 
 RESULT = "result"
 PAIR = "frame"
+GRASP = "grasp"
+"""A result with at least one grasp in it."""
+CAMERA_INFO = "camera info"
 NEWER = "newer frame came"
 """Drop reason: the node was busy, newest wins."""
 
@@ -36,6 +39,11 @@ class Condition:
     faults: Mapping[str, str] = field(default_factory=dict)
     """Recent reasons somebody has to act on -> message."""
     warnings: Mapping[str, str] = field(default_factory=dict)
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    """Input's name -> why its publisher is not received; counts while nothing comes in on that input."""
+    apart_s: float | None = None
+    """Smallest difference of stamps that was too large to pair, lately."""
+    slop_s: float = 0.0
     facts: Mapping[str, str] = field(default_factory=dict)
     """Device, models, ..."""
 
@@ -53,23 +61,27 @@ def assess(condition: Condition) -> tuple[str, str]:
     if condition.configure_error:
         return "ERROR", f"configuration failed: {condition.configure_error}"
     if condition.state != "active":
-        return "OK", f"{condition.state}: activate it to get results"
+        steps = {"unconfigured": "configure and activate it", "inactive": "activate it"}
+        return "OK", f"{condition.state}: {steps.get(condition.state, 'start it again')} to get results"
     if not condition.enabled:
         return "OK", "switched off by ~/enable"
     counts = condition.counts
     # Before the first result, the time since activation counts.
     age = min(counts.ages_s.get(RESULT, condition.active_for_s), condition.active_for_s)
-    if condition.faults:
-        return "ERROR", "; ".join(condition.faults.values())
+    silent = _silent_inputs(condition)
+    faults = {**condition.faults, **{name: why for name, why in condition.unreachable.items() if name in silent}}
+    if faults:
+        return "ERROR", "; ".join(dict.fromkeys(faults.values()))
     if age > condition.max_age_s:
-        return "STALE", f"no result for {age:.1f} s: {_what_is_missing(condition)}"
+        return "STALE", f"no result for {age:.1f} s: {_what_is_missing(condition, silent)}"
     if condition.warnings:
         return "WARN", "; ".join(condition.warnings.values())
     if counts.recent_drops:
         return "WARN", "dropping frames: " + _listed(counts.recent_drops)
     if not counts.totals.get(RESULT):
         return "OK", "waiting for the first images"
-    return "OK", f"{counts.rates_hz.get(RESULT, 0.0):.1f} results/s"
+    rate, with_grasp = (counts.rates_hz.get(name, 0.0) for name in (RESULT, GRASP))
+    return "OK", f"{rate:.1f} results/s, " + (f"{with_grasp:.1f} with a grasp" if with_grasp else "no grasp in sight")
 
 
 def to_message(condition: Condition, name: str, hardware_id: str) -> DiagnosticArray:
@@ -90,6 +102,7 @@ def values(condition: Condition) -> dict[str, str]:
         table[f"{name} rate"] = f"{rate:.1f} Hz ({topic})"
     table["pairing rate"] = f"{counts.rates_hz.get(PAIR, 0.0):.1f} Hz"
     table["result rate"] = f"{counts.rates_hz.get(RESULT, 0.0):.1f} Hz"
+    table["rate of results with a grasp"] = f"{counts.rates_hz.get(GRASP, 0.0):.1f} Hz"
     age = counts.ages_s.get(RESULT)
     table["age of last result"] = f"{age:.2f} s" if age is not None else "none yet"
     for name, (median, worst) in counts.latency_ms.items():
@@ -102,22 +115,32 @@ def values(condition: Condition) -> dict[str, str]:
     return table
 
 
-def _what_is_missing(condition: Condition) -> str:
-    counts = condition.counts
-    silent = []
+def _silent_inputs(condition: Condition) -> dict[str, str]:
+    """Input's name -> since when nothing has come on it; inputs that the node can do without are left out."""
+    silent = {}
     for name, topic in condition.inputs.items():
-        age = counts.ages_s.get(name)
-        if name == "camera info":
+        age = condition.counts.ages_s.get(name)
+        if name == CAMERA_INFO:
             continue
         if age is None:
-            silent.append(f"no {name} on {topic} since activation")
+            silent[name] = f"no {name} on {topic} since activation"
         elif age > condition.max_age_s:
-            silent.append(f"no {name} on {topic} for {age:.1f} s")
+            silent[name] = f"no {name} on {topic} for {age:.1f} s"
+    return silent
+
+
+def _what_is_missing(condition: Condition, silent: Mapping[str, str]) -> str:
     if silent:
-        return ", ".join(silent)
-    if counts.recent_drops:
-        return "every frame is dropped (" + _listed(counts.recent_drops) + ")"
-    return "images come, but none of them belong to one moment (see slop_s)"
+        return ", ".join(silent.values())
+    if condition.counts.recent_drops:
+        return "every frame is dropped (" + _listed(condition.counts.recent_drops) + ")" + _apart(condition)
+    return "images come, but none of them belong to one moment" + _apart(condition)
+
+
+def _apart(condition: Condition) -> str:
+    if condition.apart_s is None:
+        return ""
+    return f"; their stamps are {condition.apart_s:.3f} s apart, slop_s is {condition.slop_s:g} s"
 
 
 def _listed(drops: Mapping[str, int]) -> str:

@@ -24,6 +24,7 @@ import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped, Vector3Stamped
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -142,7 +143,8 @@ class PerceptionNode(LifecycleNode):
         self._said: dict[str, float] = {}
         self._faults: dict[str, tuple[float, str]] = {}
         self._warnings: dict[str, tuple[float, str]] = {}
-        self._parameter_remarks: list[str] = []
+        self._unreachable: dict[str, str] = {}
+        self._parameter_remarks: dict[str, str] = {}
         self._declare_parameters()
         self._answer_invalid_transitions()
         self._enable_service = self.create_service(SetBool, "~/enable", self._on_enable)
@@ -167,13 +169,13 @@ class PerceptionNode(LifecycleNode):
         known = {row.name for row in TABLE}
         given = {name: parameter.value for name, parameter in self._parameter_overrides.items()}
         self._settings, refused = read_overrides({n: v for n, v in given.items() if n in known})
-        for line in refused:
+        for line in refused.values():
             self.get_logger().error(f"{line}; the default is kept")
         unknown = [n for n in given if n not in known and n not in _FOREIGN_PARAMETERS]
-        unknown_lines = [unknown_name(n) for n in unknown if not n.startswith(_FOREIGN_PREFIXES)]
-        for line in unknown_lines:
+        misspelt = {n: unknown_name(n) for n in unknown if not n.startswith(_FOREIGN_PREFIXES)}
+        for line in misspelt.values():
             self.get_logger().warning(line)
-        self._parameter_remarks = refused + unknown_lines
+        self._parameter_remarks = refused | misspelt
         for row in TABLE:
             descriptor = ParameterDescriptor(
                 description=f"{row.meaning}{f' [{row.unit}]' if row.unit else ''}",
@@ -203,6 +205,8 @@ class PerceptionNode(LifecycleNode):
         changes = self._own(parameters)
         # One assignment of an immutable object: a frame sees all of the change or nothing of it.
         self._settings = self._settings.with_changes(changes)
+        # What was refused at the start is settled once a good value is set.
+        self._parameter_remarks = {n: line for n, line in self._parameter_remarks.items() if n not in changes}
         self._pairer.slop_s = self._settings.slop_s
         waiting = [row.name for row in TABLE if row.name in changes and row.change == CONFIGURE]
         if waiting and self._pipeline is not None:
@@ -246,6 +250,8 @@ class PerceptionNode(LifecycleNode):
             absent |= {"restored/depth"}
         if not grasp.manifest.prototype_names:
             absent |= {"grasp_label"}
+        # A callback group never forgets an entity that is gone, so each cycle has its own.
+        group = MutuallyExclusiveCallbackGroup()
         for name, kind in OUTPUTS.items():
             if name not in absent:
                 self._publishers_by_name[name] = self.create_lifecycle_publisher(
@@ -256,6 +262,7 @@ class PerceptionNode(LifecycleNode):
                         incompatible_qos=functools.partial(self._on_incompatible_output, f"~/{name}")
                     ),
                     qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
+                    callback_group=group,
                 )
         self._renew_diagnostics_timer()
         self._state = "inactive"
@@ -272,6 +279,7 @@ class PerceptionNode(LifecycleNode):
         self._statistics.clear()
         self._faults.clear()
         self._warnings.clear()
+        self._unreachable.clear()
         self._said.clear()
         self._newest_done_ns = None
         self._first_result = None
@@ -381,7 +389,7 @@ class PerceptionNode(LifecycleNode):
         wanted: list[tuple[str, str, str, type, Callable[[Any], None]]] = [
             ("colour", "color", "color/image" + ("/compressed" if compressed else ""), kind, self._on_image),
             ("depth", "depth", "depth/image" + ("/compressedDepth" if compressed else ""), kind, self._on_image),
-            ("camera info", "", "color/camera_info", CameraInfo, self._on_camera_info),
+            (diagnostics.CAMERA_INFO, "", "color/camera_info", CameraInfo, self._on_camera_info),
         ]
         slots = ["color", "depth"]
         if settings.mask_source == "topics":
@@ -391,6 +399,7 @@ class PerceptionNode(LifecycleNode):
                 ("object mask", "object_mask", "object_mask", Image, self._on_image),
             ]
         self._pairer = Pairer(slots, slop_s=self._settings.slop_s)
+        group = MutuallyExclusiveCallbackGroup()
         for name, slot, topic, message_type, callback in wanted:
             subscription = self.create_subscription(
                 message_type,
@@ -398,15 +407,16 @@ class PerceptionNode(LifecycleNode):
                 functools.partial(callback, name, slot) if slot else callback,
                 _INPUT_QOS,
                 event_callbacks=SubscriptionEventCallbacks(
-                    incompatible_qos=functools.partial(self._on_incompatible_input, topic)
+                    incompatible_qos=functools.partial(self._on_incompatible_input, name, topic)
                 ),
                 qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
+                callback_group=group,
             )
             self._inputs.append(subscription)
             self._input_topics[name] = subscription.topic_name
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._statistics.event("camera info")
+        self._statistics.event(diagnostics.CAMERA_INFO)
         self._camera_info = message
 
     def _on_image(self, name: str, slot: str, message: Any) -> None:
@@ -438,13 +448,14 @@ class PerceptionNode(LifecycleNode):
             if self._mailbox.put(_Job(items["color"].header, frame, time.monotonic())):
                 self._statistics.drop(diagnostics.NEWER)
 
-    def _on_incompatible_input(self, topic: str, event: Any) -> None:
+    def _on_incompatible_input(self, name: str, topic: str, event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
-        self._fault(
-            f"QoS of {topic}",
+        message = (
             f"a publisher of {self.resolve_topic_name(topic)} offers an incompatible QoS policy: {policy}; nothing is "
-            "received from it (see the qos_overrides parameters)",
+            "received from it (see the qos_overrides parameters)"
         )
+        self._unreachable[name] = message  # the event comes once, the silence lasts
+        self._fault(f"QoS of {topic}", message)
 
     def _on_incompatible_output(self, topic: str, event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
@@ -477,6 +488,9 @@ class PerceptionNode(LifecycleNode):
                     self._fault(dropped.reason, str(dropped))
                 else:
                     self._warn(dropped.reason, str(dropped))
+            except MemoryError as error:
+                self._statistics.drop("out of memory")
+                self._fault("out of memory", f"frame dropped: not enough memory for it ({error})")
             except Exception:
                 self._statistics.drop("exception")
                 self._fault("exception", f"frame dropped by an exception: {traceback.format_exc()}")
@@ -496,6 +510,8 @@ class PerceptionNode(LifecycleNode):
         started = time.perf_counter()
         self._publish(job.header, result)
         self._statistics.event(diagnostics.RESULT)
+        if result.windows:
+            self._statistics.event(diagnostics.GRASP)
         for name, seconds in result.timings_s.items():
             self._statistics.latency(name, seconds)
         self._statistics.latency("publish", time.perf_counter() - started)
@@ -587,7 +603,7 @@ class PerceptionNode(LifecycleNode):
             reason: message for reason, (when, message) in [*self._warnings.items()] if now - when < _FAULT_LASTS_S
         }
         if self._parameter_remarks:
-            warnings["parameters"] = "; ".join(self._parameter_remarks)
+            warnings["parameters"] = "; ".join(self._parameter_remarks.values())
         condition = diagnostics.Condition(
             state=self._state,
             enabled=self._enabled,
@@ -598,6 +614,9 @@ class PerceptionNode(LifecycleNode):
             configure_error=self._configure_error if self._state == "unconfigured" else "",
             faults={r: m for r, (when, m) in [*self._faults.items()] if now - when < _FAULT_LASTS_S},
             warnings=warnings,
+            unreachable=dict(self._unreachable),
+            apart_s=self._pairer.missed_by_s(),
+            slop_s=self._settings.slop_s,
             facts=self._facts,
         )
         message = diagnostics.to_message(

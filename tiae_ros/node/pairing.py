@@ -62,6 +62,7 @@ class Pairer(Generic[T]):
         self._newest: dict[str, int] = {}
         self._periods: dict[str, deque[int]] = {slot: deque(maxlen=5) for slot in slots}
         self._done: deque[int] = deque(maxlen=2 * capacity)
+        self._missed_ns: deque[int] = deque(maxlen=2 * capacity)
 
     def push(self, slot: str, stamp_ns: int, item: T) -> Pushed[T]:
         """Take one message of a slot; returns the sets it completed, oldest first."""
@@ -80,8 +81,10 @@ class Pairer(Generic[T]):
         waiting[stamp_ns] = item
         result.pairs = self._complete()
         while len(waiting) > self._capacity:
-            del waiting[min(waiting)]
+            oldest = min(waiting)
+            del waiting[oldest]
             if slot == self._reference:
+                self._note_miss(oldest)
                 result.dropped[UNPAIRED] = result.dropped.get(UNPAIRED, 0) + 1
         return result
 
@@ -92,6 +95,11 @@ class Pairer(Generic[T]):
             self._periods[slot].clear()
         self._newest.clear()
         self._done.clear()
+        self._missed_ns.clear()
+
+    def missed_by_s(self) -> float | None:
+        """How far apart the nearest stamps of lately unpaired references were; None when there were none."""
+        return min(self._missed_ns) * 1e-9 if self._missed_ns else None
 
     def waiting(self) -> dict[str, int]:
         """Messages remembered per slot."""
@@ -103,6 +111,12 @@ class Pairer(Generic[T]):
             if newest is not None:
                 self._periods[slot].append(stamp_ns - newest)
             self._newest[slot] = stamp_ns
+
+    def _note_miss(self, stamp_ns: int) -> None:
+        """Remember how near the other streams came to a reference that is given up."""
+        others = [self._waiting[slot] for slot in self._others]
+        if all(others):
+            self._missed_ns.append(max(min(abs(other - stamp_ns) for other in waiting) for waiting in others))
 
     def _forget_after(self, limit_ns: int) -> None:
         for slot, waiting in self._waiting.items():
@@ -127,6 +141,7 @@ class Pairer(Generic[T]):
                 if partner is not None:
                     items[slot] = self._waiting[slot].pop(partner)
             self._done.append(stamp)
+            self._missed_ns.clear()
             pairs.append(Pair(stamp, items))
         return pairs
 

@@ -120,7 +120,8 @@ class Settings:
         "raw",
         "",
         CONFIGURE,
-        "raw: color/image and depth/image; compressed: color/image/compressed and depth/image/compressedDepth",
+        "how images come: color/image and depth/image (raw), or color/image/compressed and "
+        "depth/image/compressedDepth (compressed)",
         choices=("raw", "compressed"),
     )
     mask_source: str = _parameter(
@@ -207,28 +208,28 @@ def unknown_name(name: str, also_known: Iterable[str] = ()) -> str:
     return f"there is no parameter {name}; {hint}"
 
 
-def read_overrides(overrides: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-    """Settings from given values, and one line about each that was refused.
+def read_overrides(overrides: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:
+    """Settings from given values, and one line about each that was refused, by its name.
 
     A refused value leaves the default in place, so that the node can say what is wrong and go on.
     """
-    settings, refused = Settings(), []
+    settings, refused = Settings(), {}
     good = {}
     for name, value in overrides.items():
         try:
             good[name] = find(name).check(value)
         except ParameterError as error:
-            refused.append(str(error))
+            refused[name] = str(error)
     try:
         settings = settings.with_changes(good)
     except ParameterError as error:
         # Each value is acceptable, together they are not: keep those that can be kept, in the table's order.
-        refused.append(str(error))
+        together = str(error)
         for name, value in good.items():
             try:
                 settings = settings.with_changes({name: value})
             except ParameterError:
-                continue
+                refused[name] = together
     return settings, refused
 
 
@@ -242,7 +243,7 @@ def as_yaml() -> str:
     ]
     for row in TABLE:
         about = f"{row.accepted}{' ' + row.unit if row.unit else ''}; {row.change}"
-        lines += [f"    # {row.meaning} ({about})", f"    {row.name}: {_yaml_value(row.default)}"]
+        lines += [f"    # {row.meaning} ({about})", f"    {row.name}: {yaml_value(row.default)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -251,12 +252,13 @@ def as_table() -> str:
     lines = ["| parameter | default | accepted | changes | meaning |", "|---|---|---|---|---|"]
     for row in TABLE:
         accepted = f"{row.accepted}{' ' + row.unit if row.unit else ''}".replace("|", "\\|")
-        default = _yaml_value(row.default)
+        default = yaml_value(row.default)
         lines.append(f"| `{row.name}` | `{default}` | {accepted} | {row.change} | {row.meaning} |")
     return "\n".join(lines) + "\n"
 
 
-def _yaml_value(value: Any) -> str:
+def yaml_value(value: Any) -> str:
+    """A value as it is written in YAML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
