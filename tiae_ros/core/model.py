@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tiae_ros.core.inference import FastPass
 from tiae_ros.core.manifest import Manifest
 from tiae_ros.core.networks import DEFAULT_NETWORK, NETWORKS, Network
-from tiae_ros.core.poses import place_by_pose
-from tiae_ros.core.shifts import best_shifts_subpixel, shift_images_subpixel
+from tiae_ros.core.shifts import best_shifts_subpixel
 from tiae_ros.core.transforms import Similarity
 from tiae_ros.errors import DataError, ModelError
 
@@ -75,6 +75,7 @@ class TransformInvariantAutoencoder(nn.Module):
         except ValueError as error:
             raise ModelError(f"network {manifest.network!r} cannot be built: {error}") from None
         self.register_buffer("prototypes", torch.zeros(len(manifest.prototype_names), manifest.descriptor_size))
+        self._fast_pass = FastPass()
         self.eval()  # the doors infer; training switches `network` to training by itself
 
     @property
@@ -140,11 +141,7 @@ class TransformInvariantAutoencoder(nn.Module):
         return self.manifest.prototype_names[nearest] if distances[nearest] <= self.manifest.prototype_radius else ""
 
     def _infer(self, windows: Tensor) -> Inference:
-        descriptors, shifts = self.network.forward_encoder(windows)
-        restored = self._decode(descriptors)
-        if shifts.shape[1] == 4:
-            return Inference(descriptors, restored, shifts[:, :2], place_by_pose(restored, shifts))
-        return Inference(descriptors, restored, shifts, shift_images_subpixel(restored, shifts))
+        return Inference(*self._fast_pass(self.network, windows))
 
     def _decode(self, descriptors: Tensor) -> Tensor:
         return self.network.decode(descriptors).clamp(0.0, 1.0)

@@ -1,0 +1,82 @@
+"""One pass of a network for live use: the same numbers to rounding, sooner.
+
+Trained networks carry normalisation layers and memory in the order that training wants. For a batch of one on a CPU a
+copy is kept with each normalisation folded into the layer before it, and with a pixel's channels side by side
+(`torch.channels_last`), which the CPU's convolutions take as it is. Any `Network` works: what is not a convolution
+or linear layer followed by its normalisation within an `nn.Sequential` stays as it is.
+
+Measured (voting network, 2×32×32, batch 1, one thread): 1.75 -> 1.4 ms. TorchScript would save 0.2 ms more, but
+each trace keeps 2 MB for ever, and it is on its way out of torch.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from tiae_ros.core.networks import Network
+from tiae_ros.core.poses import place_by_pose
+from tiae_ros.core.shifts import shift_images_subpixel
+
+
+def one_pass(network: Network, windows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Descriptors (N, K), restored (N, C, S, S), shifts (N, 2), placed (N, C, S, S) of windows (N, C, S, S)."""
+    descriptors, parameters = network.forward_encoder(windows)
+    restored = network.decode(descriptors).clamp(0.0, 1.0)
+    if parameters.shape[1] == 4:
+        return descriptors, restored, parameters[:, :2], place_by_pose(restored, parameters)
+    return descriptors, restored, parameters, shift_images_subpixel(restored, parameters)
+
+
+class FastPass:
+    """`one_pass` by a folded copy of the network, which is renewed when the network's weights change.
+
+    Networks in training, on a GPU or of another precision than float32 go through as they are.
+    """
+
+    def __init__(self) -> None:
+        self._source: Network | None = None
+        self._weights: list[Tensor] = []
+        self._state: tuple[tuple[int, int], ...] = ()
+        self._folded: Network | None = None
+
+    def __call__(self, network: Network, windows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        if network.training or windows.device.type != "cpu" or windows.dtype != torch.float32:
+            return one_pass(network, windows)
+        if network is not self._source:
+            self._source, self._folded = network, None
+            self._weights = [*network.parameters(), *network.buffers()]
+        state = tuple((weight.data_ptr(), _changes(weight)) for weight in self._weights)
+        if self._folded is None or state != self._state:
+            self._folded, self._state = folded(network), state
+        descriptors, restored, shifts, placed = one_pass(self._folded, windows)
+        return descriptors.contiguous(), restored.contiguous(), shifts.contiguous(), placed.contiguous()
+
+    def __reduce__(self) -> tuple[type[FastPass], tuple[()]]:
+        return FastPass, ()  # copies make their own when they need it
+
+
+def folded(network: Network) -> Network:
+    """A copy for inference, in which no normalisation follows a convolution or linear layer of an `nn.Sequential`."""
+    copied = copy.deepcopy(network).eval().requires_grad_(False)
+    for sequence in copied.modules():
+        if not isinstance(sequence, nn.Sequential):
+            continue
+        for index in range(len(sequence) - 1):
+            layer, following = sequence[index], sequence[index + 1]
+            if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+                sequence[index] = fuse_conv_bn_eval(layer, following)
+            elif isinstance(layer, nn.Linear) and isinstance(following, nn.BatchNorm1d):
+                sequence[index] = fuse_linear_bn_eval(layer, following)
+            else:
+                continue
+            sequence[index + 1] = nn.Identity()
+    return copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _changes(weight: Tensor) -> int:
+    """How often a tensor was written to in place, as far as torch counts it."""
+    return 0 if weight.is_inference() else weight._version
