@@ -12,7 +12,7 @@ gradient vanishes and training stays (measured: two of two seeds). The model's d
 name               structure
 =================  ===========================================================================================
 voting-half        each place votes for the pattern's centre; the encoder sees the window re-centred there (default)
-voting             the same, with votes at full resolution: three times the cost for the same figures
+voting             the first release's, with a vote of every pixel; models made with it go on working
 voting-pose        as voting, and votes for angle and scale on a log-polar grid (`tiae_ros.core.pose_network`)
 still              for patterns that do not move: no votes, the window as it is (`tiae_ros.core.still_network`)
 slide-fc           1024–1500–150–30 fully connected, decoder 30–150–1500–1024 (slides, "Auto-encoder structure")
@@ -50,7 +50,7 @@ class Network(nn.Module):
 
 
 class VotingNetwork(Network):
-    """The default: find the pattern, look at it where it is, describe it.
+    """Find the pattern, look at it where it is, describe it: `HalfVotingNetwork` with votes of every pixel.
 
     A small fully convolutional net, which is shift-equivariant by itself, lets each place of the window vote for
     the pattern's centre (an offset and a weight). The weighted mean of the votes re-centres the window by
@@ -60,29 +60,18 @@ class VotingNetwork(Network):
     """
 
     def __init__(
-        self,
-        channels: int,
-        window_size: int,
-        descriptor_size: int,
-        *,
-        width: int = 16,
-        hidden: int = 128,
-        half_votes: bool = False,
+        self, channels: int, window_size: int, descriptor_size: int, *, width: int = 16, hidden: int = 128
     ) -> None:
         super().__init__(channels, window_size, descriptor_size)
         if window_size % 4:
             raise ValueError(f"window_size must be a multiple of 4, not {window_size}")
         quarter = window_size // 4
-        self.vote_px = 2 if half_votes else 1  # a vote for each block of so many by so many pixels
-        shrink: list[nn.Module] = [nn.AvgPool2d(2)] if half_votes else []
-        near, far = (1, 2) if half_votes else (2, 3)  # dilations: both see about 25 pixels
         self.voters = nn.Sequential(
             nn.Conv2d(channels, width, 5, padding=2),
             nn.ReLU(),
-            *shrink,
-            nn.Conv2d(width, width, 5, padding=2 * near, dilation=near),
+            nn.Conv2d(width, width, 5, padding=4, dilation=2),
             nn.ReLU(),
-            nn.Conv2d(width, width, 5, padding=2 * far, dilation=far),
+            nn.Conv2d(width, width, 5, padding=6, dilation=3),
             nn.ReLU(),
             nn.Conv2d(width, 3, 1),
         )
@@ -114,18 +103,16 @@ class VotingNetwork(Network):
             nn.Conv2d(2 * width, 4 * channels, 5, padding=2),
             nn.PixelShuffle(2),
         )
-        votes = window_size // self.vote_px
-        axis = self.vote_px * (torch.arange(votes, dtype=torch.float32) - (votes - 1) / 2)
+        axis = torch.arange(window_size, dtype=torch.float32) - (window_size - 1) / 2
         self.register_buffer("axis", axis, persistent=False)
 
     def find_centre(self, images: Tensor) -> Tensor:
         """The votes' mean, relative to the window's centre: (N, C, S, S) -> (N, 2) pixels."""
-        votes = self.voters(images)  # (N, 3, V, V): offset x, offset y, log weight
+        votes = self.voters(images)  # (N, 3, S, S): offset x, offset y, log weight
         axis = self.axis
         assert isinstance(axis, Tensor)
-        reach = self.vote_px + 2  # a vote's own block and a pixel around it; blank places are silent
-        ink = F.avg_pool2d(images.abs().sum(1, keepdim=True), reach, stride=self.vote_px, padding=1)[:, 0]
-        weights = ink * torch.exp(votes[:, 2].clamp(-8.0, 8.0))  # (N, V, V)
+        ink = F.avg_pool2d(images.abs().sum(1, keepdim=True), 3, stride=1, padding=1)[:, 0]  # blank places are silent
+        weights = ink * torch.exp(votes[:, 2].clamp(-8.0, 8.0))  # (N, S, S)
         total = weights.sum((1, 2)).clamp_min(1e-6)
         x = (weights * (votes[:, 0] + axis[None, None, :])).sum((1, 2)) / total
         y = (weights * (votes[:, 1] + axis[None, :, None])).sum((1, 2)) / total
@@ -209,7 +196,9 @@ def _voting_pose(channels: int, window_size: int, descriptor_size: int) -> Netwo
 
 
 def _voting_half(channels: int, window_size: int, descriptor_size: int) -> Network:
-    return VotingNetwork(channels, window_size, descriptor_size, hidden=256, half_votes=True)
+    from tiae_ros.core.half_voting_network import HalfVotingNetwork  # it builds on Network above
+
+    return HalfVotingNetwork(channels, window_size, descriptor_size)
 
 
 def _still(channels: int, window_size: int, descriptor_size: int) -> Network:

@@ -1,0 +1,77 @@
+"""The default network: find the pattern, look at it where it is, describe it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tiae_ros.core.networks import Network
+from tiae_ros.core.pattern_layers import make_eyes, make_painter
+from tiae_ros.core.shifts import shift_images_subpixel
+
+
+class CentreVotes(nn.Module):
+    """Where patterns lie: each 2×2 block of a window votes for the pattern's centre, with a weight.
+
+    The convolutions have no bias: a blank surrounding stays exactly 0 through all layers, so that the window's
+    edge, where zeros come in, looks like any other blank place. Votes move with the pattern by themselves, exactly
+    for even shifts and within a few hundredths of a pixel for odd ones. Nothing says where a pattern's centre
+    is: the objective's invariance does. Visible parts vote even where others are cut off.
+    """
+
+    def __init__(self, channels: int, window_size: int, *, width: int = 16) -> None:
+        super().__init__()
+        self.voters = nn.Sequential(
+            nn.Conv2d(channels, width, 5, padding=2, bias=False),
+            nn.ReLU(),
+            nn.AvgPool2d(2),
+            nn.Conv2d(width, width, 5, padding=2, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 5, padding=4, dilation=2, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(width, 3, 1),
+        )
+        half = window_size // 2
+        places = 2.0 * torch.arange(half, dtype=torch.float32) - (half - 1)  # pixels from the window's centre
+        self.places: Tensor
+        self.register_buffer("places", places, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The votes' mean, relative to the window's centre: (N, C, S, S) -> (N, 2) pixels, x right, y down."""
+        votes = self.voters(images).float()  # (N, 3, S/2, S/2): offset x, offset y, log weight
+        # a block's own pixels and those around it; blank places are silent
+        ink = F.avg_pool2d(images.float().abs().sum(1, keepdim=True), 4, stride=2, padding=1)[:, 0]
+        weights = ink * torch.exp(votes[:, 2].clamp(-8.0, 8.0))  # (N, S/2, S/2)
+        total = weights.sum((1, 2)).clamp_min(1e-6)
+        x = (weights * (votes[:, 0] + self.places[None, None, :])).sum((1, 2)) / total
+        y = (weights * (votes[:, 1] + self.places[None, :, None])).sum((1, 2)) / total
+        return torch.stack((x, y), 1)
+
+
+class HalfVotingNetwork(Network):
+    """Votes find the pattern's centre, the window is re-centred there and described; restored by a painter.
+
+    The window is re-centred below a pixel by bilinear interpolation (Jaderberg et al. 2015, Spatial Transformer
+    Networks). Moving by whole pixels would be sharper, but a centre near the middle between two pixels then falls
+    on either, and descriptors jump (measured on digits: dispersion 0.02 to 0.04 instead of 0.012).
+    """
+
+    def __init__(self, channels: int, window_size: int, descriptor_size: int, *, hidden: int = 256) -> None:
+        super().__init__(channels, window_size, descriptor_size)
+        self.eyes = make_eyes(channels, window_size, hidden, second_kernel=5, activation=nn.SiLU)
+        self.find_centre = CentreVotes(channels, window_size)
+        self.describe = nn.Linear(hidden, descriptor_size)
+        self.correct = nn.Linear(hidden, 2)  # what remains between the votes' centre and the pattern's origin
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)
+        self.expand = make_painter(channels, window_size, descriptor_size, hidden, width=32, activation=nn.SiLU)
+
+    def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        centre = self.find_centre(images)
+        seen = self.eyes(shift_images_subpixel(images.float(), -centre))  # (N, hidden)
+        return self.describe(seen), centre + self.correct(seen)
+
+    def decode(self, descriptors: Tensor) -> Tensor:
+        restored: Tensor = self.expand(descriptors)
+        return restored
