@@ -22,6 +22,10 @@ def test_the_centroid_is_moved_to_the_middle():
     moved, shift = centre(image)
     assert shift.tolist() == [[0.0, -1.0]]
     torch.testing.assert_close(moved, shift_images(image, torch.tensor([[0, 1]])))
+    image[0, 0, 2, 2] = 3.0  # the centroid is 0.8 px above the middle
+    moved, shift = centre(image, whole=True)
+    assert shift.tolist() == [[0.0, -1.0]]
+    torch.testing.assert_close(moved, shift_images(image, torch.tensor([[0, 1]])))
 
 
 @pytest.mark.parametrize("name", BASELINES)

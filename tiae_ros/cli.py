@@ -21,7 +21,7 @@ from tiae_ros.errors import TiaeError
 SUBCOMMANDS = ("train", "evaluate", "restore", "info", "recipe", "extract", "simulate", "play", "node")
 
 
-class _OneLineParser(argparse.ArgumentParser):
+class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose complaint is one line (argparse puts the usage in front of it)."""
 
     def error(self, message: str) -> NoReturn:
@@ -30,7 +30,7 @@ class _OneLineParser(argparse.ArgumentParser):
 
 def build_parser(subcommands: Sequence[str] = SUBCOMMANDS) -> argparse.ArgumentParser:
     """The parser of ``tiae`` with every subcommand's arguments."""
-    parser = _OneLineParser(
+    parser = OneLineParser(
         prog="tiae",
         description="Transform-invariant auto-encoders for grasp perception: train, inspect, run.",
     )
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(words)
     parsed.ros_arguments = ros_words
     if parsed.subcommand not in ("node", "play"):  # these two have their own way with signals
-        _let_sigterm_clean_up()
+        let_sigterm_clean_up()
     try:
         return int(parsed.run(parsed))
     except TiaeError as error:
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _let_sigterm_clean_up() -> None:
+def let_sigterm_clean_up() -> None:
     """End by an exception, so that what is half-written is taken away, as Ctrl-C does."""
 
     def end(*_: object) -> NoReturn:

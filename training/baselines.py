@@ -3,8 +3,10 @@
 name             what it is
 pca              principal components of randomly shifted images
 centroid-pca     every image moved so that its centroid is in the middle, then principal components
+whole-pca        the same, moved by whole pixels: nothing is blurred, but patterns lie half a pixel off
 ordinary-ae      the slides' fully connected auto-encoder on randomly shifted images
 centroid-ae      every image moved so that its centroid is in the middle, then the same auto-encoder
+whole-ae         the same, moved by whole pixels
 transformer-ae   the same auto-encoder behind a spatial transformer for shifts (Jaderberg et al. 2015): a network
                  moves the window before it is encoded, and what is restored is moved back and held against the input
 
@@ -31,7 +33,8 @@ from tiae_training.arrays import ImageArrays
 from tiae_training.peers import PEERS, describe_by_peer, fit_peer
 
 # name -> epochs after which it no longer gets better by much; those of peers end by the minutes they may take
-EPOCHS = {"pca": 0, "centroid-pca": 0, "ordinary-ae": 40, "centroid-ae": 96, "transformer-ae": 40}
+EPOCHS = {"pca": 0, "centroid-pca": 0, "whole-pca": 0}
+EPOCHS |= {"ordinary-ae": 40, "centroid-ae": 96, "whole-ae": 96, "transformer-ae": 40}
 EPOCHS |= dict.fromkeys(PEERS, 200)
 BASELINES = tuple(EPOCHS)
 LARGEST_RATE = 1e-3
@@ -98,8 +101,9 @@ def fit_baseline(
 
     if name == "pca":
         return Baseline(_pca(torch.cat([moved() for _ in range(4)]), descriptor_size, seed), finds_shifts=False)
-    if name == "centroid-pca":
-        return _after_centring(_pca(centre(moved())[0], descriptor_size, seed))
+    whole = name.startswith("whole")
+    if name in ("centroid-pca", "whole-pca"):
+        return _after_centring(_pca(centre(moved(), whole=whole)[0], descriptor_size, seed), whole=whole)
     if name in PEERS:
         peer, done = fit_peer(
             name, images, radius_px=radius_px, descriptor_size=descriptor_size, epochs=epochs, minutes=peer_minutes,
@@ -111,15 +115,18 @@ def fit_baseline(
     if name == "ordinary-ae":
         _train(network, moved, _restore, epochs, generator)
         return Baseline(_network_describer(network), finds_shifts=False, epochs=epochs)
-    if name == "centroid-ae":
-        _train(network, lambda: centre(moved())[0], _restore, epochs, generator)
-        return _after_centring(_network_describer(network), epochs)
+    if name in ("centroid-ae", "whole-ae"):
+        _train(network, lambda: centre(moved(), whole=whole)[0], _restore, epochs, generator)
+        return _after_centring(_network_describer(network), whole=whole, epochs=epochs)
     _train(network, moved, _restore_through_transformer, epochs, generator)
     return Baseline(lambda windows: _through_transformer(network, windows), finds_shifts=True, epochs=epochs)
 
 
-def centre(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Windows moved (below a pixel) so that their centroids are in the middle, and where the centroids were."""
+def centre(images: Tensor, *, whole: bool = False) -> tuple[Tensor, Tensor]:
+    """Windows moved so that their centroids are in the middle, and how far off they were.
+
+    Below a pixel by interpolation, which blurs, or by whole pixels only.
+    """
     side = images.shape[-1]
     axis = torch.arange(side, dtype=images.dtype) - (side - 1) / 2
     weight = images.sum(1)  # (N, S, S)
@@ -127,12 +134,15 @@ def centre(images: Tensor) -> tuple[Tensor, Tensor]:
     x = (weight * axis[None, None, :]).sum((1, 2)) / total
     y = (weight * axis[None, :, None]).sum((1, 2)) / total
     shifts = torch.stack((x, y), 1)
+    if whole:
+        shifts = shifts.round()
+        return shift_images(images, -shifts.long()), shifts
     return shift_images_subpixel(images, -shifts), shifts
 
 
-def _after_centring(describe: Callable[[Tensor], Described], epochs: int = 0) -> Baseline:
+def _after_centring(describe: Callable[[Tensor], Described], *, whole: bool, epochs: int = 0) -> Baseline:
     def centred(windows: Tensor) -> Described:
-        moved, shifts = centre(windows)
+        moved, shifts = centre(windows, whole=whole)
         found = describe(moved)
         return Described(found.descriptors, found.restored, shifts)
 

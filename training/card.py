@@ -32,6 +32,11 @@ def card_text(manifest: Manifest) -> str:
     for name in ("data", "windows", "command", "test_data"):
         if manifest.training.get(name):
             lines.append(f"* {name.replace('_', ' ')}: `{manifest.training[name]}`")
+    given_up = manifest.training.get("collapsed_attempts")
+    if given_up:
+        lines.append(f"* initialisations given up before: {len(given_up)} ({given_up[-1]})")
+    if manifest.training.get("collapsed"):
+        lines += ["", f"**This model has collapsed: {manifest.training['collapsed']}.** It is of no use."]
     lines += ["", "## Measured on held-out data", ""]
     if manifest.measures:
         lines += ["| measure | value |", "|---|---|"]

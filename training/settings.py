@@ -13,7 +13,7 @@ from tiae_ros.core.networks import DEFAULT_NETWORK, NETWORKS, POSE_NETWORK
 from tiae_ros.core.transforms import Ranges, Transform, build_transform, parse_kinds
 from tiae_ros.errors import ParameterError
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class TrainingSettings:
     gathering_temperature: float = 0.1
     deformation: float | None = None  # strength (training/deformation.py); None: 1, and 0 for an ordinary auto-encoder
     precision: str = "auto"  # auto: bfloat16 where the processor multiplies it in hardware (AMX, GPU)
+    validation_fraction: float = 0.0  # of the windows, held out to watch the objective on
+    patience: int = 0  # epochs without a better objective after which training ends; 0: never (training/early_stop.py)
+    restarts: int = 2  # other initialisations to try when training collapses (training/collapse.py)
 
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[float, float]] = {
@@ -62,6 +65,9 @@ class TrainingSettings:
             "gathering_temperature": (1e-3, 1e3),
             "deformation": (0.0, 4.0),
             "seed": (0, 2**31 - 1),
+            "validation_fraction": (0.0, 0.9),
+            "patience": (0, 100_000),
+            "restarts": (0, 100),
         }
         kinds = parse_kinds(self.transforms)
         for name in ("gathering_weight", "deformation"):

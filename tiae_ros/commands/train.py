@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 HELP = "train an auto-encoder on FILE.npz"
 DESCRIPTION = """Train a (transform-invariant) auto-encoder on the windows of FILE.npz; no labels are needed.
 
 Progress is saved every minute into the output folder: an interrupted training goes on with --resume, and
-the same seed gives the same model on one kind of CPU. With --test the model is measured when it is done."""
+the same seed gives the same model on one kind of CPU. With --test the model is measured when it is done.
+A training that collapses (one restored picture for every input) starts again from another initialisation,
+--restarts times; if it ends collapsed it says so and the exit code is 1.
+
+By several processes, each with its share of every batch, with the same result as by one:
+`torchrun --nproc-per-node N -m tiae_training` takes the same options."""
 EXAMPLES = """  tiae train --data digits.npz --transforms shift --out runs/digits
   tiae train --data digits.npz --test held_out.npz --out runs/digits --epochs 100 --seed 3
   tiae train --data digits.npz --transforms none --out runs/ordinary       # an ordinary auto-encoder
   tiae train --data digits.npz --transforms shift,rotation,scale,background --out runs/posed
-  tiae train --resume --out runs/digits                                    # after an interruption"""
+  tiae train --resume --out runs/digits                                    # after an interruption
+  tiae train --data digits.npz --out runs/digits --epochs 200 --validation-fraction 0.1 --patience 60"""
 
 # flag, setting, type, help
 _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
@@ -45,7 +55,16 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
     ("--gathering-temperature", "gathering_temperature", float, "of that term"),
     ("--deformation", "deformation", float, "strength of the small deformations patterns are shown under; 0: none"),
     ("--seed", "seed", int, "decides weights, order and shifts"),
-    ("--precision", "precision", str, "auto, float32 or bfloat16"),
+    ("--precision", "precision", str, "auto, float32, bfloat16 or float16"),
+    ("--validation-fraction", "validation_fraction", float, "share of the windows to watch the objective on"),
+    (
+        "--patience",
+        "patience",
+        int,
+        "stop after so many epochs without a better objective, and keep the best weights; 0 is never. The rate's "
+        "schedule spans --epochs, and most is gained at its end: give at least a quarter of --epochs",
+    ),
+    ("--restarts", "restarts", int, "other initialisations to try when training collapses"),
 )
 
 
@@ -63,7 +82,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K=V,…",
         help="how frames become these windows, kept in the manifest, e.g. metric_size_m=0.3,range_m=0.3",
     )
-    parser.add_argument("--checkpoint-minutes", type=float, default=1.0, help="minutes between saves (default: 1)")
+    parser.add_argument(
+        "--checkpoint-minutes",
+        type=float,
+        default=1.0,
+        metavar="K",
+        help="what a kill at any moment may cost: minutes between saves (default: 1; 0: save after every step)",
+    )
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="continue the unfinished training in --out")
     again.add_argument("--overwrite", action="store_true", help="replace what is in --out")
@@ -80,9 +105,23 @@ class _ShowDefaults(argparse.Action):
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from tiae_ros.errors import ParameterError
+    from tiae_training.distributed import joined
+
+    if not arguments.checkpoint_minutes >= 0:
+        raise ParameterError(f"--checkpoint-minutes is {arguments.checkpoint_minutes}; accepted is 0 or more")
+    with joined(arguments.device) as device:
+        return _train(arguments, device)
+
+
+def _train(arguments: argparse.Namespace, device: torch.device) -> int:
+    """All of it on one device; where several processes train together, the first one writes and prints."""
+    from tiae_ros.core.processes import process_rank
     from tiae_ros.errors import MissingExtraError, ParameterError
     from tiae_training import train as training
     from tiae_training.arrays import load_arrays
+    from tiae_training.collapse import why_collapsed
+    from tiae_training.distributed import wait_for_all
     from tiae_training.measures import measure_model
     from tiae_training.settings import TrainingSettings
 
@@ -91,10 +130,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError:
         raise MissingExtraError("tiae train needs tqdm; install it: pip install 'tiae_ros[train]'") from None
 
+    first = process_rank() == 0
     asked = {name: getattr(arguments, name) for _, name, *_ in _SETTINGS if getattr(arguments, name) is not None}
-    device = training.choose_device(arguments.device)
-    if not arguments.checkpoint_minutes >= 0:
-        raise ParameterError(f"--checkpoint-minutes is {arguments.checkpoint_minutes}; accepted is 0 or more")
     preprocessing = parse_pairs(arguments.preprocessing)
     data_path = arguments.data
     if arguments.resume:
@@ -112,39 +149,54 @@ def run(arguments: argparse.Namespace) -> int:
             f"--test holds windows {held_out.images.shape[1:]}, --data {arrays.images.shape[1:]}; they must be alike"
         )
     training.set_threads()
-    training.prepare_run(arguments.out, resume=arguments.resume, overwrite=arguments.overwrite)
-    with training.only_one_training(arguments.out):
-        with tqdm(total=settings.epochs, unit="epoch", disable=None, file=sys.stderr) as bar:
+    with contextlib.ExitStack() as held:
+        if first:
+            training.prepare_run(arguments.out, resume=arguments.resume, overwrite=arguments.overwrite)
+            held.enter_context(training.only_one_training(arguments.out))
+        wait_for_all()
+        bar = held.enter_context(
+            tqdm(total=settings.epochs, unit="epoch", disable=None if first else True, file=sys.stderr)
+        )
 
-            def report(epoch: int, terms: dict[str, float]) -> None:
-                bar.n = epoch + 1
-                bar.set_postfix({n: f"{terms[n]:.3g}" for n in ("restoration", "invariance")}, refresh=True)
+        def report(epoch: int, terms: dict[str, float]) -> None:
+            bar.n = epoch + 1
+            bar.set_postfix({n: f"{terms[n]:.3g}" for n in ("restoration", "invariance")}, refresh=True)
 
-            model = training.train(
-                arrays,
-                settings,
-                arguments.out,
-                data_path=str(data_path.resolve()),
-                device=device,
-                resume=arguments.resume,
-                preprocessing=preprocessing,
-                model_id=arguments.model_id,
-                command=_command_line(arguments, asked),
-                checkpoint_minutes=arguments.checkpoint_minutes,
-                report=report,
-            )
+        def announce(line: str) -> None:
+            if first:
+                bar.write(f"tiae train: {line}", file=sys.stderr)
+
+        model = training.train(
+            arrays,
+            settings,
+            arguments.out,
+            data_path=str(data_path.resolve()),
+            device=device,
+            resume=arguments.resume,
+            preprocessing=preprocessing,
+            model_id=arguments.model_id,
+            command=_command_line(arguments, asked),
+            checkpoint_minutes=arguments.checkpoint_minutes,
+            report=report,
+            announce=announce,
+        )
+        bar.close()
+        if not first:
+            return 0
         measures: dict[str, float] = {}
         if held_out is not None:
             measures = measure_model(model, held_out, arrays, seed=settings.seed)
             training.add_measures(model, arguments.out, measures, held_out.data_id)
-    history = training.read_history(arguments.out)
-    print(f"model: {arguments.out} ({model.manifest.model_id}, {settings.epochs} epochs)")
+    last = training.read_history(arguments.out)[-1]
+    print(f"model: {arguments.out} ({model.manifest.model_id}, {model.manifest.training['epochs_done']} epochs)")
     for name, value in measures.items():
         print(f"  {name} {value:.4f}")
-    if training.has_collapsed(history):
+    if why_collapsed(last):
+        attempts = int(last["attempt"]) + 1
         print(
-            f"tiae train: warning: the model collapsed: it restores nearly one picture for every input (variation "
-            f"{history[-1]['restored_variation']:.3f} of the data's); train longer or lower --invariance-weight",
+            f"tiae train: warning: the model collapsed: it restores nearly one picture for every input "
+            f"({why_collapsed(last)}; {attempts} initialisation{'s' * (attempts > 1)} tried); train longer, lower "
+            "--invariance-weight or --learning-rate, or allow more --restarts",
             file=sys.stderr,
         )
         return 1

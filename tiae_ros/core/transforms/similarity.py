@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tiae_ros.core.poses import bring_back, compose_shift, place_by_pose, wrap_angle
+from tiae_ros.core.processes import batch_mean
 from tiae_ros.core.shifts import best_shifts_subpixel, shift_costs
 from tiae_ros.core.transforms.transform import Transform
 from tiae_ros.errors import ParameterError
@@ -70,7 +71,7 @@ class Similarity(Transform):
         candidates = self.candidates(start, informed=informed)
         poses = self._search(restored, targets, candidates, informed=informed)
         if self.anchor and self.scale_factor > 1.0:
-            poses[:, 3] -= self.anchor * poses[:, 3].mean()
+            poses[:, 3] -= self.anchor * batch_mean(poses[:, 3])
         found = compose_shift(poses, best_shifts_subpixel(restored, bring_back(targets, poses), radius))
         return bring_back(targets, found), found
 

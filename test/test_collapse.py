@@ -1,0 +1,120 @@
+"""A collapse is seen during training, another initialisation is tried, and what cannot be helped is said."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from test_training import SMALL, patterns, run_training, same, weights
+
+from tiae_ros import load_model
+from tiae_ros.cli import main
+from tiae_ros.core.transforms import Identity, Shift
+from tiae_training import collapse
+from tiae_training import train as training
+from tiae_training.arrays import save_arrays
+from tiae_training.collapse import attempt_seed, is_hopeless, single_picture_restoration, why_collapsed
+from tiae_training.settings import TrainingSettings
+
+# Nothing but invariance counts: one picture for all is the best there is.
+DOOMED = TrainingSettings(**{**SMALL.to_dict(), "invariance_weight": 1e6, "epochs": 4})
+
+
+def terms(variation=0.5, restoration=1.0):
+    return {"restored_variation": variation, "restoration": restoration, "single_picture_restoration": 5.0}
+
+
+def test_one_picture_for_all_is_told_by_either_sign():
+    assert why_collapsed(terms()) == ""
+    assert "vary 0.01 times as much" in why_collapsed(terms(variation=0.01))
+    assert "no better than a single picture's 5" in why_collapsed(terms(restoration=5.0))
+
+
+def test_only_a_lasting_collapse_after_the_warm_up_and_enough_steps_is_hopeless():
+    settings = TrainingSettings(epochs=40)  # warm-up 8 epochs, lasting 4
+    bad, good = terms(variation=0.0), terms()
+    assert not is_hopeless([bad] * 11, settings, steps_per_epoch=30)
+    assert is_hopeless([bad] * 12, settings, steps_per_epoch=30)
+    assert not is_hopeless([bad] * 12, settings, steps_per_epoch=8)  # 96 steps: not trained yet
+    assert not is_hopeless([*[bad] * 10, good, bad], settings, steps_per_epoch=30)  # it has broken through once
+    assert is_hopeless([*[good] * 39, bad], settings, steps_per_epoch=30)  # there is no epoch left to recover in
+
+
+def test_the_best_single_picture_of_shifted_copies_is_the_picture_itself():
+    images = torch.from_numpy(patterns(3).images[:1]).repeat(40, 1, 1, 1)
+    assert single_picture_restoration(Shift(3), images, images, seed=0) < 1e-6
+    two = torch.cat((images, torch.zeros_like(images)))
+    energy = float(images[0].square().sum())
+    assert single_picture_restoration(Identity(), two, two, seed=0) == pytest.approx(
+        energy / 4
+    )  # half of it, both ways
+
+
+def test_attempts_have_seeds_of_their_own():
+    seeds = {attempt_seed(seed, attempt) for seed in (0, 1, 2**31 - 1) for attempt in range(3)}
+    assert len(seeds) == 9
+    assert attempt_seed(7, 0) == 7
+
+
+def test_what_collapses_is_tried_again_and_resumed_across_attempts(tmp_path, monkeypatch):
+    monkeypatch.setattr(collapse, "JUDGED_STEPS", 14)
+    said = []
+    model = run_training(tmp_path / "whole", DOOMED, announce=said.append)
+    history = training.read_history(tmp_path / "whole")
+    assert [line.split(":")[0] for line in said] == ["attempt 1 collapsed by epoch 3", "attempt 2 collapsed by epoch 3"]
+    assert [entry["attempt"] for entry in history] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    assert training.has_collapsed(history)
+    assert len(model.manifest.training["collapsed_attempts"]) == 2
+    assert "restored pictures vary" in model.manifest.training["collapsed"]
+    assert "**This model has collapsed" in (tmp_path / "whole" / "card.md").read_text()
+    assert load_model(tmp_path / "whole").manifest.training["epochs_done"] == 4
+
+    epochs = []
+
+    def stop(epoch, entry):
+        epochs.append(epoch)
+        if len(epochs) == 5:  # in the second attempt
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tmp_path / "cut", DOOMED, checkpoint_minutes=0, report=stop)
+    progress = training.read_progress(tmp_path / "cut")
+    assert (progress.attempt, progress.epoch) == (1, 1)
+    settings, _ = training.resumed_settings(tmp_path / "cut", {})
+    resumed = run_training(tmp_path / "cut", settings, resume=True)
+    assert same(weights(model), weights(resumed))
+    assert training.read_history(tmp_path / "cut") == history
+
+
+def test_another_initialisation_saves_a_training_that_started_dead(tmp_path, monkeypatch):
+    """All weights 0 at first: no gradient reaches them. Only the second attempt can learn."""
+    monkeypatch.setattr(collapse, "JUDGED_STEPS", 14)
+    made = []
+
+    class DeadFirst(training.TransformInvariantAutoencoder):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            made.append(self)
+            if len(made) == 1:
+                for parameter in self.network.parameters():
+                    torch.nn.init.zeros_(parameter)
+
+    monkeypatch.setattr(training, "TransformInvariantAutoencoder", DeadFirst)
+    settings = TrainingSettings(**{**SMALL.to_dict(), "epochs": 10, "network": "voting", "gathering_weight": 0.0})
+    model = run_training(tmp_path / "run", settings)
+    assert len(model.manifest.training["collapsed_attempts"]) == 1
+    assert model.manifest.training["collapsed"] == ""
+    assert np.abs(weights(model)["network.describe.weight"]).max() > 0
+    assert training.read_history(tmp_path / "run")[-1]["attempt"] == 1
+
+
+def test_a_training_that_ends_collapsed_says_so_and_exits_with_1(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(collapse, "JUDGED_STEPS", 2)
+    save_arrays(tmp_path / "data.npz", {"images": patterns(64).images})
+    words = f"--data {tmp_path}/data.npz --out {tmp_path}/run --shift-radius 3 --epochs 2 --batch-size 32".split()
+    assert main(["train", *words, "--invariance-weight", "1e6", "--restarts", "1"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert any("attempt 1 collapsed by epoch 2" in line for line in lines)
+    assert "the model collapsed" in lines[-1]
+    assert "2 initialisations tried" in lines[-1]
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["training"]["collapsed"]

@@ -1,0 +1,78 @@
+"""Early stop by patience on held-out windows: when, with which weights, and across an interruption."""
+
+import pytest
+import torch
+from test_training import SMALL, patterns, run_training, same, weights
+
+from tiae_ros.core.networks import NETWORKS
+from tiae_ros.errors import DataError
+from tiae_training import train as training
+from tiae_training.early_stop import best_epoch, epochs_without_gain, is_time_to_stop
+from tiae_training.settings import TrainingSettings
+
+PATIENT = TrainingSettings(**{**SMALL.to_dict(), "epochs": 9, "patience": 2, "validation_fraction": 0.2})
+
+
+def attempt(*figures):
+    return [{"objective": figure} for figure in figures]
+
+
+def test_patience_runs_out_by_hand():
+    settings = TrainingSettings(epochs=10, patience=3, warmup_fraction=0.2)
+    assert best_epoch(attempt(5, 3, 4)) == 2
+    assert epochs_without_gain(attempt(5, 3, 4, 4), settings) == 2
+    assert not is_time_to_stop(attempt(5, 3, 4, 4), settings)
+    assert is_time_to_stop(attempt(5, 3, 4, 4, 4), settings)
+    assert epochs_without_gain(attempt(5, 6, 6), settings) == 1  # while the rate rises, nothing counts
+    assert not is_time_to_stop([], settings)
+    assert not is_time_to_stop(attempt(*range(100)), TrainingSettings(epochs=100))  # off by default
+    held_out = [{"objective": 1.0, "held_out_objective": figure} for figure in (2.0, 1.0, 3.0)]
+    assert best_epoch(held_out) == 2
+
+
+def test_training_stops_and_keeps_the_best_weights_also_after_an_interruption(tmp_path, monkeypatch):
+    seen = []
+
+    def prescribed(trainer):
+        """Best in the fourth epoch."""
+        seen.append({name: value.clone() for name, value in trainer.network.state_dict().items()})
+        return [9.0, 8.0, 7.0, 4.0, 5.0, 6.0, 7.0][len(seen) - 1]
+
+    monkeypatch.setattr(training.Trainer, "held_out_objective", prescribed)
+    said = []
+    model = run_training(tmp_path / "whole", PATIENT, announce=said.append)
+    assert len(training.read_history(tmp_path / "whole")) == 6
+    assert said == ["stopped early: no better objective in 2 epochs; the weights are those of epoch 4"]
+    assert all(torch.equal(seen[3][name], value) for name, value in model.network.state_dict().items())
+    facts = model.manifest.training
+    assert (facts["epochs_done"], facts["epoch_kept"], facts["windows"]) == (6, 4, 192)
+
+    def stop(epoch, _):
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tmp_path / "cut", PATIENT, checkpoint_minutes=0, report=stop)
+    seen.pop()  # the fifth epoch is not done: the checkpoint is of a moment inside it
+    resumed = run_training(tmp_path / "cut", PATIENT, resume=True)
+    assert same(weights(model), weights(resumed))
+
+
+def test_watching_the_held_out_windows_changes_nothing_and_is_repeatable():
+    settings = TrainingSettings(**{**SMALL.to_dict(), "network": "voting"})
+    network = NETWORKS["voting"](1, 16, 8)
+    optimizer = training.make_optimizer(network, settings)
+    trainer = training.Trainer(network, optimizer, settings, patterns(71), torch.device("cpu"))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    figure = trainer.held_out_objective()
+    assert figure == trainer.held_out_objective()
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    trainer.run_epoch(0)
+    assert trainer.held_out_objective() != figure
+
+
+def test_too_few_windows_to_hold_out_are_refused(tmp_path):
+    settings = TrainingSettings(**{**SMALL.to_dict(), "validation_fraction": 0.9})
+    with pytest.raises(DataError, match="leaves 1 windows to learn from and holds 8 out"):
+        training.train(patterns(9), settings, tmp_path)
