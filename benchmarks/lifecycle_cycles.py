@@ -23,6 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from node_latency import memory_mb
 from ros_processes import Camera, Client, node_process
 from sensor_msgs.msg import PointCloud2
 from synthetic_scenes import make_scene
@@ -119,12 +120,6 @@ def endpoints(client: Client) -> Any:
             node.get_service_names_and_types_by_node("tiae", "/"),
         )
     ]
-
-
-def memory_mb(pid: int) -> float:
-    """Resident memory."""
-    line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":
