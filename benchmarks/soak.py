@@ -39,14 +39,17 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="tiae_soak_") as folder, Client() as client:
-        with node_process(Path(folder), {"device": arguments.device}) as node:
-            table = run(client, node, arguments)
-            code, seconds = node.end()
-            table["exit code, seconds to the end"] = f"{code}, {seconds:.2f}"
-            failed = code != 0 or "Traceback" in node.output or table["growth after that (MB)"] > MOST_GROWTH_MB
-            if "Traceback" in node.output:
-                print(node.output, file=sys.stderr)
+    with (
+        tempfile.TemporaryDirectory(prefix="tiae_soak_") as folder,
+        Client() as client,
+        node_process(Path(folder), {"device": arguments.device}) as node,
+    ):
+        table = run(client, node, arguments)
+        code, seconds = node.end()
+        table["exit code, seconds to the end"] = f"{code}, {seconds:.2f}"
+        failed = code != 0 or "Traceback" in node.output or table["growth after that (MB)"] > MOST_GROWTH_MB
+        if "Traceback" in node.output:
+            print(node.output, file=sys.stderr)
     if arguments.json:
         print(json.dumps(table))
     else:
