@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
-from ros_processes import Camera, Client, Process, node_process
+from lifecycle_msgs.srv import ChangeState
+from ros_processes import Camera, Client, Process, node_process, transition_request
 from sensor_msgs.msg import PointCloud2
 from synthetic_scenes import make_scene
 
@@ -33,13 +34,10 @@ def unconfigured(client: Client, node: Process) -> None:
 
 def configuring(client: Client, node: Process) -> None:
     """In the middle of loading and warming up: a request is on its way, and so is the signal."""
-    from lifecycle_msgs.msg import Transition
-    from lifecycle_msgs.srv import ChangeState
-
     service = client.node.create_client(ChangeState, "/tiae/change_state")
     client.spin_until(service.service_is_ready, 20, "the node")
     client.spin(0.3)
-    service.call_async(ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE)))
+    service.call_async(transition_request("configure"))
     client.spin(0.08)
 
 

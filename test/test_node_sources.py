@@ -183,6 +183,23 @@ def test_an_exception_in_a_frame_is_logged_with_its_traceback_and_the_next_frame
     assert "Traceback" in log
 
 
+def test_deactivate_keeps_the_models_and_cleanup_frees_them(client, inner_node):
+    import gc
+    import weakref
+
+    def ask(transition: str) -> None:
+        assert client.change_state(transition, "/inner/tiae")
+
+    ask("configure")
+    ask("activate")
+    models = [weakref.ref(m) for m in (inner_node._pipeline.grasp_model, inner_node._pipeline.depth_model)]
+    ask("deactivate")
+    assert all(model() is not None for model in models)
+    ask("cleanup")
+    gc.collect()
+    assert all(model() is None for model in models)
+
+
 @pytest.mark.parametrize("where", ["network", "elsewhere"])
 def test_15_out_of_memory_costs_the_frame_and_is_counted(client, inner_node, monkeypatch, where):
     import torch
