@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
-from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from ros_processes import Camera, Client, node_process
+from node_latency import memory_mb
+from ros_processes import Camera, Client, node_process, transition_request
 from sensor_msgs.msg import PointCloud2
 from synthetic_scenes import make_scene
 
@@ -56,40 +56,31 @@ def main() -> None:
 
 def measure(client: Client, pid: int, cycles: int) -> dict[str, Any]:
     """The table's rows."""
-    service = client.node.create_client(ChangeState, "/tiae/change_state")
-    client.spin_until(service.service_is_ready, 60, "the node")
-    client.spin(0.5)
     client.listen(PointCloud2, "/tiae/grasps")
     camera, scene = Camera(client), make_scene()
-
-    def change(transition: str) -> None:
-        number = getattr(Transition, f"TRANSITION_{transition.upper()}")
-        future = service.call_async(ChangeState.Request(transition=Transition(id=number)))
-        client.spin_until(future.done, 20, transition)
-        if not future.result().success:
-            raise SystemExit(f"{transition} failed")
-
     memory, threads, files, worked = [], [], [], 0
     configured = 0.0
     ends = None
     started = time.monotonic()
-    for cycle in range(cycles):
-        for transition in TRANSITIONS:
-            change(transition)
-            if transition == "configure":
-                configured = memory_mb(pid)
-            if transition == "activate" and cycle % WORK_EVERY == 0:
-                client.received.clear()
-                camera.stream_until(scene, lambda: client.received["/tiae/grasps"], rate_hz=20)
-                worked += 1
-        memory.append(memory_mb(pid))
-        threads.append(len(list(Path(f"/proc/{pid}/task").iterdir())))
-        files.append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
-        if cycle == 0:
-            client.spin(0.5)
-            ends = endpoints(client)
-        if (cycle + 1) % 100 == 0:
-            print(f"{cycle + 1:5} cycles, {memory[-1]:.1f} MB", file=sys.stderr)
+    with client.caller(ChangeState, "/tiae/change_state", 60) as ask:
+        for cycle in range(cycles):
+            for transition in TRANSITIONS:
+                if not ask(transition_request(transition)).success:
+                    raise SystemExit(f"{transition} failed")
+                if transition == "configure":
+                    configured = memory_mb(pid)
+                if transition == "activate" and cycle % WORK_EVERY == 0:
+                    client.received.clear()
+                    camera.stream_until(scene, lambda: client.received["/tiae/grasps"], rate_hz=20)
+                    worked += 1
+            memory.append(memory_mb(pid))
+            threads.append(len(list(Path(f"/proc/{pid}/task").iterdir())))
+            files.append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
+            if cycle == 0:
+                client.spin(0.5)
+                ends = endpoints(client)
+            if (cycle + 1) % 100 == 0:
+                print(f"{cycle + 1:5} cycles, {memory[-1]:.1f} MB", file=sys.stderr)
     seconds = time.monotonic() - started
     client.spin(0.5)
     settled = np.array(memory[min(100, cycles // 10) :])
@@ -119,12 +110,6 @@ def endpoints(client: Client) -> Any:
             node.get_service_names_and_types_by_node("tiae", "/"),
         )
     ]
-
-
-def memory_mb(pid: int) -> float:
-    """Resident memory."""
-    line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -76,6 +76,9 @@ def make_node(context: LaunchContext) -> list[LifecycleNode]:
             ros_arguments=["--log-level", given("log_level")],
             output="screen",
             emulate_tty=True,
+            # Ctrl-C reaches the node at once. Where only launch itself gets the signal (a container), it passes it
+            # on as SIGTERM after this time, 5 s by default.
+            sigterm_timeout="1",
         )
     ]
 

@@ -205,12 +205,15 @@ class Client:
             self._executor.spin_once(timeout_sec=0.02)
         return value
 
-    def call(self, kind: type, service: str, request: Any, timeout_s: float = 15.0, attempts: int = 3) -> Any:
-        """Call a service. An answer can be lost while the two sides are still finding each other: asked again."""
+    @contextmanager
+    def caller(self, kind: type, service: str, timeout_s: float = 15.0) -> Iterator[Callable[..., Any]]:
+        """A function that asks the service again and again: ``ask(request)`` gives the answer.
+
+        An answer can be lost while the two sides are still finding each other: up to ``attempts`` times asked again.
+        """
         client = self.node.create_client(kind, service)
-        try:
-            self.spin_until(client.service_is_ready, timeout_s, f"service {service}")
-            self.spin(0.1)
+
+        def ask(request: Any, attempts: int = 1) -> Any:
             for attempt in range(attempts):
                 future = client.call_async(request)
                 last = attempt == attempts - 1
@@ -220,17 +223,24 @@ class Client:
                 if future.done():
                     return future.result()
             raise AssertionError(f"no answer of {service}")
+
+        try:
+            self.spin_until(client.service_is_ready, timeout_s, f"service {service}")
+            self.spin(0.1)
+            yield ask
         finally:
             self.node.destroy_client(client)
 
+    def call(self, kind: type, service: str, request: Any, timeout_s: float = 15.0, attempts: int = 3) -> Any:
+        """Call a service once."""
+        with self.caller(kind, service, timeout_s) as ask:
+            return ask(request, attempts)
+
     def change_state(self, transition: str, node: str = "/tiae") -> bool:
         """Ask for a lifecycle transition by its label."""
-        from lifecycle_msgs.msg import Transition
         from lifecycle_msgs.srv import ChangeState
 
-        number = getattr(Transition, f"TRANSITION_{transition.upper()}")
-        request = ChangeState.Request(transition=Transition(id=number))
-        return self.call(ChangeState, f"{node}/change_state", request, 20.0, attempts=1).success
+        return self.call(ChangeState, f"{node}/change_state", transition_request(transition), 20.0, attempts=1).success
 
     def state(self, node: str = "/tiae") -> str:
         from lifecycle_msgs.srv import GetState
@@ -252,6 +262,15 @@ class Client:
 
         answer = self.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name]))
         return parameter_value_to_python(answer.values[0])
+
+
+def transition_request(transition: str) -> Any:
+    """A lifecycle transition by its label."""
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+
+    number = getattr(Transition, f"TRANSITION_{transition.upper()}")
+    return ChangeState.Request(transition=Transition(id=number))
 
 
 _HOURS = itertools.count()

@@ -137,6 +137,7 @@ def test_the_executable_is_where_ros2_launch_looks(launch_file, arguments):
 def test_ctrl_c_ends_with_0(launch_file, arguments):
     """A lifecycle node with on_exit=Shutdown makes `ros2 launch` end with 1."""
     named = node_for(launch_file, arguments)
+    assert float(named["sigterm_timeout"]) <= 1  # where the signal reaches launch alone
     assert "on_exit" not in named
     assert "respawn" not in named
 
@@ -180,14 +181,3 @@ def test_the_demonstration_plays_the_bag_with_options_that_tiae_play_has(monkeyp
     monkeypatch.setattr(demo, "get_packages_with_prefixes", lambda: {"rviz2": "/opt/ros"})
     (view,) = demo.make_view({"view": "rviz"})
     assert Path(view.named["arguments"][1]).is_file()
-
-
-def test_the_view_shows_topics_that_the_node_publishes():
-    import re
-
-    pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
-    from tiae_ros.node.lifecycle_node import OUTPUTS
-
-    shown = re.findall(r"Value: /camera/tiae/(\S+)", (ROOT / "config" / "view.rviz").read_text())
-    assert len(shown) >= 4
-    assert set(shown) <= set(OUTPUTS)

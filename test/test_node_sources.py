@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Vector3Stamped
 from ros_processes import Camera, camera_info_message, image_message, node_process, stamp_of
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from synthetic_scenes import make_scene
 
@@ -26,6 +29,10 @@ def test_compressed_images_give_what_raw_ones_give(tmp_path, client, fresh_model
     info = client.publisher(CameraInfo, "color/camera_info")
     jpeg = cv2.imencode(".jpg", scene.color[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     png = bytes(12) + cv2.imencode(".png", scene.depth_mm)[1].tobytes()
+    color_png = cv2.imencode(".png", scene.color[..., ::-1])[1].tobytes()
+    quant_a, quant_b = 100.0 * 101.0, 1 - 100.0 * 101.0 / 10.0  # as compressed_depth_image_transport has them
+    inverse = (quant_a / (scene.depth_mm * 1e-3) + quant_b).astype(np.uint16)
+    quantised = struct.pack("<iff", 0, quant_a, quant_b) + cv2.imencode(".png", inverse)[1].tobytes()
     with node_process(tmp_path, {**fresh_models, "image_transport": "compressed"}) as node:
         client.spin_until(lambda: color.get_subscription_count() and depth.get_subscription_count(), 20)
         client.wait_for_publishers()
@@ -42,9 +49,19 @@ def test_compressed_images_give_what_raw_ones_give(tmp_path, client, fresh_model
         shift = client.received["/tiae/shift"][-1].vector
         assert shift.x == pytest.approx(200 + 10 - 159.5, abs=15)
         assert shift.y == pytest.approx(110 - 119.5, abs=15)
+        for step in range(50):  # a png for colour, and depth in metres as its publisher quantises it
+            header = image_message(scene.depth_mm, "16UC1", (1000 + step) * 100_000_000).header
+            color.publish(CompressedImage(header=header, format="rgb8; png compressed bgr8", data=color_png))
+            depth.publish(CompressedImage(header=header, format="32FC1; compressedDepth png", data=quantised))
+            client.spin(0.1)
+            if stamp_of(client.received["/tiae/shift"][-1]) >= 100_000_000_000:
+                break
+        again = client.received["/tiae/shift"][-1]
+        assert stamp_of(again) >= 100_000_000_000
+        assert (again.vector.x, again.vector.y) == pytest.approx((shift.x, shift.y), abs=3)
         before = len(client.received["/tiae/grasps"])
         bad = CompressedImage(format="jpeg", data=b"\xff\xd8 no picture")
-        bad.header = image_message(scene.depth_mm, "16UC1", 40_000_000_000).header
+        bad.header = image_message(scene.depth_mm, "16UC1", 200_000_000_000).header
         color.publish(bad)
         depth.publish(CompressedImage(header=bad.header, format="16UC1; compressedDepth png", data=png))
         node.wait_for("neither jpeg nor png, or is cut off", 10)
@@ -88,6 +105,43 @@ def test_simulated_time_that_stands_still(tmp_path, client, fresh_models):
         assert len(client.received["/diagnostics"]) >= 3
 
 
+def test_simulated_time_that_runs_and_is_reset(tmp_path, client, fresh_models):
+    """Latency is in the clock of the stamps; a reset of the simulation costs nothing but the jump."""
+    topic, camera, scene = "/tiae/grasps", Camera(client), make_scene()
+    client.listen(PointCloud2, topic)
+    client.listen(DiagnosticArray, "/diagnostics")
+    clock = client.publisher(Clock, "/clock")
+
+    def play(seconds: float, start_s: int) -> list[int]:
+        """Ten frames a second, each with its time on /clock; stamps that were answered."""
+        client.received[topic].clear()
+        camera.stamp_ns = start_s * 10**9
+        for _ in range(round(10 * seconds)):
+            now = Clock()
+            now.clock.sec, now.clock.nanosec = divmod(camera.stamp_ns + 100_000_000, 10**9)
+            clock.publish(now)
+            client.spin(0.02)
+            camera.shoot(scene, step_ns=100_000_000)
+            client.spin(0.08)
+        client.spin(0.3)
+        return [stamp_of(message) for message in client.received[topic]]
+
+    parameters = {**fresh_models, "use_sim_time": True, "diagnostics_period_s": 0.2}
+    with node_process(tmp_path, parameters) as node:
+        camera.wait_for_node()
+        client.wait_for_publishers()
+        assert len(play(2.0, start_s=500)) >= 5
+        after = play(1.5, start_s=20)
+        assert len(after) >= 4
+        assert after[0] <= 20_500_000_000
+        status = client.received["/diagnostics"][-1]
+        assert status.header.stamp.sec in (21, 22)  # of simulated time too
+        values = {value.key: value.value for value in status.status[0].values}
+        median_ms = float(values["stamp to result p50 / p99"].partition(" /")[0])
+        assert 0 <= median_ms < 500
+        assert node.output.count("stamps jumped back") == 1
+
+
 @pytest.fixture
 def inner_node(client, fresh_models):
     """The node in this process, so that a test can make its insides fail."""
@@ -127,6 +181,56 @@ def test_an_exception_in_a_frame_is_logged_with_its_traceback_and_the_next_frame
     log = capfd.readouterr().err
     assert "ZeroDivisionError: a fault of our own" in log
     assert "Traceback" in log
+
+
+def test_deactivate_keeps_the_models_and_cleanup_frees_them(client, inner_node):
+    import gc
+    import weakref
+
+    def ask(transition: str) -> None:
+        assert client.change_state(transition, "/inner/tiae")
+
+    ask("configure")
+    ask("activate")
+    models = [weakref.ref(m) for m in (inner_node._pipeline.grasp_model, inner_node._pipeline.depth_model)]
+    ask("deactivate")
+    assert all(model() is not None for model in models)
+    ask("cleanup")
+    gc.collect()
+    assert all(model() is None for model in models)
+
+
+@pytest.mark.parametrize("where", ["network", "elsewhere"])
+def test_15_out_of_memory_costs_the_frame_and_is_counted(client, inner_node, monkeypatch, where):
+    import torch
+
+    from tiae_ros import TransformInvariantAutoencoder
+    from tiae_ros.node import pipeline
+
+    client.listen(PointCloud2, "/inner/tiae/grasps")
+    client.listen(DiagnosticArray, "/diagnostics")
+    assert client.change_state("configure", "/inner/tiae")
+    assert client.change_state("activate", "/inner/tiae")
+    camera = Camera(client, "/inner/")
+    camera.wait_for_node()
+
+    def failing(*arguments, **named):
+        if where == "network":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        raise MemoryError("Unable to allocate 2 GiB")
+
+    owner, name = (TransformInvariantAutoencoder, "infer") if where == "network" else (pipeline, "find_windows")
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, failing)
+        camera.stream_until(make_scene(), lambda: inner_node._statistics.snapshot().drops.get("out of memory"))
+        assert not client.received["/inner/tiae/grasps"]
+
+        def said() -> bool:
+            statuses = [m.status[0] for m in client.received["/diagnostics"]]
+            return any(s.level == DiagnosticStatus.ERROR and "2 GiB" in s.message for s in statuses)
+
+        client.spin_until(said, 5, "diagnostics that say it")
+    camera.stream_until(make_scene(), lambda: client.received["/inner/tiae/grasps"])
 
 
 def test_an_exception_in_a_transition_is_logged_with_its_traceback_and_it_can_be_tried_again(

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from tiae_ros import TransformInvariantAutoencoder, load_model
+from tiae_ros import TransformInvariantAutoencoder, load_model, save_model
 from tiae_ros.errors import DataError, OutputError, ParameterError, TrainingError
 from tiae_training import train as training
 from tiae_training.arrays import ImageArrays, load_arrays, save_arrays
@@ -201,6 +201,36 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
         run_training(tmp_path / "r", checkpoint_minutes=0, report=stop)
     assert training.read_progress(tmp_path / "r").epoch == 2
     assert not list((tmp_path / "r").glob("*.new"))
+
+
+def test_a_disk_that_really_is_full_ends_training_with_one_line_and_keeps_the_old_model(tmp_path):
+    """A process whose files may have 64 kB, as if the disk were full then; its model needs more."""
+    run = tmp_path / "run"
+    save_model(TransformInvariantAutoencoder(channels=("figure",), window_size=16), run)
+    save_arrays(tmp_path / "data.npz", {"images": patterns().images})
+    words = [
+        "train",
+        "--out",
+        run,
+        "--data",
+        tmp_path / "data.npz",
+        "--epochs",
+        "1",
+        "--shift-radius",
+        "3",
+        "--overwrite",
+    ]
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)); "
+    limited += "from tiae_ros.cli import main; sys.exit(main(sys.argv[1:]))"
+    before = load_model(run).manifest.weights_sha256
+    result = subprocess.run(
+        [sys.executable, "-c", limited, *map(str, words)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2, result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if "error:" in line]
+    assert "File too large" in line
+    assert load_model(run).manifest.weights_sha256 == before
 
 
 @pytest.mark.parametrize(
