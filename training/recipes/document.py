@@ -22,6 +22,14 @@ from tiae_training.recipes.recipe import Recipe, Workplace, at_least
 SIDE = 32
 RADIUS = 8
 EPOCHS, PRINTED_EPOCHS = 24, 12
+# Print is the same each time, so nothing is deformed; and patches of one combination of letters at two places must not
+# be told apart, as gathering would.
+SETTINGS: dict[str, Any] = {
+    "transforms": "shift",
+    "shift_radius_px": RADIUS,
+    "deformation": 0.0,
+    "gathering_weight": 0.0,
+}
 PATCHES = 4500  # to learn from
 CLUSTERED = 2500  # patches of the test page that are clustered
 HEAT_STEP, QUICK_STEP = 3, 12  # pixels between the patches of the heat map
@@ -113,7 +121,7 @@ def learn(workplace: Workplace, name: str, pages: list[Page], epochs: int) -> Tr
     cut = [patches(page, random_corners(page, 3 * each, workplace.seed)) for page in pages]
     inked = [windows[windows.sum((1, 2, 3)) > SIDE / 2][:each] for windows in cut]
     arrays = ImageArrays(images=np.concatenate(inked), channels=("ink",), data_id=f"{len(pages)} pages, patches")
-    return workplace.train(name, arrays, epochs=epochs, transforms="shift", shift_radius_px=RADIUS)
+    return workplace.train(name, arrays, epochs=epochs, **SETTINGS)
 
 
 def look(model: TransformInvariantAutoencoder, page: Page, corners: np.ndarray) -> Found:
