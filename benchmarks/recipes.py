@@ -63,7 +63,9 @@ def run_recipe(name: str, seed: int, epochs: int | None, out: Path) -> dict[str,
     """The figures of `tiae recipe NAME --seed SEED`."""
     words = ["recipe", name, "--seed", str(seed), "--out", str(out)]
     words += [] if epochs is None else ["--epochs", str(epochs)]
-    subprocess.run([sys.executable, "-m", "tiae_ros.cli", *words], check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "tiae_ros.cli", *words]
+    if code := subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+        sys.exit(code)  # it has said why
     figures: dict[str, Any] = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
     return figures
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tiae_training.documents import Letter, Page, grid_corners, patches, random_corners, set_page
-from tiae_training.recipes.document import Found, heat_map, letters_in, peaks, share_on_text, with_letters
+from tiae_training.recipes.document import Found, heat_map, letters_in, on_margins, peaks, share_on_text, with_letters
 
 pytest.importorskip("matplotlib", reason="the typeface comes with matplotlib")
 
@@ -61,3 +61,5 @@ def test_heat_is_one_where_all_shift_alike_and_peaks_where_they_meet():
     heat = heat_map(meeting, page, 1)
     assert peaks(heat).tolist() == [[50, 50]]
     assert share_on_text(heat, page) == (1.0, 400 / 96**2)
+    assert on_margins(heat, page) == 0.0
+    assert on_margins(heat, Page(page.ink, (Letter("a", 60, 40, 80, 60),))) == 1.0

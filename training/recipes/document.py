@@ -21,7 +21,15 @@ from tiae_training.recipes.recipe import Recipe, Workplace, at_least
 
 SIDE = 32
 RADIUS = 8
-EPOCHS = 40
+EPOCHS, PRINTED_EPOCHS = 24, 12
+# Print is the same each time, so nothing is deformed; and patches of one combination of letters at two places must not
+# be told apart, as gathering would.
+SETTINGS: dict[str, Any] = {
+    "transforms": "shift",
+    "shift_radius_px": RADIUS,
+    "deformation": 0.0,
+    "gathering_weight": 0.0,
+}
 PATCHES = 4500  # to learn from
 CLUSTERED = 2500  # patches of the test page that are clustered
 HEAT_STEP, QUICK_STEP = 3, 12  # pixels between the patches of the heat map
@@ -66,7 +74,7 @@ def run(workplace: Workplace) -> dict[str, Any]:
             [set_page(3 * workplace.seed + number) for number in range(3)],
             set_page(1_000 + workplace.seed),
         )
-    model = learn(workplace, "model", training)
+    model = learn(workplace, "model", training, EPOCHS)
     clustered, step = (CLUSTERED, HEAT_STEP) if workplace.windows is None else (4 * workplace.windows, QUICK_STEP)
     found = look(model, test, random_corners(test, clustered, workplace.seed + 1))
     clusters = find_clusters(found, test)
@@ -82,11 +90,12 @@ def run(workplace: Workplace) -> dict[str, Any]:
             "peaks": len(peaks(heat)),
             "peaks_on_text": on_text,
             "peaks_on_text_by_chance": chance,
+            "peaks_on_margins": on_margins(heat, test),
         }
     others = []
     if workplace.data is None:
         printed = printed_page()
-        on_print = learn(workplace, "printed", [printed])
+        on_print = learn(workplace, "printed", [printed], PRINTED_EPOCHS)
         others = [(printed, heat_map(look(on_print, printed, grid_corners(printed, step)), printed, step))]
     draw(workplace, [(test, heat), *others], found, clusters)
     return figures
@@ -106,13 +115,13 @@ def own_pages(workplace: Workplace) -> list[Page]:
     return [Page(1.0 - page if page.mean() > 0.5 else page) for page in grey]  # dark print on bright paper is usual
 
 
-def learn(workplace: Workplace, name: str, pages: list[Page]) -> TransformInvariantAutoencoder:
+def learn(workplace: Workplace, name: str, pages: list[Page], epochs: int) -> TransformInvariantAutoencoder:
     """A model of patches from everywhere; those on blank paper, which show nothing, are left out."""
     each = -(-(workplace.windows or PATCHES) // len(pages))
     cut = [patches(page, random_corners(page, 3 * each, workplace.seed)) for page in pages]
     inked = [windows[windows.sum((1, 2, 3)) > SIDE / 2][:each] for windows in cut]
     arrays = ImageArrays(images=np.concatenate(inked), channels=("ink",), data_id=f"{len(pages)} pages, patches")
-    return workplace.train(name, arrays, epochs=EPOCHS, transforms="shift", shift_radius_px=RADIUS)
+    return workplace.train(name, arrays, epochs=epochs, **SETTINGS)
 
 
 def look(model: TransformInvariantAutoencoder, page: Page, corners: np.ndarray) -> Found:
@@ -199,6 +208,14 @@ def share_on_text(heat: np.ndarray, page: Page) -> tuple[float, float]:
     boxes, places = page.ink_boxes(), peaks(heat)
     on_text = float(boxes[places[:, 1], places[:, 0]].mean()) if len(places) else 0.0
     return on_text, float(boxes.mean())
+
+
+def on_margins(heat: np.ndarray, page: Page) -> float:
+    """The share of peaks outside the rectangle around all letters."""
+    low = np.array([(letter.x0, letter.y0) for letter in page.letters]).min(0)
+    high = np.array([(letter.x1, letter.y1) for letter in page.letters]).max(0)
+    places = peaks(heat)
+    return float(((places < low) | (places >= high)).any(1).mean()) if len(places) else 0.0
 
 
 def draw(workplace: Workplace, pages: list[tuple[Page, np.ndarray]], found: Found, clusters: list[Cluster]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from tiae_training.arrays import ImageArrays
 from tiae_training.backgrounds import TEST_PHOTOGRAPHS, indoor_pictures
 from tiae_training.documents import SERIF, leaflet_pictures, scanned_pictures
-from tiae_training.recipes.foreground import EPOCHS, SHOWN, in_front, measure, with_pool
+from tiae_training.recipes.foreground import EPOCHS, SHOWN, STILL, in_front, measure, with_pool
 from tiae_training.recipes.recipe import Recipe, Workplace, draw_rows
 
 LEAFLETS = 60
@@ -25,7 +25,7 @@ def run(workplace: Workplace) -> dict[str, Any]:
     """Trained before some leaflets, tested before others and before scanned pages."""
     training, test = workplace.digits()
     pool = alike(leaflet_pictures(LEAFLETS, workplace.seed, indoor_pictures().numpy()), training)
-    model = workplace.train("model", with_pool(training, pool), epochs=EPOCHS, transforms="background")
+    model = workplace.train("model", with_pool(training, pool), epochs=EPOCHS, **STILL)
     others = leaflet_pictures(LEAFLETS, _SEED_OF_TEST, indoor_pictures(TEST_PHOTOGRAPHS).numpy(), font_name=SERIF)
     seen, true = in_front(test, alike(others, test), workplace.seed)
     scanned, true_there = in_front(test, alike(scanned_pictures(), test), workplace.seed)

@@ -122,10 +122,14 @@ def run_recipe(recipe: Recipe, workplace: Workplace) -> dict[str, Any]:
     """Run it, write NAME.json beside its picture, and return the figures."""
     command = command_line(recipe.name, workplace)
     workplace = dataclasses.replace(workplace, command=command)
-    started = time.monotonic()
+    started, computed = time.monotonic(), time.process_time()
     try:
         figures = {"recipe": recipe.name, "seed": workplace.seed, "command": command}
-        figures |= {**recipe.run(workplace), **workplace.figures, "seconds": round(time.monotonic() - started, 1)}
+        figures |= {**recipe.run(workplace), **workplace.figures}
+        figures |= {
+            "seconds": round(time.monotonic() - started, 1),
+            "cpu_seconds": round(time.process_time() - computed, 1),  # what a busy machine does not lengthen
+        }
         # What cannot be said (all windows blank, all descriptors equal) is null: JSON has no NaN.
         written = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}
         text = json.dumps(written, indent=1, ensure_ascii=False, allow_nan=False)
