@@ -33,7 +33,7 @@ from tiae_training.recipes.recipe import Recipe, Workplace, at_least, at_most, d
 RADIUS = 6
 SHOWN = 10
 VISIBLE = 0.5  # a pixel of the pattern: half the ink or more
-EPOCHS = 40
+EPOCHS = 20
 STILL: dict[str, Any] = {  # of patterns that stay where they are
     "transforms": "background",
     "network": "still",
@@ -56,7 +56,11 @@ def in_front(arrays: ImageArrays, pool: Tensor, seed: int, *, radius_px: int = 0
 
 def measure(model: TransformInvariantAutoencoder, seen: Tensor, true: Tensor, *, placed: bool) -> dict[str, float]:
     """foreground_error: squared error over the true foreground's energy; iou of the pixels at least half inked."""
-    restored = (model.place(seen) if placed else model.restore(seen)).cpu()
+    return compare((model.place(seen) if placed else model.restore(seen)).cpu(), true)
+
+
+def compare(restored: Tensor, true: Tensor) -> dict[str, float]:
+    """The same of restored foregrounds: (N, C, S, S) twice."""
     error = (restored - true).square().sum((1, 2, 3)) / true.square().sum((1, 2, 3)).clamp_min(1e-9)
     ours, theirs = restored >= VISIBLE, true >= VISIBLE
     both, either = (ours & theirs).sum((1, 2, 3)), (ours | theirs).sum((1, 2, 3)).clamp_min(1)
