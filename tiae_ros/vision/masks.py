@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tiae_ros.vision.hand_end import bounding_box
+
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 Part = tuple[slice, slice]
@@ -26,12 +28,14 @@ def closed(mask: Mask, radius: int) -> Mask:
 
 def part_around(mask: Mask, margin: int = 0) -> Part | None:
     """Rows and columns of a mask's bounding box with a margin, within the picture; None when nothing is set."""
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if width == 0:
+    box = bounding_box(mask)
+    if box is None:
         return None
+    top, left, bottom, right = box
+    height, width = mask.shape
     return (
-        slice(max(0, top - margin), min(mask.shape[0], top + height + margin)),
-        slice(max(0, left - margin), min(mask.shape[1], left + width + margin)),
+        slice(max(0, top - margin), min(height, bottom + margin)),
+        slice(max(0, left - margin), min(width, right + margin)),
     )
 
 
