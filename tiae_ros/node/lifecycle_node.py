@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped, Vector3Stamped
@@ -122,6 +123,7 @@ class PerceptionNode(LifecycleNode):
     def __init__(self, name: str = "tiae", **arguments: Any) -> None:
         super().__init__(name, **arguments)
         torch.set_num_threads(1)
+        cv2.setNumThreads(1)
         self._settings = Settings()
         self._configured = Settings()
         self._configure_error = ""

@@ -12,6 +12,7 @@ so moving the picture by (dx, dy) changes it by exactly (dx, dy).
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Mapping
@@ -127,13 +128,20 @@ class Pipeline:
         self._depth_range_m = float(preprocessing.get("range_m", 0.30))
 
     def warm_up(self, grasps: int) -> None:
-        """First passes are slow (memory, kernels); they are made here."""
+        """First passes are slow (memory, kernels); they are made here.
+
+        What is there then stays, so the garbage collector need not walk through it in the middle of a frame; what an
+        earlier warm-up set aside is looked at again, lest the models of earlier configurations stay for ever.
+        """
         for model in (self.grasp_model, self.depth_model):
             if model is not None:
                 shape = (len(model.manifest.channels), model.manifest.window_size, model.manifest.window_size)
                 for count in sorted({1, grasps}):
                     for _ in range(3):
                         model.infer(np.zeros((count, *shape), np.float32))
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
     def process(self, frame: Frame, settings: Settings, wanted: Wanted | None = None) -> Result:
         """Everything that one frame yields.

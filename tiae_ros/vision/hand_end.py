@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +16,8 @@ _STRAIGHT_SHARE = 0.5
 
 def bounding_box(mask: Mask) -> tuple[int, int, int, int] | None:
     """top, left, bottom, right (exclusive) of what is set, None when nothing is."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if len(rows) == 0:
-        return None
-    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return (top, left, top + height, left + width) if width else None
 
 
 def picture_edges(read: Mask) -> tuple[int, int, int, int]:

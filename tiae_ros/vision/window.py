@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError, ParameterError
 from tiae_ros.vision.hand_end import bounding_box, picture_edges, tip_and_entry
+from tiae_ros.vision.masks import grown
 
 HAND = 1
 OBJECT = 2
@@ -292,23 +293,24 @@ def _contact(hand: Mask, held: Mask, px_per_m: float) -> tuple[float, float] | N
     """Mean of the hand's pixels next to the held object."""
     if not held.any():
         return None
-    ys, xs = np.nonzero(_grown(held, _CONTACT_GAP_M * px_per_m) & hand)
+    ys, xs = np.nonzero(grown(held, max(1, math.ceil(_CONTACT_GAP_M * px_per_m))) & hand)
     return (float(xs.mean()), float(ys.mean())) if len(xs) else None
 
 
 def _thick_middle(hand: Mask, held: Mask, x: float, y: float, radius: float) -> tuple[float, float]:
     """The middle of hand and object around a point, thick parts counting more; always on one of them."""
-    grasp = (hand | held).astype(np.uint8)
+    grasp = (hand | held).view(np.uint8)
     # The rim of zeros makes the picture's edge an outline like any other.
     thickness = cv2.distanceTransform(
         cv2.copyMakeBorder(grasp, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3
     )[1:-1, 1:-1]
-    ys, xs = np.nonzero(grasp)
-    near = (xs - x) ** 2 + (ys - y) ** 2 <= radius**2
-    if not near.any():
-        near[:] = True
-    xs, ys = xs[near], ys[near]
-    weights = thickness[ys, xs].astype(np.float64)
+    height, width = grasp.shape
+    distance = (np.arange(width) - x)[None, :] ** 2 + (np.arange(height) - y)[:, None] ** 2
+    near = hand | held
+    if (near & (distance <= radius**2)).any():
+        near &= distance <= radius**2
+    ys, xs = np.nonzero(near)
+    weights = thickness[near].astype(np.float64)
     middle_x = _in_steps(float((weights * xs).sum() / weights.sum()))
     middle_y = _in_steps(float((weights * ys).sum() / weights.sum()))
     column, row = round(middle_x), round(middle_y)
@@ -324,19 +326,13 @@ def _in_steps(value: float) -> float:
 
 def _regions(mask: Mask, gap_px: float) -> NDArray[np.int32]:
     """Numbered regions (1, 2, ...) of a mask; parts closer than the gap belong together."""
-    _, regions = cv2.connectedComponents(_grown(mask, gap_px / 2).astype(np.uint8))
-    return np.where(mask, regions, 0).astype(np.int32)
-
-
-def _grown(mask: Mask, radius_px: float) -> Mask:
-    radius = max(1, math.ceil(radius_px))
-    kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    return cv2.dilate(mask.astype(np.uint8), kernel).astype(np.bool_)
+    _, regions = cv2.connectedComponents(grown(mask, max(1, math.ceil(gap_px / 2))).view(np.uint8))
+    regions *= mask
+    return regions.astype(np.int32, copy=False)
 
 
 def _valid(depth_m: NDArray[np.float32]) -> Mask:
-    with np.errstate(invalid="ignore"):
-        return np.isfinite(depth_m) & (depth_m > 0)
+    return (depth_m > 0) & (depth_m < np.inf)  # comparisons with NaN are false
 
 
 def _check_range(range_m: float) -> None:

@@ -1,0 +1,72 @@
+"""Shapes of masks: growing, closing, thickness, bounding boxes, means of a picture over a mask. By OpenCV, on views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tiae_ros.vision.hand_end import bounding_box
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Part = tuple[slice, slice]
+
+
+def grown(mask: Mask, radius: int) -> Mask:
+    """The mask and all within so many cells of it, along rows and columns alike."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * radius + 1, 2 * radius + 1))
+    return cv2.dilate(mask.view(np.uint8), kernel).view(np.bool_)
+
+
+def closed(mask: Mask, radius: int) -> Mask:
+    """The mask with its gaps up to twice the radius filled."""
+    return ~grown(~grown(mask, radius), radius)
+
+
+def part_around(mask: Mask, margin: int = 0) -> Part | None:
+    """Rows and columns of a mask's bounding box with a margin, within the picture; None when nothing is set."""
+    box = bounding_box(mask)
+    if box is None:
+        return None
+    top, left, bottom, right = box
+    height, width = mask.shape
+    return (
+        slice(max(0, top - margin), min(height, bottom + margin)),
+        slice(max(0, left - margin), min(width, right + margin)),
+    )
+
+
+def half_thickness(mask: Mask) -> float:
+    """Radius of the largest circle that fits into a mask, in cells; outside the array is not mask."""
+    rimmed = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    return float(cv2.distanceTransform(rimmed, cv2.DIST_L2, 3).max())
+
+
+def means_around(
+    color: NDArray[np.uint8], mask: Mask, radius: int, ys: NDArray[np.intp], xs: NDArray[np.intp]
+) -> tuple[Floats, Mask]:
+    """Mean colour (N, 3) over a mask's cells in the square around each of N cells, and (N,) where there are any."""
+    height, width = mask.shape
+    top, bottom = np.maximum(ys - radius, 0), np.minimum(ys + radius + 1, height)
+    left, right = np.maximum(xs - radius, 0), np.minimum(xs + radius + 1, width)
+    corners = tuple(rows * (width + 1) + columns for rows in (top, bottom) for columns in (left, right))
+    shown = mask.view(np.uint8)
+    count = _sums(cv2.integral(shown).reshape(-1, 1), *corners)
+    total = _sums(cv2.integral(color * shown[:, :, None]).reshape(-1, 3), *corners)
+    return (total / np.maximum(count, 1)).astype(np.float32), count[:, 0] > 0
+
+
+def _sums(
+    integral: NDArray[Any],
+    top_left: NDArray[np.intp],
+    top_right: NDArray[np.intp],
+    bottom_left: NDArray[np.intp],
+    bottom_right: NDArray[np.intp],
+) -> NDArray[Any]:
+    """Sums over boxes from a summed-area table."""
+    take = integral.take
+    sums: NDArray[Any] = take(bottom_right, 0) - take(bottom_left, 0) - take(top_right, 0) + take(top_left, 0)
+    return sums
