@@ -3,11 +3,11 @@
     python benchmarks/recipes.py clutter --seeds 0 1 2
     python benchmarks/recipes.py clutter --seeds 2             # one seed more: joins those measured before
     python benchmarks/recipes.py clutter --seeds 0 --anew      # forgets those measured before
-    python benchmarks/recipes.py --page                        # only writes the page again
+    python benchmarks/recipes.py --page                        # only writes the pages again
 
 Runs `tiae recipe NAME --seed S` for each seed, prints each measure per seed with its median and whether the target
-is reached, writes docs/experiments/NAME.json, copies NAME.png there and renews the part of docs/experiments.md
-between its markers. Ends with 1 when a target is missed.
+is reached, writes docs/experiments/NAME.json, copies NAME.png there and renews what stands between the markers of
+docs/experiments.md (every recipe) and README.md (the digits). Ends with 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tiae_training.recipes.recipe import Recipe
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "experiments.md"
 FIGURES = DOCS / "experiments"
-BEGIN, END = "<!-- recipes:begin -->", "<!-- recipes:end -->"
+README = DOCS.parent / "README.md"
 _NO_MEASURES = ("seed", "windows")  # numbers that are no measures
 
 
@@ -55,7 +55,8 @@ def main() -> int:
         shutil.copyfile(first, options.docs / f"{name}.png")
         missed += report(RECIPES[name], runs)
     if options.page or options.docs == FIGURES:
-        write_page(PAGE, FIGURES)
+        write_between(PAGE, "recipes", markdown(FIGURES))
+        write_between(README, "digits", digits_table(FIGURES))
     return 1 if missed else 0
 
 
@@ -129,11 +130,28 @@ def shown(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 or (value == int(value)) else f"{value:.3g}"
 
 
-def write_page(page: Path, folder: Path) -> None:
-    """Put every recipe's figure and numbers between the markers of docs/experiments.md."""
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text(before + BEGIN + "\n" + markdown(folder) + END + after, encoding="utf-8")
+def write_between(page: Path, name: str, text: str) -> None:
+    """Put a text between the markers of this name in a Markdown file."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    page.write_text(before + begin + "\n" + text + end + after, encoding="utf-8")
+
+
+def digits_table(folder: Path) -> str:
+    """README's table: the digits' measures of the slides against their targets."""
+    content = json.loads((folder / "digits.json").read_text(encoding="utf-8"))
+    recipe, found = RECIPES["digits"], medians(content["runs"])
+    lines = [
+        "Real digits under random shifts of ±8 px, 4,000 to train, 1,000 held out, medians of "
+        f"{len(content['runs'])} seeds",
+        f"(`{content['command']}`):",
+        "",
+        "| measure | figure | wanted |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {t.measure} | {found[t.measure]:.3f} | {t} |" for t in recipe.targets]
+    return "\n".join([*lines, ""])
 
 
 def markdown(folder: Path) -> str:

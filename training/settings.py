@@ -34,8 +34,8 @@ class TrainingSettings:
     network: str = ""  # "" is the default for these transforms
     descriptor_size: int = 30
     epochs: int = 40
-    batch_size: int = 128
-    learning_rate: float = 2e-3  # the one-cycle schedule's peak
+    batch_size: int = 64
+    learning_rate: float = 3e-3  # the one-cycle schedule's peak
     warmup_fraction: float = 0.2  # of the steps, in which the rate rises
     invariance_weight: float = 0.5
     restoration_weight: float = 1.0

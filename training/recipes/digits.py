@@ -10,12 +10,13 @@ from tiae_training.recipes.recipe import Recipe, Workplace, at_least, at_most, d
 
 RADIUS = 8
 SHOWN = 6  # digits in the picture, each twice
+SETTINGS: dict[str, Any] = {"epochs": 60, "transforms": "shift", "shift_radius_px": RADIUS, "learning_rate": 6e-3}
 
 
 def run(workplace: Workplace) -> dict[str, Any]:
     """Shift-invariant against ordinary auto-encoder on held-out digits under shifts of ±8 px."""
     training, test = workplace.digits()
-    model = workplace.train("model", training, epochs=40, transforms="shift", shift_radius_px=RADIUS)
+    model = workplace.train("model", training, **SETTINGS)
     ordinary = fit_baseline(
         "ordinary-ae", training, radius_px=RADIUS, epochs=workplace.epochs or 20, seed=workplace.seed
     )
