@@ -57,7 +57,9 @@ class HalfVotingNetwork(Network):
     on either, and descriptors jump (measured on digits: dispersion 0.02 to 0.04 instead of 0.012).
     """
 
-    def __init__(self, channels: int, window_size: int, descriptor_size: int, *, hidden: int = 256) -> None:
+    def __init__(
+        self, channels: int, window_size: int, descriptor_size: int, *, hidden: int = 256, painter_width: int = 16
+    ) -> None:
         super().__init__(channels, window_size, descriptor_size)
         self.eyes = make_eyes(channels, window_size, hidden, second_kernel=5, activation=nn.SiLU)
         self.find_centre = CentreVotes(channels, window_size)
@@ -65,7 +67,9 @@ class HalfVotingNetwork(Network):
         self.correct = nn.Linear(hidden, 2)  # what remains between the votes' centre and the pattern's origin
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)
-        self.expand = make_painter(channels, window_size, descriptor_size, hidden, width=32, activation=nn.SiLU)
+        self.expand = make_painter(
+            channels, window_size, descriptor_size, hidden, width=painter_width, activation=nn.SiLU
+        )
 
     def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
         centre = self.find_centre(images)
