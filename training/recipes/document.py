@@ -117,7 +117,7 @@ def own_pages(workplace: Workplace) -> list[Page]:
 
 def learn(workplace: Workplace, name: str, pages: list[Page], epochs: int) -> TransformInvariantAutoencoder:
     """A model of patches from everywhere; those on blank paper, which show nothing, are left out."""
-    each = -(-(workplace.windows or PATCHES) // len(pages))
+    each = -(-(workplace.windows or PATCHES) // max(2, len(pages)))  # a single page shows less
     cut = [patches(page, random_corners(page, 3 * each, workplace.seed)) for page in pages]
     inked = [windows[windows.sum((1, 2, 3)) > SIDE / 2][:each] for windows in cut]
     arrays = ImageArrays(images=np.concatenate(inked), channels=("ink",), data_id=f"{len(pages)} pages, patches")
