@@ -3,6 +3,7 @@
     python benchmarks/recipes.py clutter --seeds 0 1 2
     python benchmarks/recipes.py clutter --seeds 2             # one seed more: joins those measured before
     python benchmarks/recipes.py clutter --seeds 0 --anew      # forgets those measured before
+    python benchmarks/recipes.py clutter --seeds 2 --collect   # measured before, by `tiae recipe` or elsewhere
     python benchmarks/recipes.py --page                        # only writes the pages again
 
 Runs `tiae recipe NAME --seed S` for each seed, prints each measure per seed with its median and whether the target
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("recipes_out"), help="models and pictures (recipes_out)")
     parser.add_argument("--docs", type=Path, default=FIGURES, help="NAME.json and NAME.png (docs/experiments)")
     parser.add_argument("--anew", action="store_true", help="forget what was measured before")
+    parser.add_argument("--collect", action="store_true", help="run nothing: take what is in OUT/NAME/seed-SEED")
     parser.add_argument("--page", action="store_true", help="write docs/experiments.md again, also without NAME")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in RECIPES]
@@ -49,7 +51,10 @@ def main() -> int:
         file = options.docs / f"{name}.json"
         runs = {} if options.anew else read_runs(file)
         for seed in options.seeds:
-            runs[str(seed)] = run_recipe(name, seed, options.epochs, options.out / name / f"seed-{seed}")
+            folder = options.out / name / f"seed-{seed}"
+            if not options.collect:
+                run_recipe(name, seed, options.epochs, folder)
+            runs[str(seed)] = read_figures(folder / f"{name}.json", name, seed)
             write_runs(file, name, runs)
         first = options.out / name / f"seed-{options.seeds[0]}" / f"{name}.png"
         shutil.copyfile(first, options.docs / f"{name}.png")
@@ -60,14 +65,22 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def run_recipe(name: str, seed: int, epochs: int | None, out: Path) -> dict[str, Any]:
-    """The figures of `tiae recipe NAME --seed SEED`."""
+def run_recipe(name: str, seed: int, epochs: int | None, out: Path) -> None:
+    """`tiae recipe NAME --seed SEED`."""
     words = ["recipe", name, "--seed", str(seed), "--out", str(out)]
     words += [] if epochs is None else ["--epochs", str(epochs)]
     command = [sys.executable, "-m", "tiae_ros.cli", *words]
     if code := subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
         sys.exit(code)  # it has said why
-    figures: dict[str, Any] = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def read_figures(file: Path, name: str, seed: int) -> dict[str, Any]:
+    """What a recipe has written, of this name and seed."""
+    if not file.is_file():
+        sys.exit(f"{file} does not exist; run without --collect")
+    figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if (figures["recipe"], figures["seed"]) != (name, seed):
+        sys.exit(f"{file} is of {figures['recipe']} with seed {figures['seed']}; needed is {name} with seed {seed}")
     return figures
 
 

@@ -145,6 +145,16 @@ def test_seeds_measured_apart_are_joined(tmp_path, capsys):
         module.write_runs(file, "digits", content["runs"] | other)
 
 
+def test_figures_of_another_recipe_or_seed_are_not_collected(tmp_path):
+    module, file = benchmark(), tmp_path / "digits.json"
+    with pytest.raises(SystemExit, match="does not exist"):
+        module.read_figures(file, "digits", 0)
+    file.write_text(json.dumps({"recipe": "digits", "seed": 1}))
+    assert module.read_figures(file, "digits", 1)["seed"] == 1
+    with pytest.raises(SystemExit, match="of digits with seed 1; needed is digits with seed 0"):
+        module.read_figures(file, "digits", 0)
+
+
 def test_targets():
     assert at_most("dispersion", 0.01).reached(0.01)
     assert not at_most("dispersion", 0.01).reached(0.011)

@@ -117,7 +117,7 @@ def own_pages(workplace: Workplace) -> list[Page]:
 
 def learn(workplace: Workplace, name: str, pages: list[Page], epochs: int) -> TransformInvariantAutoencoder:
     """A model of patches from everywhere; those on blank paper, which show nothing, are left out."""
-    each = -(-(workplace.windows or PATCHES) // len(pages))
+    each = -(-(workplace.windows or PATCHES) // max(2, len(pages)))  # a single page shows less
     cut = [patches(page, random_corners(page, 3 * each, workplace.seed)) for page in pages]
     inked = [windows[windows.sum((1, 2, 3)) > SIDE / 2][:each] for windows in cut]
     arrays = ImageArrays(images=np.concatenate(inked), channels=("ink",), data_id=f"{len(pages)} pages, patches")
@@ -183,7 +183,7 @@ def letters_in(page: Page, corner: np.ndarray, box: np.ndarray) -> tuple[int, ..
 
 
 def heat_map(found: Found, page: Page, step: int) -> np.ndarray:
-    """How many patches (one per step² pixels) shift to each place, spread over ±1.5 pixels: (H, W), evenly 1."""
+    """How many patches (one per step² pixels) shift to each place, spread over a few pixels: (H, W), evenly 1."""
     from scipy.ndimage import gaussian_filter
 
     height, width = page.ink.shape
@@ -191,7 +191,7 @@ def heat_map(found: Found, page: Page, step: int) -> np.ndarray:
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     heat = np.zeros((height, width))
     np.add.at(heat, (y[inside], x[inside]), 1.0)
-    spread: np.ndarray = gaussian_filter(heat, 1.5) * step**2
+    spread: np.ndarray = gaussian_filter(heat, max(1.5, step / 2)) * step**2
     return spread
 
 
@@ -239,7 +239,7 @@ def draw(workplace: Workplace, pages: list[tuple[Page, np.ndarray]], found: Foun
     page = pages[0][0]
     all_axes = right.subplots(max(1, len(shown)), 1 + SHOWN_MEMBERS, squeeze=False)
     for axes in all_axes.flat:
-        axes.axis("off")
+        axes.set(xticks=[], yticks=[], visible=False)
     for cluster, row in zip(shown, all_axes, strict=False):
         places = found.corners[cluster.members] + np.rint(found.shifts[cluster.members]).astype(int)
         height, width = page.ink.shape
@@ -247,6 +247,7 @@ def draw(workplace: Workplace, pages: list[tuple[Page, np.ndarray]], found: Foun
         windows = [cluster.pattern, *patches(page, places[inside][:SHOWN_MEMBERS])[:, 0]]
         for window, axes in zip(windows, row, strict=False):
             axes.imshow(1.0 - window, cmap="gray", vmin=0.0, vmax=1.0)
+            axes.set_visible(True)
         if cluster.letters:
             row[0].set_title(f"“{cluster.letters}” {cluster.purity:.0%}", fontsize=8)
         else:
