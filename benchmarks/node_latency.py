@@ -7,11 +7,26 @@
 Frames are those of test/data/grasps, enlarged to 640x480. The camera stamps each frame when it publishes it; the
 latency is from that stamp to the arrival of the frame's descriptor here. Camera, node and this process are three
 processes on this machine; what else runs on it counts too.
+
+Where each millisecond goes (the node's own diagnostics, p50 / p99 over its last 512 frames):
+
+transport     camera's stamp -> the frame's last message is in the node's callback
+pair          -> the worker takes the frame
+decode        messages -> pixels and metres
+segment       -> hand and object
+window        -> windows and their masks
+network       -> descriptor, shift, restored masks and depth (both models)
+rest          -> positions in metres, pictures that somebody wants
+publish       all outputs; the descriptor goes first
+
+Dropped after the first second are frames that the camera sent and no `~/grasps` came for. Inference alone is the grasp
+model's `infer` (encode, decode, shift), batch 1, one thread, in this process, before anything else runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import re
@@ -26,6 +41,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (640, 480)
+STEPS = ("transport", "pair", "decode", "segment", "window", "network", "rest", "publish", "stamp to result")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -97,16 +113,18 @@ def camera(arguments: argparse.Namespace) -> None:
         time.sleep(0.05)
     time.sleep(1.0)
     print("streaming", flush=True)
+    gc.freeze()
     started = time.monotonic()
-    count = round(arguments.rate * arguments.seconds)
-    for index in range(count):
+    stamps = []
+    for index in range(round(arguments.rate * arguments.seconds)):
         time.sleep(max(0.0, started + index / arguments.rate - time.monotonic()))
         now = node.get_clock().now().to_msg()
+        stamps.append(nanoseconds(now))
         for publisher, one in zip(publishers, frames[index % len(frames)], strict=True):
             one.header.stamp = now
             publisher.publish(one)
-    print(f"sent {count}", flush=True)
     time.sleep(1.0)
+    print(json.dumps(stamps), flush=True)
     rclpy.shutdown()
 
 
@@ -115,8 +133,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.node import Node
-    from sensor_msgs.msg import Image
+    from sensor_msgs.msg import Image, PointCloud2
 
+    inference = inference_ms(arguments.model)
     with tempfile.TemporaryDirectory(prefix="tiae_latency_") as folder:
         log = Path(folder) / "node.log"
         with log.open("w") as output:
@@ -133,14 +152,17 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         node = Node("benchmark_listener")
         try:
             latencies: list[tuple[int, float]] = []
+            results: list[int] = []
             status: list[Any] = []
 
             def on_descriptor(message: Image) -> None:
-                now = time.time_ns()
-                stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+                now, stamp = time.time_ns(), nanoseconds(message.header.stamp)
                 latencies.append((stamp, (now - stamp) * 1e-6))
 
             node.create_subscription(Image, "tiae/descriptor", on_descriptor, 50)
+            node.create_subscription(
+                PointCloud2, "tiae/grasps", lambda message: results.append(nanoseconds(message.header.stamp)), 50
+            )
             node.create_subscription(DiagnosticArray, "/diagnostics", lambda m: status.append(m.status[0]), 10)
             wait_for(log, "active; listening", node_process)
             camera_process = subprocess.Popen(
@@ -161,7 +183,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             cpu = cpu_seconds(node_process.pid) - cpu
             for _ in range(30):
                 rclpy.spin_once(node, timeout_sec=0.05)
-            return figures(arguments, latencies, status[-1], cpu / elapsed, memory)
+            sent = json.loads(camera_process.stdout.readline())
+            return figures(arguments, sent, results, latencies, status[-1], cpu / elapsed, memory, inference)
         finally:
             for process in (camera_process, node_process):
                 if process is not None and process.poll() is None:
@@ -171,37 +194,67 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             rclpy.try_shutdown()
 
 
+def inference_ms(model: str) -> tuple[float, float]:
+    """p50 and p99 of one window through a model on one thread of the CPU."""
+    import torch
+
+    from tiae_ros.node.model_folders import MASK_CHANNELS, load_checked
+
+    torch.set_num_threads(1)
+    loaded = load_checked(model, MASK_CHANNELS, "cpu")
+    size = loaded.manifest.window_size
+    window = np.zeros((1, 2, size, size), np.float32)
+    window[:, 0, size // 4 : size // 2, size // 4 : size // 2] = 1
+    window[:, 1, size // 2 : -size // 4, size // 4 : size // 2] = 1
+    times = []
+    for _ in range(550):
+        started = time.perf_counter()
+        loaded.infer(window)
+        times.append((time.perf_counter() - started) * 1e3)
+    median, worst = np.percentile(times[50:], (50, 99))  # the first ones warm up
+    return float(median), float(worst)
+
+
 def figures(
     arguments: argparse.Namespace,
+    sent: list[int],
+    results: list[int],
     latencies: list[tuple[int, float]],
     status: Any,
     cpu_share: float,
     memory: list[float],
+    inference: tuple[float, float],
 ) -> dict[str, Any]:
     """The table's rows."""
     values = {value.key: value.value for value in status.values}
     # The first second is left out: discovery, first passes.
-    first = min(stamp for stamp, _ in latencies) + 10**9
+    first = sent[0] + 10**9
     late = np.array([ms for stamp, ms in latencies if stamp >= first])
+    dropped = len({stamp for stamp in sent if stamp >= first} - set(results))
     half = len(late) // 2
     settled = memory[min(5, len(memory) // 2) :]
     table = {
         "rate (Hz)": arguments.rate,
-        "frames sent": round(arguments.rate * arguments.seconds),
+        "frames sent": len(sent),
         "frames paired by the node": int(values["frames in"]),
         "descriptors received": len(latencies),
+        "dropped after the first second": dropped,
         "dropped, by reason": {k[9:]: int(v) for k, v in values.items() if k.startswith("dropped: ")},
         "latency p50 (ms)": round(float(np.percentile(late, 50)), 1),
         "latency p99 (ms)": round(float(np.percentile(late, 99)), 1),
         "latency p50, first / second half": f"{np.median(late[:half]):.1f} / {np.median(late[half:]):.1f}",
         "node's share of one core": round(cpu_share, 2),
         "growth of memory (MB)": round(max(settled) - settled[0], 1),
+        "inference alone p50 / p99 (ms)": f"{inference[0]:.2f} / {inference[1]:.2f}",
         "device": values.get("device", ""),
     }
-    for name, value in values.items():
-        if name.endswith("p50 / p99"):
-            table[f"  {name}"] = value
+    for step in STEPS:
+        table[f"  {step} p50 / p99"] = values.get(f"{step} p50 / p99", "-")
     return table
+
+
+def nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec * 10**9 + stamp.nanosec)
 
 
 def wait_for(log: Path, pattern: str, process: subprocess.Popen[bytes]) -> None:

@@ -517,10 +517,13 @@ class PerceptionNode(LifecycleNode):
         for name, seconds in result.timings_s.items():
             self._statistics.latency(name, seconds)
         self._statistics.latency("publish", time.perf_counter() - started)
-        self._statistics.latency("arrival to result", time.monotonic() - job.arrived)
+        since_arrival = time.monotonic() - job.arrived
+        self._statistics.latency("pair", waited)
+        self._statistics.latency("arrival to result", since_arrival)
         stamp = job.header.stamp
-        since_stamp = self.get_clock().now().nanoseconds * 1e-9 - (stamp.sec + stamp.nanosec * 1e-9)
-        if 0 <= since_stamp < 10:  # otherwise the stamps are of another clock (a recording)
+        since_stamp = (self.get_clock().now().nanoseconds - stamp.sec * 1_000_000_000 - stamp.nanosec) * 1e-9
+        if since_arrival <= since_stamp < 10:  # otherwise the stamps are of another clock (a recording)
+            self._statistics.latency("transport", since_stamp - since_arrival)
             self._statistics.latency("stamp to result", since_stamp)
         if self._first_result is None:
             self._first_result = time.monotonic()
@@ -535,6 +538,8 @@ class PerceptionNode(LifecycleNode):
 
     def _publish(self, header: Header, result: Result) -> None:
         send = self._send
+        if result.windows:  # first, since most of those who listen wait for it
+            send("descriptor", messages.image(header, result.descriptors.astype("<f4", copy=False)))
         send(
             "grasps",
             messages.grasps(header, result.positions, result.descriptors, result.shifts, result.confidences),
@@ -545,7 +550,6 @@ class PerceptionNode(LifecycleNode):
             send("debug_image", messages.image(header, result.debug_image))
         if not result.windows:
             return
-        send("descriptor", messages.image(header, result.descriptors.astype("<f4", copy=False)))
         send("shift", messages.shift(header, result.shifts[0]))
         if result.positions[0, 0] == result.positions[0, 0]:  # not NaN
             send("position", messages.position(header, result.positions[0]))

@@ -18,7 +18,11 @@ Part = tuple[slice, slice]
 def grown(mask: Mask, radius: int) -> Mask:
     """The mask and all within so many cells of it, along rows and columns alike."""
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * radius + 1, 2 * radius + 1))
-    return cv2.dilate(mask.view(np.uint8), kernel).view(np.bool_)
+    result: Mask = np.zeros(mask.shape, np.bool_)
+    part = part_around(mask, radius)
+    if part is not None:
+        result[part] = cv2.dilate(mask[part].view(np.uint8), kernel).view(np.bool_)
+    return result
 
 
 def closed(mask: Mask, radius: int) -> Mask:
@@ -54,8 +58,9 @@ def means_around(
     left, right = np.maximum(xs - radius, 0), np.minimum(xs + radius + 1, width)
     corners = tuple(rows * (width + 1) + columns for rows in (top, bottom) for columns in (left, right))
     shown = mask.view(np.uint8)
+    all_bits = np.negative(shown)  # 1 -> 255
     count = _sums(cv2.integral(shown).reshape(-1, 1), *corners)
-    total = _sums(cv2.integral(color * shown[:, :, None]).reshape(-1, 3), *corners)
+    total = _sums(cv2.integral(cv2.bitwise_and(color, cv2.merge([all_bits] * 3))).reshape(-1, 3), *corners)
     return (total / np.maximum(count, 1)).astype(np.float32), count[:, 0] > 0
 
 

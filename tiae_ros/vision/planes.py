@@ -99,7 +99,10 @@ def _best_plane(points: Floats, z: Floats, tolerance: Floats, generator: np.rand
         if len(near) < 10:
             return None
         weighted = (points[near] * z[near][:, None]).astype(np.float64)  # z p = 1 in the least squares
-        _, solved = cv2.solve(weighted.T @ weighted, weighted.sum(axis=0), flags=cv2.DECOMP_SVD)
+        squares, sums = weighted.T @ weighted, weighted.sum(axis=0)
+        fine, solved = cv2.solve(squares, sums, flags=cv2.DECOMP_CHOLESKY)
+        if not fine:
+            _, solved = cv2.solve(squares, sums, flags=cv2.DECOMP_SVD)
         plane = solved[:, 0].astype(np.float32)
     return plane
 

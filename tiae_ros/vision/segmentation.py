@@ -519,10 +519,10 @@ class _Surfaces:
 
     def measure(self, scene: _Scene) -> _Measures:
         """Cells, area and depth of each."""
-        count = np.bincount(self.regions.reshape(-1), minlength=self.number + 1)[1:]
-        read_regions = (self.regions * scene.valid[self.part]).reshape(-1)
-        read = np.bincount(read_regions, minlength=self.number + 1)[1:]
-        total = np.bincount(read_regions, scene.read[self.part].reshape(-1), self.number + 1)[1:]
+        regions, hole = self.regions.reshape(-1).astype(np.intp), scene.hole[self.part].reshape(-1)
+        count = np.bincount(regions, minlength=self.number + 1)[1:]
+        read = count - np.bincount(regions[hole], minlength=self.number + 1)[1:]
+        total = np.bincount(regions, scene.read[self.part].reshape(-1), self.number + 1)[1:]
         depth = np.where(read >= 0.25 * count, total / np.maximum(read, 1), np.inf)
         area = np.where(np.isfinite(depth), count * (depth / scene.focal) ** 2, 0.0)
         return _Measures(count, read, area, depth)
