@@ -9,9 +9,11 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from tiae_ros import TransformInvariantAutoencoder, load_model, save_model
 from tiae_ros.errors import DataError, OutputError, ParameterError, TrainingError
+from tiae_training import checkpoint
 from tiae_training import train as training
 from tiae_training.arrays import ImageArrays, load_arrays, save_arrays
 from tiae_training.measures import measure_model
@@ -176,6 +178,86 @@ def test_kill_9_loses_neither_the_last_model_nor_the_last_checkpoint(tmp_path):
     assert path == str(tmp_path / "data.npz")
 
 
+def test_kill_9_inside_an_epoch_and_resume_give_the_very_weights_of_an_uninterrupted_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as the process that is killed
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    save_arrays(tmp_path / "data.npz", {"images": patterns().images})
+    arrays = load_arrays(tmp_path / "data.npz")
+    settings = TrainingSettings(**{**SMALL.to_dict(), "epochs": 3, "batch_size": 8, "patience": 3, "precision": "auto"})
+    whole = training.train(arrays, settings, tmp_path / "whole")
+    run = tmp_path / "run"
+    flags = "--epochs 3 --batch-size 8 --patience 3 --shift-radius 3 --descriptor-size 8 --device cpu"
+    process = tiae_train(run, tmp_path / "data.npz", *flags.split(), "--checkpoint-minutes", "0.0005")
+
+    def is_inside_the_second_epoch():
+        assert process.poll() is None, process.communicate()
+        if not (run / "checkpoint.safetensors").is_file():
+            return False
+        progress = training.read_progress(run)
+        return progress.epoch == 1 and progress.step > 0
+
+    wait_for(is_inside_the_second_epoch)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=20)
+    progress = training.read_progress(run)
+    assert progress.epoch == 1
+    resumed = training.train(arrays, training.resumed_settings(run, {})[0], run, resume=True)
+    assert same(weights(whole), weights(resumed))
+    assert training.read_history(run) == training.read_history(tmp_path / "whole")
+    torch.set_num_threads(threads)
+
+
+def test_checkpoints_are_never_farther_apart_than_asked(monkeypatch):
+    """Steps of 7 s, one of 20 s, and 60 s between checkpoints: the next step must not end after them."""
+    now = [0.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    clock = checkpoint.Clock(minutes=1.0)
+    saved = [0.0]
+    for step in range(60):
+        now[0] += 20.0 if step == 2 else 7.0
+        if clock.is_due():
+            saved.append(now[0])
+            now[0] += 0.5  # writing takes its time
+            clock.saved()
+    gaps = np.diff(saved)
+    assert len(gaps) > 5
+    assert gaps.max() <= 60.0
+    assert gaps.min() >= 60.0 - 2 * 20.5
+    assert checkpoint.Clock(minutes=0.0).is_due()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_reduced_precision_multiplies_in_it_and_compares_in_float32(tmp_path, monkeypatch, precision):
+    seen = []
+
+    def watch(restored, targets, true=training.objective.restoration):
+        seen.append((restored.dtype, targets.dtype))
+        return true(restored, targets)
+
+    monkeypatch.setattr(training.objective, "restoration", watch)
+    multiplied = set()
+
+    class Watched(training.TransformInvariantAutoencoder):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self.network.describe.register_forward_hook(lambda _, inputs, made: multiplied.add(made.dtype))
+
+    monkeypatch.setattr(training, "TransformInvariantAutoencoder", Watched)
+    settings = TrainingSettings(**{**SMALL.to_dict(), "precision": precision, "network": "voting"})
+    model = run_training(tmp_path / "whole", settings)
+    assert getattr(torch, precision) in multiplied
+    assert set(seen) == {(torch.float32, torch.float32)}
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float32, torch.int64}
+    history = training.read_history(tmp_path / "whole")
+    assert history[-1]["restoration"] < 0.6 * history[0]["restoration"]
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tmp_path / "cut", settings, checkpoint_minutes=0, report=lambda epoch, _: interrupt(epoch == 3))
+    scaled = training.read_progress(tmp_path / "cut").scaler
+    assert bool(scaled) == (precision == "float16")  # its gradients are scaled, by a factor that is found on the way
+    assert same(weights(model), weights(run_training(tmp_path / "cut", settings, resume=True)))
+
+
 def test_a_used_folder_is_refused_unless_asked(trained, tmp_path):
     _, folder = trained
     with pytest.raises(OutputError, match="--overwrite"):
@@ -187,8 +269,6 @@ def test_a_used_folder_is_refused_unless_asked(trained, tmp_path):
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-    from tiae_training import checkpoint
-
     def stop(epoch, _):
         if epoch == 2:
             monkeypatch.setattr(checkpoint, "write_durably", full)
