@@ -1,4 +1,4 @@
-"""The two halves that networks share once a pattern stands still: eyes that look at it, a painter that restores it.
+"""The two halves of the pose network once a pattern stands still: eyes that look at it, a painter that restores it.
 
 Both keep to half the window's resolution and below: on a CPU a layer of full-sized maps costs as much as all others.
 Most of the weights are in fully connected layers, which a still pattern allows and a processor multiplies fastest.
@@ -15,22 +15,17 @@ def make_eyes(
     hidden: int,
     *,
     width: int = 32,
-    deep: bool = False,
     second_kernel: int = 3,
     activation: type[nn.Module] = nn.ReLU,
 ) -> nn.Sequential:
-    """(N, C, S, S) -> features (N, hidden): two strided convolutions, deep: one more between, and a connected layer."""
+    """(N, C, S, S) -> features (N, hidden): two strided convolutions and a fully connected layer."""
     if window_size % 4:
         raise ValueError(f"window_size must be a multiple of 4, not {window_size}")
     quarter = window_size // 4
-    between: list[nn.Module] = []
-    if deep:
-        between = [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), activation()]
     return nn.Sequential(
         nn.Conv2d(channels, width, 5, padding=2, stride=2, bias=False),
         nn.BatchNorm2d(width),
         activation(),
-        *between,
         nn.Conv2d(width, 2 * width, second_kernel, padding=second_kernel // 2, stride=2, bias=False),
         nn.BatchNorm2d(2 * width),
         activation(),

@@ -4,7 +4,7 @@ The transform is another background; the one admissible background of the restor
 backgrounds are others than those of the training: noise of another seed, photographs of other things.
 
 A stroke two pixels wide shows at half its ink only when its edges are right below a pixel, which 30 numbers cannot say
-of a digit (`STILL` and docs/experiments.md): these recipes take 128, and a network that has nothing to find.
+of a digit (`benchmarks/descriptor_size.py`): `STILL` takes 128, and a network that has nothing to find.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STILL: dict[str, Any] = {  # of patterns that stay where they are
     "network": "still",
     "descriptor_size": 128,
     "batch_size": 32,  # few windows a step, many steps: restoring strokes exactly takes steps, not statistics
-    "deformation": 0.5,
+    "deformation": 0.0,  # interpolation blurs what it deforms, and strokes are to be restored sharply
     "gathering_weight": 0.0,  # nothing is asked of the descriptors but what they restore
 }
 _NOISE_SEED_OF_TEST = 1_000_003
