@@ -29,7 +29,7 @@ def test_more_numbers_than_waves_stay_silent():
 
 
 def test_untrained_it_restores_a_smooth_pattern_dimmed():
-    """Half of each pixel (an undecided sigmoid), through its lowest waves: the pattern itself, at about half its ink."""
+    """Half of each pixel (an undecided sigmoid), through its lowest waves: the pattern, at about half its ink."""
     torch.manual_seed(0)
     network = StillNetwork(1, 32, 100).eval()
     image = blob()
