@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tiae_ros.core.networks import Network
-from tiae_ros.core.pattern_layers import make_eyes, make_painter
+from tiae_ros.core.pattern_layers import make_eyes, make_painter, silence, straight_layers
 from tiae_ros.core.poses import bring_back, compose
 
 ANGLES = 32  # columns of the log-polar grid, around the circle
@@ -55,9 +55,10 @@ class PoseVotingNetwork(Network):
         self.eyes = make_eyes(channels, window_size, hidden)
         self.describe = nn.Linear(hidden, descriptor_size)
         self.correct = nn.Linear(hidden, 4)  # what remains between the votes' pose and the pattern's own
-        nn.init.zeros_(self.correct.weight)
-        nn.init.zeros_(self.correct.bias)
-        self.expand = make_painter(channels, window_size, descriptor_size, hidden)
+        silence(self.correct)
+        silence(self.describe)
+        self.describe_straight, self.expand_straight = straight_layers(channels, window_size, descriptor_size)
+        self.expand = make_painter(channels, window_size, descriptor_size, hidden, silent=True)
         places = 2.0 * torch.arange(window_size // 2, dtype=torch.float32) - (window_size // 2 - 1)
         self.places: Tensor
         self.register_buffer("places", places, persistent=False)
@@ -102,11 +103,14 @@ class PoseVotingNetwork(Network):
         centre = self.find_centre(images)
         turn = self.find_turn(images.float(), centre)
         pose = torch.cat((centre, turn[:, :1], turn[:, 1:].clamp(-_LOG_SCALE_LIMIT, _LOG_SCALE_LIMIT)), 1)
-        features = self.eyes(bring_back(images.float(), pose))
-        return self.describe(features), compose(pose, self.correct(features).float())
+        seen = bring_back(images.float(), pose)
+        features = self.eyes(seen)
+        descriptors = self.describe(features) + self.describe_straight(seen.flatten(1))
+        return descriptors, compose(pose, self.correct(features).float())
 
     def decode(self, descriptors: Tensor) -> Tensor:
-        restored: Tensor = self.expand(descriptors)
+        straight = self.expand_straight(descriptors).view(-1, self.channels, self.window_size, self.window_size)
+        restored: Tensor = self.expand(descriptors) + straight
         return restored
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor, nn
 
 from tiae_ros.core.networks import Network
+from tiae_ros.core.pattern_layers import silence, straight_layers
 
 
 class StillNetwork(Network):
@@ -43,17 +41,10 @@ class StillNetwork(Network):
         )
         last, painted = nn.Linear(hidden, descriptor_size), nn.Linear(hidden, pixels)
         self.describe = nn.Sequential(nn.Linear(pixels, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), last)
-        self.describe_straight = nn.Linear(pixels, descriptor_size)
         self.expand = nn.Sequential(nn.Linear(descriptor_size, hidden), nn.ReLU(), painted)
-        self.expand_straight = nn.Linear(descriptor_size, pixels)
-        waves = lowest_waves(channels, window_size, descriptor_size)
-        with torch.no_grad():
-            self.describe_straight.weight.copy_(waves)
-            self.expand_straight.weight.copy_(waves.T)
-        for layer in (last, painted):
-            nn.init.zeros_(layer.weight)
-        for layer in (last, painted, self.describe_straight, self.expand_straight):
-            nn.init.zeros_(layer.bias)
+        self.describe_straight, self.expand_straight = straight_layers(channels, window_size, descriptor_size)
+        silence(last)
+        silence(painted)
 
     def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
         cleared = (images * self.clear(images)).flatten(1)
@@ -62,20 +53,3 @@ class StillNetwork(Network):
     def decode(self, descriptors: Tensor) -> Tensor:
         restored: Tensor = self.expand_straight(descriptors) + self.expand(descriptors)
         return restored.view(-1, self.channels, self.window_size, self.window_size)
-
-
-def lowest_waves(channels: int, side: int, count: int) -> Tensor:
-    """The window's cosine waves of lowest frequency, orthonormal rows: (count, channels · side · side).
-
-    Channels take turns at each frequency; where there are more numbers than waves, the rest is 0.
-    """
-    place, frequency = torch.arange(side) + 0.5, torch.arange(side)[:, None]
-    line = torch.cos(math.pi / side * frequency * place) * math.sqrt(2.0 / side)  # (frequency, place)
-    line[0] /= math.sqrt(2.0)
-    order = sorted(
-        (x * x + y * y, channel, y, x) for y in range(side) for x in range(side) for channel in range(channels)
-    )
-    waves = torch.zeros(count, channels, side, side)
-    for wave, (_, channel, y, x) in zip(waves, order, strict=False):
-        wave[channel] = line[y][:, None] * line[x][None, :]
-    return waves.flatten(1)

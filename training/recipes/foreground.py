@@ -33,7 +33,7 @@ from tiae_training.recipes.recipe import Recipe, Workplace, at_least, at_most, d
 RADIUS = 6
 SHOWN = 10
 VISIBLE = 0.5  # a pixel of the pattern: half the ink or more
-EPOCHS = 20
+EPOCHS = 16
 STILL: dict[str, Any] = {  # of patterns that stay where they are
     "transforms": "background",
     "network": "still",

@@ -19,7 +19,7 @@ from tiae_training.settings import TrainingSettings
 
 RADIUS = 6
 SHOWN = 6  # digits in the picture, each twice
-EPOCHS = 24
+EPOCHS = 16
 BATCH_SIZE = 64  # twice the steps of the default: poses settle by steps
 DIGIT_NAMES = tuple("0123456789")
 SYMMETRIC = (0, 1, 8)  # digits that look much alike after half a turn: their angle has two answers
