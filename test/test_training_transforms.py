@@ -60,7 +60,7 @@ def test_rotation_and_scale_are_trained_and_estimated(tmp_path, network):
 
 def test_a_turned_pattern_has_the_same_descriptor_and_a_turned_pose(tmp_path):
     arrays = patterns()
-    model = training.train(arrays, settings(transforms="shift,rotation", epochs=45), tmp_path)
+    model = training.train(arrays, settings(transforms="shift,rotation", epochs=30), tmp_path)
     corners = torch.from_numpy(arrays.images[arrays.labels == 2][:40])
     turns = torch.linspace(-1.5, 1.5, len(corners))
     turned = place_by_pose(corners, torch.stack((0 * turns, 0 * turns, turns, 0 * turns), 1))
