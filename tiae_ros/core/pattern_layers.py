@@ -53,7 +53,10 @@ def make_painter(
     activation: type[nn.Module] = nn.ReLU,
     silent: bool = False,
 ) -> nn.Module:
-    """(N, K) -> (N, C, S, S): fully connected up to half-sized maps, then convolutions; silent: it begins with 0."""
+    """(N, K) -> (N, C, S, S): fully connected up to half-sized maps, which convolutions make into pixels.
+
+    silent: it begins by adding nothing to what straight layers restore.
+    """
     half = window_size // 2
     last = nn.Conv2d(32, 4 * channels, 3, padding=1)
     if silent:
