@@ -24,9 +24,11 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "test"))
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["TIAE_TEST_DOMAIN_ID"] = os.environ["ROS_DOMAIN_ID"]
+from ros_processes import DOMAIN, Client
+from scenarios import SCENARIOS, Stage
+
+# The launched node has to be in the domain of the client, which may have been chosen when pytest collected other files.
+os.environ["ROS_DOMAIN_ID"] = str(DOMAIN)
 
 
 @pytest.mark.timeout(300)  # all of this file is one test to pytest
@@ -43,9 +45,6 @@ class TestWhileItRuns(unittest.TestCase):
     """The scenarios that `test_node_scenarios.py` runs without launch."""
 
     def run_scenario(self, name: str) -> None:
-        from ros_processes import Client
-        from scenarios import SCENARIOS, Stage
-
         with Client() as client, tempfile.TemporaryDirectory(prefix="tiae_launch_test_") as folder:
             SCENARIOS[name](Stage(client, "/arm", Path(folder)))
 
@@ -68,8 +67,6 @@ class TestWhileItRuns(unittest.TestCase):
         self.run_scenario("clock_jump")
 
     def test_it_is_active_with_its_own_defaults(self):
-        from ros_processes import Client
-
         from tiae_ros.node.parameters import Settings
 
         with Client() as client:
