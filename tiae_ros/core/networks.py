@@ -12,7 +12,6 @@ gradient vanishes and training stays (measured: two of two seeds). The model's d
 name               structure
 =================  ===========================================================================================
 voting-half        each place votes for the pattern's centre; the encoder sees the window re-centred there (default)
-voting-wide        the same with twice the units: restores a tenth more exactly, half as long again in training
 voting             the first release's, with a vote of every pixel; models made with it go on working
 voting-pose        as voting, and votes for angle and scale on a log-polar grid (`tiae_ros.core.pose_network`)
 still              for patterns that do not move: no votes, the window as it is (`tiae_ros.core.still_network`)
@@ -208,15 +207,8 @@ def _still(channels: int, window_size: int, descriptor_size: int) -> Network:
     return StillNetwork(channels, window_size, descriptor_size)
 
 
-def _voting_wide(channels: int, window_size: int, descriptor_size: int) -> Network:
-    from tiae_ros.core.half_voting_network import HalfVotingNetwork
-
-    return HalfVotingNetwork(channels, window_size, descriptor_size, hidden=512, painter_width=32)
-
-
 NETWORKS: dict[str, Callable[[int, int, int], Network]] = {
     "voting-half": _voting_half,
-    "voting-wide": _voting_wide,
     "voting": VotingNetwork,
     "voting-pose": _voting_pose,
     "still": _still,
