@@ -153,7 +153,7 @@ def shifts(rows: np.ndarray) -> np.ndarray:
 def lies_on(shift: np.ndarray, seen: np.ndarray, margin_px: int = 12) -> bool:
     """Whether a shift points at what is seen there, give or take a margin around its box."""
     height, width = seen.shape
-    x, y = [*shift, (width - 1) / 2, (height - 1) / 2]
+    x, y = shift + np.array([(width - 1) / 2, (height - 1) / 2])
     rows, columns = np.nonzero(seen)
     return (
         columns.min() - margin_px <= x <= columns.max() + margin_px
