@@ -38,7 +38,9 @@ STILL: dict[str, Any] = {  # of patterns that stay where they are
     "transforms": "background",
     "network": "still",
     "descriptor_size": 128,
-    "batch_size": 32,  # few windows a step, many steps: restoring strokes exactly takes steps, not statistics
+    "batch_size": 16,  # few windows a step, many steps: restoring strokes exactly takes steps, not statistics
+    "learning_rate": 4e-3,
+    "invariance_weight": 0.1,  # with one admissible transform restoration already says all of it
     "deformation": 0.0,  # interpolation blurs what it deforms, and strokes are to be restored sharply
     "gathering_weight": 0.0,  # nothing is asked of the descriptors but what they restore
 }
