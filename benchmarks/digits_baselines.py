@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from marked_text import replace_between_markers
 
 from tiae_ros.errors import MissingExtraError
 from tiae_training.arrays import ImageArrays
@@ -50,7 +51,6 @@ MEASURES = (
     ("shift_error_compared", True),
     ("core_seconds", True),
 )
-MARKERS = ("<!-- digits-baselines:begin -->", "<!-- digits-baselines:end -->")
 
 Rows = dict[str, dict[str, dict[str, Any]]]  # method -> seed -> epochs and measures
 
@@ -83,7 +83,7 @@ def main() -> int:
             if options.json:
                 write_rows(rows, options.json)
     if options.docs:
-        write_table(rows, options.docs)
+        replace_between_markers(options.docs, "digits-baselines", markdown(rows))
     if options.figure:
         draw(medians(rows), options.figure)
     return 0
@@ -137,14 +137,6 @@ def medians(rows: Rows) -> dict[str, dict[str, float]]:
         for name in METHODS
         if name in rows
     }
-
-
-def write_table(rows: Rows, path: Path) -> None:
-    """Replace what stands between the markers of a Markdown file."""
-    begin, end = MARKERS
-    before, rest = path.read_text(encoding="utf-8").split(begin)
-    after = rest.split(end)[1]
-    path.write_text(f"{before}{begin}\n{markdown(rows)}{end}{after}", encoding="utf-8")
 
 
 def shown(value: float) -> str:
