@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from marked_text import replace_between_markers
+from recipes import write_between
 
 from tiae_ros.core import objective
 from tiae_ros.core.networks import NETWORKS, Network
@@ -70,7 +70,7 @@ def main() -> int:
         content = {"milliseconds": {n: 1e3 * s for n, s in medians.items()}, "batch": options.batch}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
     if options.docs:
-        replace_between_markers(options.docs, "step-cost", markdown(medians))
+        write_between(options.docs, "step-cost", markdown(medians))
     if options.figure:
         draw(medians, options.figure)
     return 0 if reached else 1
