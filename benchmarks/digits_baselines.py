@@ -13,7 +13,11 @@ With --json, rows measured before stay in the file and in the table, so that met
     python benchmarks/digits_baselines.py --only tiae --seeds 0 1 2 --json docs/experiments/digits_baselines.json \\
         --figure docs/experiments/digits_baselines.png --docs docs/experiments.md
 
-The figures of the table are medians over seeds. core_seconds is what the process computed while it trained.
+    python benchmarks/digits_baselines.py --only tiae --collect docs/experiments/digits.json --json … --docs …
+
+--collect takes tiae's rows from what `benchmarks/recipes.py digits` has measured, by the same measures, instead of
+training again; without it the digits recipe's settings are trained here. The figures of the table are medians over
+seeds. core_seconds is what the process computed while it trained (collected: with the recipe's other work).
 """
 
 from __future__ import annotations
@@ -29,16 +33,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recipes import read_runs, write_between
 
 from tiae_ros.errors import MissingExtraError
 from tiae_training.arrays import ImageArrays
 from tiae_training.baselines import BASELINES, fit_baseline
 from tiae_training.digits import load_digits
 from tiae_training.measures import measure_model
+from tiae_training.recipes.digits import RADIUS, SETTINGS
 from tiae_training.settings import TrainingSettings
 from tiae_training.train import set_threads, train
 
-RADIUS = 8
 METHODS = (*BASELINES, "tiae")
 # measure, whether a smaller figure is better
 MEASURES = (
@@ -50,7 +55,6 @@ MEASURES = (
     ("shift_error_compared", True),
     ("core_seconds", True),
 )
-MARKERS = ("<!-- digits-baselines:begin -->", "<!-- digits-baselines:end -->")
 
 Rows = dict[str, dict[str, dict[str, Any]]]  # method -> seed -> epochs and measures
 
@@ -61,6 +65,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, help="of every network, instead of each one's own")
     parser.add_argument("--peer-minutes", type=float, default=10.0, help="what a peer may compute (default: 10)")
+    parser.add_argument("--collect", type=Path, metavar="DIGITS.json", help="tiae's rows, measured by recipes.py")
     parser.add_argument("--json", type=Path, help="rows: added to those that are there")
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--docs", type=Path, help="put the table between the markers of this Markdown file")
@@ -70,20 +75,25 @@ def main() -> int:
     training, test = load_digits()
     rows: Rows = json.loads(options.json.read_text())["rows"] if options.json and options.json.exists() else {}
     print(f"{'':14s}{'seed':>5s}{'epochs':>7s}" + "".join(f"{name:>21s}" for name, _ in MEASURES))
+    collected = read_runs(options.collect) if options.collect else {}
+    for seed, figures in collected.items():
+        rows.setdefault("tiae", {})[seed] = collected_row(figures, options)
     for name in options.only:
-        for seed in options.seeds:
+        for seed in options.seeds if name != "tiae" or not collected else ():
             try:
                 row = measure(name, seed, training, test, options)
             except MissingExtraError as error:
                 print(f"{name:14s} left out: {error}", file=sys.stderr)
                 break
             rows.setdefault(name, {})[str(seed)] = row
-            figures = "".join(f"{shown(number(row[m])):>21s}" for m, _ in MEASURES)
-            print(f"{name:14s}{seed:5d}{row['epochs']:7d}{figures}", flush=True)
+            cells = "".join(f"{shown(number(row[m])):>21s}" for m, _ in MEASURES)
+            print(f"{name:14s}{seed:5d}{row['epochs']:7d}{cells}", flush=True)
             if options.json:
                 write_rows(rows, options.json)
+    if options.json:
+        write_rows(rows, options.json)
     if options.docs:
-        write_table(rows, options.docs)
+        write_between(options.docs, "digits-baselines", markdown(rows))
     if options.figure:
         draw(medians(rows), options.figure)
     return 0
@@ -96,7 +106,7 @@ def measure(
     started = time.process_time()
     if name == "tiae":
         chosen = {} if options.epochs is None else {"epochs": options.epochs}
-        settings = TrainingSettings(seed=seed, shift_radius_px=RADIUS, **chosen)
+        settings = TrainingSettings(**{**SETTINGS, **chosen, "seed": seed})
         with tempfile.TemporaryDirectory() as folder:
             model: Any = train(training, settings, Path(folder))
         epochs = settings.epochs
@@ -108,6 +118,13 @@ def measure(
     seconds = time.process_time() - started
     measures = measure_model(model, test, training, shift_radius_px=RADIUS, seed=seed) | {"core_seconds": seconds}
     return {"epochs": epochs, **{m: round(v, 5) if math.isfinite(v) else None for m, v in measures.items()}}
+
+
+def collected_row(figures: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """The row of a seed from what the digits recipe says of it."""
+    measures = {m: round(figures[m], 5) for m, _ in MEASURES if m in figures}
+    epochs = options.epochs or SETTINGS["epochs"]
+    return {"epochs": epochs, **measures, "core_seconds": figures["cpu_seconds"]}
 
 
 def write_rows(rows: Rows, path: Path) -> None:
@@ -137,14 +154,6 @@ def medians(rows: Rows) -> dict[str, dict[str, float]]:
         for name in METHODS
         if name in rows
     }
-
-
-def write_table(rows: Rows, path: Path) -> None:
-    """Replace what stands between the markers of a Markdown file."""
-    begin, end = MARKERS
-    before, rest = path.read_text(encoding="utf-8").split(begin)
-    after = rest.split(end)[1]
-    path.write_text(f"{before}{begin}\n{markdown(rows)}{end}{after}", encoding="utf-8")
 
 
 def shown(value: float) -> str:

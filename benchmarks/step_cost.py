@@ -2,7 +2,8 @@
 
     python benchmarks/step_cost.py                             # one thread of the CPU, about a minute
     python benchmarks/step_cost.py --device cuda --batch 1024
-    python benchmarks/step_cost.py --json step_cost.json --figure step_cost.png
+    python benchmarks/step_cost.py --json docs/experiments/step_cost.json --figure docs/experiments/step_cost.png \\
+        --docs docs/experiments.md
 
 Every row is a full step (transform, forward, minimum over θ, backward, Adam) on the same batch of random
 blobs. Rows take turns within each round, so that a busy machine slows all of them alike, and medians are compared.
@@ -24,15 +25,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from recipes import write_between
 
 from tiae_ros.core import objective
 from tiae_ros.core.networks import NETWORKS, Network
 from tiae_ros.core.shifts import shift_images
 from tiae_training.arrays import ImageArrays
 from tiae_training.settings import TrainingSettings
-from tiae_training.train import Trainer, autocast_type
+from tiae_training.train import Trainer, autocast_type, make_optimizer
 
-ALL_KINDS = ("shift", "rotation", "scale", "background", "blur", "gain")
+ALL_KINDS = ("shift", "rotation", "scale", "background", "blur", "gain", "clutter")
 FOUR = "shift,rotation,scale,background"
 LITERAL_IMAGES = 4
 
@@ -49,6 +51,7 @@ def main() -> int:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--docs", type=Path, help="put the table between the step-cost markers of this Markdown file")
     options = parser.parse_args()
 
     torch.set_num_threads(1)
@@ -66,6 +69,8 @@ def main() -> int:
     if options.json:
         content = {"milliseconds": {n: 1e3 * s for n, s in medians.items()}, "batch": options.batch}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
+    if options.docs:
+        write_between(options.docs, "step-cost", markdown(medians))
     if options.figure:
         draw(medians, options.figure)
     return 0 if reached else 1
@@ -116,7 +121,7 @@ def windows(count: int) -> ImageArrays:
 def fresh(name: str, device: torch.device) -> tuple[Network, torch.optim.Adam]:
     torch.manual_seed(0)
     network = NETWORKS[name](1, 32, 30).to(device, memory_format=torch.channels_last).train()
-    return network, torch.optim.Adam(network.parameters(), lr=1e-4)
+    return network, make_optimizer(network, TrainingSettings(learning_rate=1e-4))
 
 
 def ordinary_step(
@@ -181,23 +186,48 @@ def report(medians: dict[str, float], options: argparse.Namespace) -> bool:
     return reached
 
 
+def kinds_of(medians: dict[str, float]) -> list[str]:
+    """The rows of transforms, one kind more at a time."""
+    return [name for name in medians if name.split(",")[0] == "shift"]
+
+
+def markdown(medians: dict[str, float]) -> str:
+    """The table, with ratios."""
+    lines = ["| step | ms | × ordinary | × shift |", "|---|---|---|---|"]
+    kinds = kinds_of(medians)
+    labels = {"ordinary": "ordinary auto-encoder", "literal sum": "literal sum over 289 shifts"}
+    labels |= {name: name if name == "shift" else f"+ {name.split(',')[-1]}" for name in kinds}
+    for name in ("ordinary", *kinds, "literal sum"):
+        ratios = [medians[name] / medians[other] for other in ("ordinary", "shift")]
+        shown = " | ".join(f"{ratio:,.2f}" if ratio < 10 else f"{ratio:,.0f}" for ratio in ratios)
+        lines.append(f"| {labels[name]} | {1e3 * medians[name]:,.0f} | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
 def draw(medians: dict[str, float], path: Path) -> None:
-    """The growth of a step's cost with the number of kinds."""
+    """How a step's cost grows with the number of kinds, and the same beside the literal sum."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    kinds = [name for name in medians if name.split(",")[0] == "shift"]
-    names = ["ordinary", *kinds, "literal sum"]
-    labels = ["ordinary", "shift", *(f"+ {name.split(',')[-1]}" for name in kinds[1:]), "literal sum, shift"]
-    figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
+    kinds = kinds_of(medians)
+    names = ["ordinary", *kinds]
+    labels = ["ordinary", "shift", *(f"+ {name.split(',')[-1]}" for name in kinds[1:])]
     values = [1e3 * medians[name] for name in names]
-    axes.barh(labels, values, color=["0.6", *["tab:blue"] * len(kinds), "tab:red"])
-    axes.bar_label(axes.containers[0], [f" {value:,.0f} ms" for value in values])
-    axes.set(xscale="log", xlabel="one training step (ms, median)", xlim=(min(values) / 2, max(values) * 4))
-    axes.invert_yaxis()
-    figure.savefig(path, dpi=120)
+    figure, (growth, beside) = pyplot.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    growth.plot(range(len(names)), values, "o-")
+    growth.axhline(3 * values[1], color="0.6", linestyle="--")
+    growth.annotate("3 × shift", (0, 3 * values[1]), xytext=(0, -11), textcoords="offset points", color="0.4")
+    growth.set(xticks=range(len(names)), ylim=(0, 3.3 * values[1]), ylabel="one training step (ms, median)")
+    growth.set_xticklabels(labels, rotation=25)
+    growth.set_title("Kinds of transforms, one more at a time", fontsize=10)
+    beside.barh([*labels, "literal sum, shift"], [*values, 1e3 * medians["literal sum"]])
+    beside.bar_label(beside.containers[0], [f" {value:,.0f}" for value in (*values, 1e3 * medians["literal sum"])])
+    beside.set(xscale="log", xlabel="ms", xlim=(min(values) / 2, 4e3 * medians["literal sum"]))
+    beside.set_title("The same beside the literal sum over 289 shifts", fontsize=10)
+    beside.invert_yaxis()
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

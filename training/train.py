@@ -362,7 +362,10 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
 
     What is compared (restored pictures, shifts, the objective) is float32 in any case. bfloat16 has float32's range;
     float16 has more digits and needs its gradients scaled, and is what `auto` takes on a GPU without bfloat16.
+    Raises ParameterError for float16 on a CPU, where a step takes minutes.
     """
+    if precision == "float16" and device.type == "cpu":
+        raise ParameterError("precision is float16, which is for GPUs; on a CPU give bfloat16, float32 or auto")
     if precision != "auto":
         return {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
     if device.type == "cuda":

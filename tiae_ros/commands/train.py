@@ -55,7 +55,7 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
     ("--gathering-temperature", "gathering_temperature", float, "of that term"),
     ("--deformation", "deformation", float, "strength of the small deformations patterns are shown under; 0: none"),
     ("--seed", "seed", int, "decides weights, order and shifts"),
-    ("--precision", "precision", str, "auto, float32, bfloat16 or float16"),
+    ("--precision", "precision", str, "auto, float32, bfloat16, or on GPUs float16"),
     ("--validation-fraction", "validation_fraction", float, "share of the windows to watch the objective on"),
     (
         "--patience",
@@ -143,6 +143,7 @@ def _train(arguments: argparse.Namespace, device: torch.device) -> int:
         raise ParameterError("--data is missing; give an .npz file with images (N, C, H, W)")
     arrays = load_arrays(data_path, at_least=training.SMALLEST_DATA)
     training.check_trainable(arrays)
+    training.autocast_type(settings.precision, device)
     held_out = load_arrays(arguments.test) if arguments.test else None
     if held_out is not None and held_out.images.shape[1:] != arrays.images.shape[1:]:
         raise ParameterError(
