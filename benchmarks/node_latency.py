@@ -15,9 +15,10 @@ pair          -> the worker takes the frame
 decode        messages -> pixels and metres
 segment       -> hand and object
 window        -> windows and their masks
-network       -> descriptor, shift, restored masks and depth (both models)
-rest          -> positions in metres, pictures that somebody wants
-publish       all outputs; the descriptor goes first
+network       -> descriptor, shift, restored masks (the grasp model)
+rest          -> positions in metres
+publish       what the grasp model yields; the descriptor goes first, and "stamp to result" ends there
+restored depth  afterwards: the depth model, and its picture published
 
 Dropped after the first second are frames that the camera sent and no `~/grasps` came for. Inference alone is the grasp
 model's `infer` (encode, decode, shift), batch 1, one thread, in this process, before anything else runs.
@@ -41,7 +42,18 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (640, 480)
-STEPS = ("transport", "pair", "decode", "segment", "window", "network", "rest", "publish", "stamp to result")
+STEPS = (
+    "transport",
+    "pair",
+    "decode",
+    "segment",
+    "window",
+    "network",
+    "rest",
+    "publish",
+    "stamp to result",
+    "restored depth",
+)
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 

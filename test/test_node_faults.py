@@ -327,17 +327,22 @@ def test_11_incompatible_qos_becomes_an_error_that_names_the_policy(tmp_path, cl
         assert camera
 
 
-def test_16_non_finite_network_output_is_withheld(tmp_path, client, fresh_models):
+def all_nan(model: str, folder: Any) -> str:
+    """A copy of a model with every weight NaN."""
     import torch
 
     from tiae_ros import load_model, save_model
 
-    model = load_model(fresh_models["model"])
+    loaded = load_model(model)
     with torch.no_grad():
-        for weights in model.network.parameters():
+        for weights in loaded.network.parameters():
             weights.fill_(float("nan"))
-    save_model(model, tmp_path / "nan")
-    parameters = {**fresh_models, "model": str(tmp_path / "nan")}
+    save_model(loaded, folder)
+    return str(folder)
+
+
+def test_16_non_finite_network_output_is_withheld(tmp_path, client, fresh_models):
+    parameters = {**fresh_models, "model": all_nan(fresh_models["model"], tmp_path / "nan")}
     client.listen(PointCloud2, "/tiae/grasps")
     with node_process(tmp_path, parameters) as node:
         camera = Camera(client)
@@ -345,6 +350,32 @@ def test_16_non_finite_network_output_is_withheld(tmp_path, client, fresh_models
         camera.stream_until(make_scene(), lambda: "[ERROR]" in node.output)
         node.wait_for(r"\[ERROR\].*gave a number that is not finite; the result is withheld", 5)
         assert not client.received["/tiae/grasps"]
+        assert node.alive
+
+
+def test_16_non_finite_restored_depth_is_withheld_alone(tmp_path, client, fresh_models):
+    parameters = {**fresh_models, "depth_model": all_nan(fresh_models["depth_model"], tmp_path / "nan")}
+    for name, kind in (*KINDS.items(), ("restored/hand_mask", Image)):
+        client.listen(kind, f"/tiae/{name}")
+    client.listen(DiagnosticArray, "/diagnostics")
+    with node_process(tmp_path, {**parameters, "diagnostics_period_s": 0.2}) as node:
+        camera = Camera(client)
+        camera.wait_for_node()
+        client.wait_for_publishers()
+        camera.stream_until(make_scene(), lambda: "[ERROR]" in node.output and client.received["/tiae/position"])
+        node.wait_for(r"\[ERROR\].*gave a number that is not finite; the result is withheld", 5)
+
+        def counted() -> bool:
+            statuses = [message.status[0] for message in client.received["/diagnostics"]]
+            keys = {value.key for status in statuses for value in status.values}
+            return "dropped: non-finite network output" in keys and any(
+                status.level == DiagnosticStatus.ERROR and "not finite" in status.message for status in statuses
+            )
+
+        client.spin_until(counted, 5, "diagnostics that count it")
+        assert not client.received["/tiae/restored/depth"]
+        for name in ("grasps", "descriptor", "shift", "restored/hand_mask"):
+            assert client.received[f"/tiae/{name}"], name
         assert node.alive
 
 

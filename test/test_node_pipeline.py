@@ -19,6 +19,7 @@ from synthetic_scenes import FOCAL, HEIGHT, WIDTH, Scene, add_hand, make_scene, 
 
 from tiae_ros.errors import ImageError, ModelError, ParameterError
 from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth, picture_size
+from tiae_ros.node.drawn_frame import drawn_images
 from tiae_ros.node.mailbox import Mailbox
 from tiae_ros.node.model_folders import DEPTH_CHANNELS, MASK_CHANNELS, find_device, find_model, load_checked
 from tiae_ros.node.parameters import Settings
@@ -74,6 +75,9 @@ def test_everything_moves_by_whole_pixels_with_the_picture(pipeline):
 def test_shapes(pipeline):
     size = pipeline.grasp_model.manifest.window_size
     result = pipeline.process(frame_of(make_scene()), Settings(), Wanted(segmentation=True, debug_image=True))
+    assert result.restored_depth_m is result.debug_image is None  # they come after what is waited for
+    pipeline.restore_depth(result, Settings())
+    pipeline.draw(result)
     assert result.descriptors.shape == (1, pipeline.grasp_model.manifest.descriptor_size)
     assert result.shifts.shape == (1, 2)
     assert result.positions.shape == (1, 3)
@@ -83,6 +87,26 @@ def test_shapes(pipeline):
     assert result.segmentation.shape == (HEIGHT, WIDTH)
     assert result.debug_image.shape == (HEIGHT, WIDTH + HEIGHT // 3, 3)
     assert {"decode", "segment", "window", "network"} <= result.timings_s.keys()
+
+
+@pytest.mark.parametrize("given", [Settings(), Settings(mask_source="topics")])
+def test_the_first_passes_go_all_the_way(pipeline, given):
+    frame = Frame(**drawn_images())
+    result = pipeline.process(frame, given, Wanted(segmentation=True))
+    pipeline.restore_depth(result, given)
+    assert len(result.windows) == 1
+    for label, mask in ((1, frame.hand_mask), (2, frame.object_mask)):
+        drawn = np.frombuffer(mask.data, np.uint8).reshape(result.segmentation.shape) > 0
+        found = result.segmentation == label
+        assert (drawn & found).sum() > 0.7 * (drawn | found).sum()
+    assert result.restored_depth_m is not None
+
+
+def test_warming_up_leaves_faults_to_the_first_frame(pipeline):
+    broken = Pipeline(Broken(pipeline.grasp_model, math.nan), pipeline.depth_model)
+    broken.warm_up(Settings())
+    with pytest.raises(FrameDropped, match="not finite"):
+        broken.process(frame_of(make_scene()), Settings())
 
 
 def test_pictures_are_not_made_when_nobody_wants_them(pipeline):
@@ -154,15 +178,28 @@ class Broken:
     ],
 )
 @pytest.mark.parametrize("which", ["grasp_model", "depth_model"])
-def test_a_network_that_fails_costs_the_frame_and_nothing_else(pipeline, which, fault, reason):
+def test_a_network_that_fails_costs_what_it_was_to_yield_and_nothing_else(pipeline, which, fault, reason):
+    """The grasp model the frame, the depth model the restored depth of it."""
     broken = Pipeline(pipeline.grasp_model, pipeline.depth_model)
     setattr(broken, which, Broken(getattr(pipeline, which), fault))
-    with pytest.raises(FrameDropped) as caught:
-        broken.process(frame_of(make_scene()), Settings())
+    frame, whole = frame_of(make_scene()), pipeline.process(frame_of(make_scene()), Settings())
+    if which == "grasp_model":
+        with pytest.raises(FrameDropped) as caught:
+            broken.process(frame, Settings())
+    else:
+        result = broken.process(frame, Settings())
+        with pytest.raises(FrameDropped) as caught:
+            broken.restore_depth(result, Settings())
+        assert result.restored_depth_m is None
+        for name in ("descriptors", "shifts", "positions", "confidences", "restored_masks"):
+            np.testing.assert_array_equal(getattr(result, name), getattr(whole, name))
     assert caught.value.reason == reason
     assert "\n" not in str(caught.value)
     setattr(broken, which, getattr(pipeline, which))
-    assert broken.process(frame_of(make_scene()), Settings()).windows
+    result = broken.process(frame, Settings())
+    broken.restore_depth(result, Settings())
+    assert result.windows
+    assert np.isfinite(result.restored_depth_m).any()
 
 
 fields = st.fixed_dictionaries(

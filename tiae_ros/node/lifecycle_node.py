@@ -12,11 +12,12 @@ makes the latency grow: what was not fetched in time is replaced and counted.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -240,7 +241,7 @@ class PerceptionNode(LifecycleNode):
             else None
         )
         pipeline = Pipeline(grasp, depth)
-        pipeline.warm_up(settings.max_grasps)
+        pipeline.warm_up(settings)
         self._configured, self._pipeline = settings, pipeline
         self._facts = {
             "device": device,
@@ -482,20 +483,26 @@ class PerceptionNode(LifecycleNode):
 
     def _work(self, mailbox: Mailbox[_Job]) -> None:
         while (job := mailbox.get()) is not None:
-            try:
+            with self._reported("frame"):
                 self._do(job)
-            except FrameDropped as dropped:
-                self._statistics.drop(dropped.reason)
-                if dropped.level == ERROR:
-                    self._fault(dropped.reason, str(dropped))
-                else:
-                    self._warn(dropped.reason, str(dropped))
-            except MemoryError as error:
-                self._statistics.drop("out of memory")
-                self._fault("out of memory", f"frame dropped: not enough memory for it ({error})")
-            except Exception:
-                self._statistics.drop("exception")
-                self._fault("exception", f"frame dropped by an exception: {traceback.format_exc()}")
+
+    @contextlib.contextmanager
+    def _reported(self, what: str) -> Iterator[None]:
+        """What goes wrong within costs this much and nothing else: it is counted and said."""
+        try:
+            yield
+        except FrameDropped as dropped:
+            self._statistics.drop(dropped.reason)
+            if dropped.level == ERROR:
+                self._fault(dropped.reason, str(dropped))
+            else:
+                self._warn(dropped.reason, str(dropped))
+        except MemoryError as error:
+            self._statistics.drop("out of memory")
+            self._fault("out of memory", f"{what} dropped: not enough memory for it ({error})")
+        except Exception:
+            self._statistics.drop("exception")
+            self._fault("exception", f"{what} dropped by an exception: {traceback.format_exc()}")
 
     def _do(self, job: _Job) -> None:
         pipeline, settings = self._pipeline, self._frame_settings()
@@ -510,18 +517,21 @@ class PerceptionNode(LifecycleNode):
         )
         result = pipeline.process(job.frame, settings, wanted)
         started = time.perf_counter()
+        if result.windows:  # first, since most of those who listen wait for it
+            self._send("descriptor", messages.image(job.header, result.descriptors.astype("<f4", copy=False)))
+        since_arrival = time.monotonic() - job.arrived
+        now_ns = self.get_clock().now().nanoseconds
         self._publish(job.header, result)
+        self._statistics.latency("publish", time.perf_counter() - started)
         self._statistics.event(diagnostics.RESULT)
         if result.windows:
             self._statistics.event(diagnostics.GRASP)
         for name, seconds in result.timings_s.items():
             self._statistics.latency(name, seconds)
-        self._statistics.latency("publish", time.perf_counter() - started)
-        since_arrival = time.monotonic() - job.arrived
         self._statistics.latency("pair", waited)
         self._statistics.latency("arrival to result", since_arrival)
         stamp = job.header.stamp
-        since_stamp = (self.get_clock().now().nanoseconds - stamp.sec * 1_000_000_000 - stamp.nanosec) * 1e-9
+        since_stamp = (now_ns - stamp.sec * 1_000_000_000 - stamp.nanosec) * 1e-9
         if since_arrival <= since_stamp < 10:  # otherwise the stamps are of another clock (a recording)
             self._statistics.latency("transport", since_stamp - since_arrival)
             self._statistics.latency("stamp to result", since_stamp)
@@ -531,23 +541,34 @@ class PerceptionNode(LifecycleNode):
             # The first images may overtake the first camera info: no reason to worry anybody.
             if time.monotonic() - self._first_result > _START_S:
                 self._warn(reason, message)
+        with self._reported("restored depth"):
+            self._add_depth(job.header, pipeline, result, settings)
+        if wanted.debug_image:
+            with self._reported("debug image"):
+                pipeline.draw(result)
+                if result.debug_image is not None:
+                    self._send("debug_image", messages.image(job.header, result.debug_image))
+
+    def _add_depth(self, header: Header, pipeline: Pipeline, result: Result, settings: Settings) -> None:
+        started = time.perf_counter()
+        pipeline.restore_depth(result, settings)
+        if result.restored_depth_m is not None:
+            self._send("restored/depth", messages.image(header, result.restored_depth_m))
+            self._statistics.latency("restored depth", time.perf_counter() - started)
 
     def _somebody_listens(self, name: str) -> bool:
         publisher = self._publishers_by_name.get(name)
         return publisher is not None and publisher.get_subscription_count() > 0
 
     def _publish(self, header: Header, result: Result) -> None:
+        """What the grasp model yields, but the descriptor."""
         send = self._send
-        if result.windows:  # first, since most of those who listen wait for it
-            send("descriptor", messages.image(header, result.descriptors.astype("<f4", copy=False)))
         send(
             "grasps",
             messages.grasps(header, result.positions, result.descriptors, result.shifts, result.confidences),
         )
         if result.segmentation is not None:
             send("segmentation", messages.image(header, result.segmentation))
-        if result.debug_image is not None:
-            send("debug_image", messages.image(header, result.debug_image))
         if not result.windows:
             return
         send("shift", messages.shift(header, result.shifts[0]))
@@ -558,8 +579,6 @@ class PerceptionNode(LifecycleNode):
             size = result.restored_masks.shape[1]
             send("restored/hand_mask", messages.mask(header, result.restored_masks[0]))
             send("restored/object_mask", messages.mask(header, result.restored_masks[1]))
-        if result.restored_depth_m is not None:
-            send("restored/depth", messages.image(header, result.restored_depth_m))
         if result.restored_k is not None:
             send("restored/camera_info", messages.camera_info(header, result.restored_k, size, size))
         if result.label is not None:

@@ -8,10 +8,15 @@ The *shift* of a grasp is where its pattern lies in the colour image, relative t
     (window centre + shift within the window, scaled to image pixels) - ((W - 1) / 2, (H - 1) / 2)
 
 so moving the picture by (dx, dy) changes it by exactly (dx, dy).
+
+What is waited for comes first: `Pipeline.process` yields the descriptor and all that the grasp model knows;
+restored depth (`Pipeline.restore_depth`, a network of its own) and debug picture (`Pipeline.draw`) are added to
+its result afterwards. What fails there leaves the result as it is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import time
@@ -25,6 +30,7 @@ from numpy.typing import NDArray
 from tiae_ros.core.model import Inference, TransformInvariantAutoencoder
 from tiae_ros.errors import ImageError
 from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth
+from tiae_ros.node.drawn_frame import drawn_images
 from tiae_ros.node.other_encodings import decode_by_cv_bridge, is_other_color
 from tiae_ros.node.parameters import Settings
 from tiae_ros.vision.image_decoding import decode_message, resize_depth_to, to_depth_m, to_rgb
@@ -48,10 +54,10 @@ WARN = "warn"
 
 
 class FrameDropped(Exception):
-    """A frame that cannot be used.
+    """A frame, or what was still to be made of it, that cannot be used.
 
     Attributes:
-        reason: a few words, the same for all frames dropped for this reason.
+        reason: a few words, the same for all that is dropped for this reason.
         level: ERROR when somebody has to change something, WARN when it may pass.
     """
 
@@ -81,9 +87,21 @@ class Wanted:
     debug_image: bool = False
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What a frame shows, decoded and segmented."""
+
+    color: NDArray[np.uint8] | None  # (H, W, 3); None: nobody needed it
+    depth_m: Floats  # (H, W)
+    labels: NDArray[np.uint8]  # (H, W)
+    masks: Floats  # (N, 2, S, S) of hand and object, a row per grasp
+
+
 @dataclass
 class Result:
     """What one frame yields. Rows are grasps, the nearest (the main one) first."""
+
+    scene: Scene
 
     descriptors: Floats  # (N, K)
     shifts: Floats  # (N, 2) pixels of the colour image
@@ -91,11 +109,11 @@ class Result:
     confidences: Floats  # (N,) 0..1, how much of the input the restored pattern explains
     windows: list[Window]
     restored_masks: Floats | None = None  # (2, S, S) of the main grasp, lying on the input
-    restored_depth_m: Floats | None = None  # (S, S) of the main grasp, lying on the input
     restored_k: NDArray[np.float64] | None = None  # (3, 3) camera matrix of the main grasp's window
     label: str | None = None  # of the main grasp; None: the model has no labels
-    segmentation: NDArray[np.uint8] | None = None  # (H, W)
-    debug_image: NDArray[np.uint8] | None = None  # (H, W', 3)
+    restored_depth_m: Floats | None = None  # (S, S) of the main grasp, lying on the input; by `restore_depth`
+    segmentation: NDArray[np.uint8] | None = None  # (H, W), when wanted
+    debug_image: NDArray[np.uint8] | None = None  # (H, W', 3); by `draw`
     warnings: dict[str, str] = field(default_factory=dict)
     """Reason -> message, about what was withheld."""
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -127,24 +145,31 @@ class Pipeline:
         preprocessing: Mapping[str, Any] = depth_model.manifest.preprocessing if depth_model else {}
         self._depth_range_m = float(preprocessing.get("range_m", 0.30))
 
-    def warm_up(self, grasps: int) -> None:
-        """First passes are slow (memory, kernels); they are made here.
+    def warm_up(self, settings: Settings) -> None:
+        """First passes are slow and take memory for good (buffers, kernels, modules); they are made here.
 
-        What is there then stays, so the garbage collector need not walk through it in the middle of a frame; what an
-        earlier warm-up set aside is looked at again, lest the models of earlier configurations stay for ever.
+        A drawn frame goes all the way, so that the first frame of the camera finds everything in its place. What is
+        there then stays, so the garbage collector need not walk through it in the middle of a frame; what an earlier
+        warm-up set aside is looked at again, lest the models of earlier configurations stay for ever.
         """
         for model in (self.grasp_model, self.depth_model):
             if model is not None:
                 shape = (len(model.manifest.channels), model.manifest.window_size, model.manifest.window_size)
-                for count in sorted({1, grasps}):
+                for count in sorted({1, settings.max_grasps}):
                     for _ in range(3):
                         model.infer(np.zeros((count, *shape), np.float32))
+        frame = Frame(**drawn_images())
+        for _ in range(3):
+            with contextlib.suppress(FrameDropped):  # a fault that lasts is told of with the first real frame
+                result = self.process(frame, settings, Wanted(segmentation=True, debug_image=True))
+                self.restore_depth(result, settings)
+                self.draw(result)
         gc.unfreeze()
         gc.collect()
         gc.freeze()
 
     def process(self, frame: Frame, settings: Settings, wanted: Wanted | None = None) -> Result:
-        """Everything that one frame yields.
+        """All that one frame yields but restored depth and debug picture.
 
         Raises:
             FrameDropped: the frame cannot be used; the reason says why.
@@ -166,41 +191,49 @@ class Pipeline:
         if windows:
             masks = np.stack([cut_masks(labels, window, self._size) for window in windows])
         watch.lap("window")
-        result = self._infer(masks, windows, depth_m, labels, k, settings, watch)
+        result = self._infer(Scene(color, depth_m, labels, masks), windows)
+        watch.lap("network")
         result.warnings.update(warnings)
         self._locate(result, k, shape)
         if wanted.segmentation:
             result.segmentation = labels
-        if wanted.debug_image and color is not None:
-            from tiae_ros.node.drawing import draw
-
-            result.debug_image = draw(color, labels, masks, result)
         watch.lap("rest")
         result.timings_s = watch.timings_s
         return result
 
-    def _infer(
-        self,
-        masks: Floats,
-        windows: list[Window],
-        depth_m: Floats,
-        labels: NDArray[np.uint8],
-        k: NDArray[np.float64] | None,
-        settings: Settings,
-        watch: Stopwatch,
-    ) -> Result:
-        """The networks' part; shifts are still in window pixels."""
-        size = self._size
-        count = len(windows)
+    def restore_depth(self, result: Result, settings: Settings) -> None:
+        """Add the restored depth of the main grasp, where there is a grasp and a depth model.
+
+        Raises:
+            FrameDropped: the depth model failed; the result stays as it was.
+        """
+        if self.depth_model is None or not result.windows or result.restored_masks is None:
+            return
+        scene, window, range_m = result.scene, result.windows[0], self._depth_range_m
+        main = cut_depth(scene.depth_m, scene.labels, window, self._size, range_m)  # (1, S, S)
+        placed = _inside(_run(self.depth_model, main[None]).placed[0, 0], result.restored_masks)
+        result.restored_depth_m = depth_from_window(placed, window, range_m, settings.restored_threshold)
+
+    def draw(self, result: Result) -> None:
+        """Add the debug picture, where the frame's colours were decoded."""
+        if result.scene.color is not None:
+            from tiae_ros.node.drawing import draw
+
+            result.debug_image = draw(result.scene.color, result.scene.labels, result.scene.masks, result)
+
+    def _infer(self, scene: Scene, windows: list[Window]) -> Result:
+        """The grasp model's part; shifts are still in window pixels."""
+        masks, count = scene.masks, len(windows)
         if not windows:
             descriptor_size = self.grasp_model.manifest.descriptor_size
             none = np.zeros((0,), np.float32)
-            return Result(np.zeros((0, descriptor_size), np.float32), np.zeros((0, 2), np.float32),
+            return Result(scene, np.zeros((0, descriptor_size), np.float32), np.zeros((0, 2), np.float32),
                           np.zeros((0, 3), np.float32), none, [])  # fmt: skip
         inference = _run(self.grasp_model, masks)
         energy = np.maximum((masks**2).sum(axis=(1, 2, 3)), 1e-6)
         unexplained = ((inference.placed - masks) ** 2).sum(axis=(1, 2, 3)) / energy
         result = Result(
+            scene,
             descriptors=inference.descriptor,
             shifts=inference.shift,
             positions=np.full((count, 3), np.nan, np.float32),
@@ -210,15 +243,6 @@ class Pipeline:
         )
         if self.grasp_model.manifest.prototype_names:
             result.label = self.grasp_model.label(inference.descriptor[0])
-        if self.depth_model is not None:
-            main = cut_depth(depth_m, labels, windows[0], size, self._depth_range_m)  # (1, S, S)
-            placed = _inside(_run(self.depth_model, main[None]).placed[0, 0], result.restored_masks)
-            result.restored_depth_m = depth_from_window(
-                placed, windows[0], self._depth_range_m, settings.restored_threshold
-            )
-        if k is not None:
-            result.restored_k = window_camera(k, windows[0], size)
-        watch.lap("network")
         return result
 
     def _locate(self, result: Result, k: NDArray[np.float64] | None, shape: tuple[int, int]) -> None:
@@ -233,6 +257,8 @@ class Pipeline:
             if position is not None:
                 result.positions[index] = position
         result.shifts = shifts
+        if k is not None and result.windows:
+            result.restored_k = window_camera(k, result.windows[0], self._size)
 
 
 def _inside(depth_values: Floats, masks: Floats) -> Floats:
