@@ -45,5 +45,10 @@ def draw_deformations(count: int, side: int, strength: float, generator: torch.G
 
 
 def deform(images: Tensor, deformations: Tensor) -> Tensor:
-    """Windows (N, C, S, S) deformed by (N, S, S, 2), with bilinear interpolation and zeros outside."""
-    return F.grid_sample(images, deformations, mode="bilinear", padding_mode="zeros", align_corners=False)
+    """Windows (N, C, S, S) of values 0..1 deformed by (N, S, S, 2), zeros outside.
+
+    Bicubic: bilinear interpolation takes a third of the gradients' energy from thin strokes, and what is trained on
+    blurred patterns restores blurred ones.
+    """
+    moved = F.grid_sample(images, deformations, mode="bicubic", padding_mode="zeros", align_corners=False)
+    return moved.clamp(0.0, 1.0)
