@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError, ParameterError
 from tiae_ros.vision.grid import enlarge, grid_start, readings, reduce_color, reduce_depth
-from tiae_ros.vision.hand_end import far_end, picture_edges, tip_and_entry
+from tiae_ros.vision.hand_end import cells_of, far_end, picture_edges, tip_and_entry
 from tiae_ros.vision.masks import Mask, Part, closed, grown, half_thickness, means_around, part_around, shrunk, square
 from tiae_ros.vision.planes import find_planes
 
@@ -155,7 +155,7 @@ def segment(
         skin = np.logical_or.reduce([hand, *hands])
         if hands:  # also of what is too far away for the scene
             sampled = depth_m[top + cell // 2 :: cell, left + cell // 2 :: cell][: depth.shape[0], : depth.shape[1]]
-            edges = picture_edges((sampled > 0.001) & (sampled < np.inf))
+            edges = picture_edges(sampled, nearest_m=0.001)
         for one in hands:
             thing, sleeve = scene.things_of(one, skin, small, edges)
             held |= thing
@@ -566,13 +566,13 @@ class _Way:
 
     @classmethod
     def of(cls, hand: Mask, cells_per_m: float, edges: tuple[int, int, int, int]) -> _Way:
-        ys, xs = np.nonzero(hand)
+        ys, xs = cells_of(hand)
         tip, entry = tip_and_entry(xs, ys, cells_per_m, edges, (0, 0))
         return cls(xs, ys, tip, entry is not None, cells_per_m)
 
     def is_at_hand(self, contact: Mask) -> bool:
         """A contact within a hand's length of the finger tips."""
-        ys, xs = np.nonzero(contact)
+        ys, xs = cells_of(contact)
         distance = np.hypot(xs - self.tip[0], ys - self.tip[1])
         return bool(np.count_nonzero(distance <= _HAND_LENGTH_M * self.cells_per_m) >= 0.5 * len(xs))
 
@@ -580,7 +580,7 @@ class _Way:
         """The way from this thing when it is the arm in its sleeve: it goes on from one end, about as wide."""
         if self.enters or np.count_nonzero(thing) < _SLEEVE_AREA_M2 * self.cells_per_m**2:
             return None
-        seam = np.stack(np.nonzero(contact)[::-1], axis=1)
+        seam = np.stack(cells_of(contact)[::-1], axis=1)
         start = seam.mean(axis=0)
         tip = far_end(self.xs, self.ys, (float(start[0]), float(start[1])), self.cells_per_m)
         skin = np.stack([self.xs, self.ys], axis=1).astype(np.float64)
@@ -591,7 +591,7 @@ class _Way:
         if len(wrist) < 3:
             return None
         width = float((wrist @ across).std()) + 0.3
-        cells = np.stack(np.nonzero(thing)[::-1], axis=1)
+        cells = np.stack(cells_of(thing)[::-1], axis=1)
         in_line = abs(float(((cells - start) @ across).mean())) <= width
         as_wide = 0.7 * width <= float((cells @ across).std()) <= 1.8 * width
         if not (in_line and as_wide):
