@@ -36,7 +36,7 @@ def grid_start(color: Picture | None, read_m: Floats, cell: int) -> tuple[int, i
     if cell == 1 or min(height, width) < 2 * cell:
         return 0, 0
     # Every second pixel says roughly where; only there is every pixel looked at.
-    rough = _patches(None if color is None else color[::2, ::2], read_m[::2, ::2], 4 * cell + 1)
+    rough = _patches(None if color is None else _every_second(color), read_m[::2, ::2], 4 * cell + 1)
     good = part_around(rough >= _ROUGHLY * rough.max(), cell)
     if good is None:
         return 0, 0
@@ -47,6 +47,14 @@ def grid_start(color: Picture | None, read_m: Floats, cell: int) -> tuple[int, i
     patches = _patches(None if color is None else color[part], read_m[part], 8 * cell + 1)
     row, column = divmod(int(np.argmax(patches)), right - left)
     return (top + row) % cell, (left + column) % cell
+
+
+def _every_second(color: Picture) -> Picture:
+    """Every second pixel of every second row; the same as slicing, which OpenCV then copies three times as long."""
+    height, width = color.shape[:2]
+    if height % 2 or width % 2:
+        return color[::2, ::2]
+    return cv2.resize(color, (width // 2, height // 2), interpolation=cv2.INTER_NEAREST)  # type: ignore[return-value]
 
 
 def _patches(color: Picture | None, read_m: Floats, side: int) -> NDArray[np.int32]:

@@ -12,6 +12,7 @@ Mask = NDArray[np.bool_]
 
 _TIP_SIDE_M = 0.02  # the tip is as much of the hand, farthest from the arm, as a square of this side
 _STRAIGHT_SHARE = 0.5
+_BORDER = 16
 
 
 def bounding_box(mask: Mask) -> tuple[int, int, int, int] | None:
@@ -20,23 +21,46 @@ def bounding_box(mask: Mask) -> tuple[int, int, int, int] | None:
     return (top, left, top + height, left + width) if width else None
 
 
-def picture_edges(read: Mask) -> tuple[int, int, int, int]:
-    """top, left, bottom, right of the part of a picture in which the camera has readings.
+def cells_of(mask: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of what is set, as `numpy.nonzero` gives them, in a third of the time."""
+    found = cv2.findNonZero(mask.view(np.uint8))
+    if found is None:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    xs, ys = found[:, 0].T.astype(np.intp)
+    return ys, xs
+
+
+def picture_edges(depth_m: NDArray[np.float32], nearest_m: float = 0.0) -> tuple[int, int, int, int]:
+    """top, left, bottom, right of the part of a picture in which the camera has readings (above the nearest, finite).
 
     Strips along the border without a single reading (from rectification, registration or a moved picture) are
     not part of what the camera sees, so an arm that ends there enters the picture there. An outline
     that is not straight along a good part of the box is that of a thing in front of nothing, and no edge.
     """
-    height, width = read.shape
-    box = bounding_box(read)
-    if box is None:
+
+    def read(part: NDArray[np.float32]) -> Mask:
+        return (part > nearest_m) & (part < np.inf)
+
+    def straight(strip: NDArray[np.float32], axis: int) -> bool:
+        return bool(read(strip).any(axis=axis).mean() >= _STRAIGHT_SHARE)
+
+    def reaches(side: int) -> int | None:
+        """The box's top, left, bottom or right (0 to 3), strip by strip from that side: most of it is not read."""
+        length = depth_m.shape[side % 2]
+        for start in range(0, length, _BORDER):
+            strip = slice(start, start + _BORDER)
+            if side >= 2:
+                strip = slice(max(0, length - start - _BORDER), length - start)
+            box = bounding_box(read(depth_m[strip] if side % 2 == 0 else depth_m[:, strip]))
+            if box is not None:
+                return strip.start + box[side]
+        return None
+
+    height, width = depth_m.shape
+    top, left, bottom, right = (reaches(side) for side in range(4))
+    if top is None or left is None or bottom is None or right is None:
         return 0, 0, height, width
-    top, left, bottom, right = box
-    part = read[top:bottom, left:right]
-
-    def straight(strip: Mask, axis: int) -> bool:
-        return bool(strip.any(axis=axis).mean() >= _STRAIGHT_SHARE)
-
+    part = depth_m[top:bottom, left:right]
     return (
         top if straight(part[:2], 0) else 0,
         left if straight(part[:, :2], 1) else 0,

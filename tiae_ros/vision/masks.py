@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import cv2
@@ -17,17 +18,31 @@ Part = tuple[slice, slice]
 
 def grown(mask: Mask, radius: int) -> Mask:
     """The mask and all within so many cells of it, along rows and columns alike."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * radius + 1, 2 * radius + 1))
     result: Mask = np.zeros(mask.shape, np.bool_)
     part = part_around(mask, radius)
     if part is not None:
-        result[part] = cv2.dilate(mask[part].view(np.uint8), kernel).view(np.bool_)
+        result[part] = cv2.dilate(mask[part].view(np.uint8), square(radius)).view(np.bool_)
+    return result
+
+
+def shrunk(mask: Mask, radius: int) -> Mask:
+    """The mask without all within so many cells of what is not mask; beyond the array is neither."""
+    result: Mask = np.zeros(mask.shape, np.bool_)
+    part = part_around(mask, radius)
+    if part is not None:
+        result[part] = cv2.erode(mask[part].view(np.uint8), square(radius)).view(np.bool_)
     return result
 
 
 def closed(mask: Mask, radius: int) -> Mask:
     """The mask with its gaps up to twice the radius filled."""
-    return ~grown(~grown(mask, radius), radius)
+    return shrunk(grown(mask, radius), radius)
+
+
+@functools.lru_cache(maxsize=64)
+def square(radius: int) -> NDArray[np.uint8]:
+    """The kernel that reaches so many cells along rows and columns alike."""
+    return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
 
 
 def part_around(mask: Mask, margin: int = 0) -> Part | None:
@@ -53,10 +68,14 @@ def means_around(
     color: NDArray[np.uint8], mask: Mask, radius: int, ys: NDArray[np.intp], xs: NDArray[np.intp]
 ) -> tuple[Floats, Mask]:
     """Mean colour (N, 3) over a mask's cells in the square around each of N cells, and (N,) where there are any."""
+    if len(ys):  # the sums are made around the cells only
+        rows = slice(max(0, int(ys.min()) - radius), int(ys.max()) + radius + 1)
+        columns = slice(max(0, int(xs.min()) - radius), int(xs.max()) + radius + 1)
+        color, mask, ys, xs = color[rows, columns], mask[rows, columns], ys - rows.start, xs - columns.start
     height, width = mask.shape
     top, bottom = np.maximum(ys - radius, 0), np.minimum(ys + radius + 1, height)
     left, right = np.maximum(xs - radius, 0), np.minimum(xs + radius + 1, width)
-    corners = tuple(rows * (width + 1) + columns for rows in (top, bottom) for columns in (left, right))
+    corners = tuple(row * (width + 1) + column for row in (top, bottom) for column in (left, right))
     shown = mask.view(np.uint8)
     all_bits = np.negative(shown)  # 1 -> 255
     count = _sums(cv2.integral(shown).reshape(-1, 1), *corners)

@@ -87,12 +87,13 @@ def _best_plane(points: Floats, z: Floats, tolerance: Floats, generator: np.rand
     planes = _through(points, z, generator.integers(0, len(z), (_TRIALS, 3)))
     if len(planes) == 0:
         return None
-    misfit = planes @ points.T  # (trials, readings)
-    misfit *= z
-    np.subtract(1, misfit, out=misfit)
+    # In tolerances, and by one matrix product: (1 - z p) z / tolerance = (z / tolerance) - p (z² / tolerance)
+    scaled = np.empty((len(z), 4), np.float32)
+    np.divide(z, tolerance, out=scaled[:, 3])
+    np.multiply(points, (scaled[:, 3] * z)[:, None], out=scaled[:, :3])
+    misfit = np.append(planes, np.full((len(planes), 1), -1, np.float32), axis=1) @ scaled.T  # (trials, readings)
     np.abs(misfit, out=misfit)
-    misfit *= z
-    held = np.less_equal(misfit, tolerance, out=misfit)  # as 0 and 1
+    held = np.less_equal(misfit, 1, out=misfit)  # as 0 and 1
     plane: Floats = planes[int(np.argmax(held @ np.ones(len(z), np.float32)))]
     for _ in range(2):
         near = np.flatnonzero(np.abs(1 - z * (points @ plane)) * z <= tolerance)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError, ParameterError
-from tiae_ros.vision.hand_end import bounding_box, picture_edges, tip_and_entry
+from tiae_ros.vision.hand_end import bounding_box, cells_of, picture_edges, tip_and_entry
 from tiae_ros.vision.masks import grown
 
 HAND = 1
@@ -77,9 +77,9 @@ def find_windows(labels: Labels, depth_m: Depth, focal_px: float, metric_size_m:
     readings = depth[hand & _valid(depth)]
     if readings.size == 0:
         return []
-    edges = picture_edges(_valid(depth_m))
+    edges = picture_edges(depth_m)
     # Gaps between fingers and object (depth shadows) are bridged before regions are told apart.
-    gap_px = _CONTACT_GAP_M * focal_px / float(np.median(readings))
+    gap_px = _CONTACT_GAP_M * focal_px / _median(readings)
     grasps = _regions(part > 0, gap_px)
     windows = []
     for index in range(1, int(grasps.max()) + 1):
@@ -244,12 +244,12 @@ def _grasp_center(
     the centre is taken from the part of the hand around the contact with the object, or, without an
     object, from a hand's length at the end that is away from where the arm enters the picture.
     """
-    ys, xs = np.nonzero(hand)
-    z = depth[ys, xs]
+    ys, xs = cells_of(hand)
+    z = depth[hand]
     readings = _valid(z)
     if not readings.any():
         return None
-    depth_m = float(np.median(z[readings]))
+    depth_m = _median(z[readings])
     if len(xs) < _MIN_HAND_AREA_M2 * (focal_px / depth_m) ** 2:
         return None
     px_per_m = focal_px / depth_m
@@ -258,7 +258,7 @@ def _grasp_center(
     for _ in range(2):  # the radius in pixels needs the depth, the depth the radius; two rounds settle it
         near = readings & (distance <= max(1.0, radius_m * px_per_m))
         if near.any():
-            depth_m = float(np.median(z[near]))
+            depth_m = _median(z[near])
             px_per_m = focal_px / depth_m
     x, y = _thick_middle(hand, held, anchor_x, anchor_y, max(1.0, radius_m * px_per_m))
     return x, y, depth_m
@@ -293,7 +293,7 @@ def _contact(hand: Mask, held: Mask, px_per_m: float) -> tuple[float, float] | N
     """Mean of the hand's pixels next to the held object."""
     if not held.any():
         return None
-    ys, xs = np.nonzero(grown(held, max(1, math.ceil(_CONTACT_GAP_M * px_per_m))) & hand)
+    ys, xs = cells_of(grown(held, max(1, math.ceil(_CONTACT_GAP_M * px_per_m))) & hand)
     return (float(xs.mean()), float(ys.mean())) if len(xs) else None
 
 
@@ -305,11 +305,12 @@ def _thick_middle(hand: Mask, held: Mask, x: float, y: float, radius: float) -> 
         cv2.copyMakeBorder(grasp, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3
     )[1:-1, 1:-1]
     height, width = grasp.shape
-    distance = (np.arange(width) - x)[None, :] ** 2 + (np.arange(height) - y)[:, None] ** 2
     near = hand | held
-    if (near & (distance <= radius**2)).any():
-        near &= distance <= radius**2
-    ys, xs = np.nonzero(near)
+    within = ((np.arange(width) - x)[None, :] ** 2 + (np.arange(height) - y)[:, None] ** 2) <= radius**2
+    within &= near
+    if within.any():
+        near = within
+    ys, xs = cells_of(near)
     weights = thickness[near].astype(np.float64)
     middle_x = _in_steps(float((weights * xs).sum() / weights.sum()))
     middle_y = _in_steps(float((weights * ys).sum() / weights.sum()))
@@ -329,6 +330,15 @@ def _regions(mask: Mask, gap_px: float) -> NDArray[np.int32]:
     _, regions = cv2.connectedComponents(grown(mask, max(1, math.ceil(gap_px / 2))).view(np.uint8))
     regions *= mask
     return regions.astype(np.int32, copy=False)
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """As numpy's, of values none of which is NaN; numpy's own takes twice as long."""
+    middle = len(values) // 2
+    if len(values) % 2:
+        return float(np.partition(values, middle)[middle])
+    low, high = np.partition(values, (middle - 1, middle))[middle - 1 : middle + 1]
+    return float((low + high) / np.float32(2))
 
 
 def _valid(depth_m: NDArray[np.float32]) -> Mask:
