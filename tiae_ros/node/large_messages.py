@@ -1,7 +1,8 @@
 """Fast DDS set-up for a process that publishes images.
 
-The default shared-memory segment holds 512 KB; a larger message travels as UDP fragments, most of which a best-effort
-subscriber loses. A larger segment on the publishing side alone is enough, and talks to default peers.
+The default shared-memory segment holds 512 KB; a larger message (a picture of 640x480, the debug picture of one too)
+travels as UDP fragments, most of which a best-effort subscriber loses. A larger segment on the publishing side alone is
+enough, and talks to default peers.
 """
 
 from __future__ import annotations
@@ -71,11 +72,12 @@ def publish_large_messages(environment: MutableMapping[str, str] = os.environ) -
         return ""
     with tempfile.NamedTemporaryFile("w", prefix="tiae_fastdds_", suffix=".xml", delete=False) as file:
         file.write(PROFILE)
-    atexit.register(_remove, file.name)
+    atexit.register(remove_profile, file.name)
     environment[profile_variable(environment)] = file.name
     return file.name
 
 
-def _remove(path: str) -> None:
+def remove_profile(path: str) -> None:
+    """Away with the file, "" or already gone too. It is read once, when the process makes its first ROS node."""
     with contextlib.suppress(OSError):
         os.unlink(path)
