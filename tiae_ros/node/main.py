@@ -61,7 +61,7 @@ def _use_one_thread() -> None:
 
 def _use_one_heap() -> None:
     """With glibc each thread allocates from a heap of its own, and the worker's grew beside that in which the models
-    were warmed up: 13 MB in two minutes at 5 Hz; with one heap 6 MB in half a minute, and then no more.
+    were warmed up: 13 MB in two minutes at 5 Hz; with one heap 6 MB in half a minute, then 0.1 MB in the next half.
     """
     with contextlib.suppress(OSError, AttributeError):  # other C libraries have no such setting
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
