@@ -12,7 +12,7 @@ from tiae_training.measures import ShiftedViews, measure_views
 from tiae_training.recipes.recipe import Recipe, Workplace, draw_rows
 
 RADIUS = 6
-EPOCHS = 24
+EPOCHS = 30
 SHOWN = 6  # digits in the picture, each twice
 _KEPT = ("dispersion", "knn_accuracy", "restoration_error", "shift_error")
 

@@ -20,7 +20,7 @@ from tiae_training.measures import ShiftedViews, measure_views
 from tiae_training.recipes.recipe import Recipe, Workplace, at_least, at_most, draw_rows
 
 RADIUS = 6  # digits stay whole: 20×20 in windows of 32×32
-EPOCHS = 24
+EPOCHS = 60
 SHOWN = 6  # digits in the picture, each twice
 _KEPT = ("dispersion", "knn_accuracy", "restoration_error", "shift_error")
 

@@ -20,7 +20,7 @@ from tiae_training.measures import ShiftedViews, measure_model
 from tiae_training.recipes.recipe import Recipe, Workplace, at_most, draw_rows
 
 RADIUS = 10
-EPOCHS = 24
+EPOCHS = 40
 SHOWN = 5  # grasps in the picture, each twice
 # windows, seed, first person and end: nobody is in both
 TRAINING = (3000, 1, 0, 1000)
