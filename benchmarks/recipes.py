@@ -164,7 +164,7 @@ def digits_table(folder: Path) -> str:
         "| measure | figure | wanted |",
         "|---|---|---|",
     ]
-    lines += [f"| {t.measure} | {found[t.measure]:.3f} | {t} |" for t in recipe.targets]
+    lines += [f"| {t.measure} | {shown(found[t.measure])} | {t} |" for t in recipe.targets]
     return "\n".join([*lines, ""])
 
 
