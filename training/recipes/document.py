@@ -230,7 +230,7 @@ def draw(workplace: Workplace, pages: list[tuple[Page, np.ndarray]], found: Foun
     page_axes = left.subplots(len(pages), 1, squeeze=False, height_ratios=[page.ink.shape[0] for page, _ in pages])
     for (page, heat), axes in zip(pages, page_axes[:, 0], strict=True):
         axes.imshow(1.0 - 0.75 * page.ink, cmap="gray", vmin=0.0, vmax=1.0)
-        axes.imshow(np.ma.masked_less(heat, 1.0), cmap="autumn_r", alpha=0.6)
+        axes.imshow(np.ma.masked_less(heat, 1.5), cmap="autumn_r", alpha=0.6)
         axes.scatter(*peaks(heat).T, s=6, c="tab:blue", linewidths=0)
         axes.set(xticks=[], yticks=[])
     left.suptitle("Where patches shift to (yellow to red), peaks blue", fontsize=11)
