@@ -112,7 +112,8 @@ def read_progress(run: Path) -> Progress:
     if not path.is_file():
         raise TrainingError(f"{path} does not exist, so there is nothing to resume; start without --resume")
     try:
-        with safe_open(path, framework="pt") as file:
+        # "np": torch would open the file a second time, and a running training may have replaced it in between
+        with safe_open(path, framework="np") as file:
             return Progress(**json.loads((file.metadata() or {})["progress"]))
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise TrainingError(
