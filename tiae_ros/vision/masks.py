@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -18,19 +19,20 @@ Part = tuple[slice, slice]
 
 def grown(mask: Mask, radius: int) -> Mask:
     """The mask and all within so many cells of it, along rows and columns alike."""
-    result: Mask = np.zeros(mask.shape, np.bool_)
-    part = part_around(mask, radius)
-    if part is not None:
-        result[part] = cv2.dilate(mask[part].view(np.uint8), square(radius)).view(np.bool_)
-    return result
+    return _reshaped(mask, radius, cv2.dilate)
 
 
 def shrunk(mask: Mask, radius: int) -> Mask:
     """The mask without all within so many cells of what is not mask; beyond the array is neither."""
+    return _reshaped(mask, radius, cv2.erode)
+
+
+def _reshaped(mask: Mask, radius: int, operation: Callable[..., Any]) -> Mask:
+    """A morphological operation on the part of the array that the mask and its surroundings occupy."""
     result: Mask = np.zeros(mask.shape, np.bool_)
     part = part_around(mask, radius)
     if part is not None:
-        result[part] = cv2.erode(mask[part].view(np.uint8), square(radius)).view(np.bool_)
+        result[part] = operation(mask[part].view(np.uint8), square(radius)).view(np.bool_)
     return result
 
 
