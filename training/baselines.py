@@ -64,6 +64,11 @@ class Baseline:
     def restore(self, images: Tensor) -> Tensor:
         return self._describe(images).restored
 
+    def place(self, images: Tensor) -> Tensor:
+        """What is restored, laid onto the input: where no shift is found it is restored where it lies."""
+        found = self._describe(images)
+        return shift_images_subpixel(found.restored, found.shifts) if self.finds_shifts else found.restored
+
     def estimate_shift(self, images: Tensor, *, compare: bool = False) -> Tensor:
         found = self._describe(images)
         if compare:

@@ -6,6 +6,7 @@ nmi, ari           k-means (k = number of classes) on the descriptors of test im
 restoration_error  min over shifts of ‖D(E(I)) − T_θ I‖² / ‖I‖², mean; what leaves the window counts as error
 shift_error        mean |(ŝ₁ − ŝ₂) − (p₁ − p₂)| per axis for two random shifts p of one image, pixels
 shift_error_compared  the same with the shift found by comparing instead of by the regressor
+hand_iou, object_iou, depth_error_mm  of channels named as the node's: `tiae_training.hand_measures`
 
 Dispersion alone can be gamed by a model that restores one blob: it is never given without the others.
 """
@@ -22,7 +23,9 @@ from tiae_ros.core.model import TransformInvariantAutoencoder
 from tiae_ros.core.shifts import draw_shifts, shift_costs, shift_images
 from tiae_ros.core.transforms import Transform
 from tiae_ros.errors import DataError, MissingExtraError
+from tiae_ros.vision.window import DEFAULT_RANGE_M
 from tiae_training.arrays import ImageArrays
+from tiae_training.hand_measures import hand_measures
 
 VIEWS = 8  # random shifts per image
 NEIGHBOURS = 5
@@ -77,9 +80,11 @@ def measure_model(
     default the model's own, or 8 for an ordinary auto-encoder. Raises DataError when shapes do not fit.
     """
     radius = shift_radius_px if shift_radius_px is not None else (model.manifest.shift_radius or 8)
-    return measure_views(
-        model, ShiftedViews.draw(test, radius, seed), test, gallery, gallery_radius_px=radius, seed=seed
-    )
+    views = ShiftedViews.draw(test, radius, seed)
+    measures = measure_views(model, views, test, gallery, gallery_radius_px=radius, seed=seed)
+    manifest = getattr(model, "manifest", None)  # what a model is compared with has none
+    range_m = float(manifest.preprocessing.get("range_m", DEFAULT_RANGE_M)) if manifest else DEFAULT_RANGE_M
+    return measures | hand_measures(model.place, views.images, views.targets, test.channels, range_m)
 
 
 def measure_views(

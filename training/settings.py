@@ -41,6 +41,7 @@ class TrainingSettings:
     restoration_weight: float = 1.0
     sparseness_weight: float = 0.0
     regression_weight: float = 1.0  # of the shift regressor's own loss
+    depth_weight: float = 1.0  # of squared errors of the channel `depth` against those of masks
     seed: int = 0
     gathering_weight: float | None = None  # λ_gat; None: 1, and 0 for an ordinary auto-encoder
     gathering_temperature: float = 0.1
@@ -61,6 +62,7 @@ class TrainingSettings:
             "restoration_weight": (0.0, 1e6),
             "sparseness_weight": (0.0, 1e6),
             "regression_weight": (0.0, 1e6),
+            "depth_weight": (0.0, 1e6),
             "gathering_weight": (0.0, 1e6),
             "gathering_temperature": (1e-3, 1e3),
             "deformation": (0.0, 4.0),

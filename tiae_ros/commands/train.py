@@ -51,6 +51,7 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
     ("--restoration-weight", "restoration_weight", float, "λ_res"),
     ("--sparseness-weight", "sparseness_weight", float, "λ_spa"),
     ("--regression-weight", "regression_weight", float, "weight of the shift regressor's loss"),
+    ("--depth-weight", "depth_weight", float, "weight of squared errors of the channel depth against those of masks"),
     ("--gathering-weight", "gathering_weight", float, "λ_gat: how much similar shapes' descriptors are drawn together"),
     ("--gathering-temperature", "gathering_temperature", float, "of that term"),
     ("--deformation", "deformation", float, "strength of the small deformations patterns are shown under; 0: none"),

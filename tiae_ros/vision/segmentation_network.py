@@ -56,9 +56,9 @@ class SegmentationManifest:
     """What a segmentation network says of itself."""
 
     model_id: str = "segmentation"
-    widths: tuple[int, ...] = (16, 32, 64, 96)
+    widths: tuple[int, ...] = (12, 32, 64, 128)
     """Channels at 1/2, 1/4, 1/8 and 1/16 of the grid."""
-    blocks: tuple[int, ...] = (1, 1, 2, 2)
+    blocks: tuple[int, ...] = (1, 1, 2, 3)
     """Convolutions at each of these after the one that halves."""
     training: Mapping[str, Any] = field(default_factory=dict)
     measures: Mapping[str, float] = field(default_factory=dict)

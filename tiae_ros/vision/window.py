@@ -40,6 +40,8 @@ _WHOLE_HAND_M = 0.24  # a hand region not longer than this carries no forearm wo
 _MIN_HAND_AREA_M2 = 0.03**2  # less than three by three centimetres is not taken for a hand
 # Centres are kept in steps that binary floating point adds to whole pixels without rounding.
 _CENTER_STEPS_PER_PX = 64.0
+DEFAULT_RANGE_M = 0.30  # metres from the depth value 0 to 1
+_COVERED = 0.5  # a window pixel at least half of which is hand or object
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def cut_masks(labels: Labels, window: Window, size: int = 32) -> Floats:
     return np.stack([sampler.average(part == HAND), sampler.average(part == OBJECT)])
 
 
-def cut_depth(depth_m: Depth, labels: Labels, window: Window, size: int = 32, range_m: float = 0.30) -> Floats:
+def cut_depth(
+    depth_m: Depth, labels: Labels, window: Window, size: int = 32, range_m: float = DEFAULT_RANGE_M
+) -> Floats:
     """Depth of hand and object in the window: (1, size, size) float32, 0 = nothing ... 1 = nearest.
 
     A value is ``clip(1 - (d - (z0 - range/2)) / range, 0, 1)`` with ``z0`` the window's depth. A window pixel
@@ -132,13 +136,26 @@ def cut_depth(depth_m: Depth, labels: Labels, window: Window, size: int = 32, ra
     return np.clip(filled, 0.0, 1.0)[None]  # (size, size) -> (1, size, size)
 
 
-def depth_from_window(values: Floats, window: Window, range_m: float = 0.30, threshold: float = 0.15) -> Floats:
+def depth_from_window(
+    values: Floats, window: Window, range_m: float = DEFAULT_RANGE_M, threshold: float = 0.15
+) -> Floats:
     """Metres from the values of ``cut_depth`` (any shape), NaN where a value is below ``threshold``."""
     _check_range(range_m)
     values = np.asarray(values, dtype=np.float32)
     depth = np.float32(window.depth_m - range_m / 2) + (1 - np.clip(values, 0, 1)) * np.float32(range_m)
     with np.errstate(invalid="ignore"):
         return np.where((values >= threshold) & (depth > 0), depth, np.float32(np.nan)).astype(np.float32)
+
+
+def surface_values(depth: Floats, cover: Floats) -> Floats:
+    """Restored depth values of what is there: (…, H, W) twice -> the same, 0 where nothing is restored.
+
+    What an auto-encoder restores is a mean over what may be there. On outlines that is a mean of a surface's value and
+    of nothing's (0), which is the depth of neither; divided by the share of the pixel that is restored as hand or
+    object (`cover`) it is the surface's. This is how colours with an alpha channel are unmixed.
+    """
+    shared = np.minimum(depth / np.maximum(cover, np.float32(_COVERED)), np.float32(1.0))
+    return np.where(cover >= _COVERED, shared, np.float32(0.0)).astype(np.float32)
 
 
 def window_to_image(x: float, y: float, window: Window, size: int = 32) -> tuple[float, float]:
