@@ -1,7 +1,8 @@
 """Segmentation by the network and by the classical method: on renders, on the recorded bag, on camera frames.
 
-    python benchmarks/segmentation.py --network runs/segmentation --renders held_out.npz
+    python benchmarks/segmentation.py --renders runs/ship/held_any.npz
     python benchmarks/segmentation.py --network runs/segmentation --pictures sheets/
+    python benchmarks/segmentation.py --renders runs/ship/held_any.npz --docs     # the table of docs/hands.md
 
 hand, object    intersection over union, mean over the frames whose labels have such pixels
 pooled          the same over all pixels of all frames together
@@ -11,13 +12,9 @@ moves           how far the first window's centre is from where it should be aft
                 pixels, in pixels of the 32 x 32 window: median and 95th percentile
 ms              processor time of one thread per frame, median
 
-Renders come from `tiae simulate --channels frames --subjects 1000:1200`; camera frames as in real_frames.py.
+Renders come from `tiae simulate --channels frames --subjects 1000:1200` (scripts/train_models makes them); empty scenes
+are rendered here: no hand, but things, tables, walls. Camera frames as in real_frames.py; nothing was trained on them.
 Of the bag every third frame is looked at.
-
-Why no network is shipped yet: one trained for 5,350 steps on 9,900 renders (17 minutes of one core) is better
-on 500 held-out renders (hand 0.77, object 0.38; classical 0.53, 0.18) and takes 5 ms instead of 13, but it gives
-18 % of the empty renders a window and is worse on the bag (0.71, 0.40; classical 0.78, 0.51) and on the
-12 camera frames (0.66, 0.49, on hand in 9; classical 0.87, 0.52, 12).
 """
 
 from __future__ import annotations
@@ -34,11 +31,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from real_frames import FOCAL_PX, FRAMES, frame_names, load_frame
+from recipes import write_between
 
 from tiae_ros.bags import Bag
 from tiae_ros.vision.segmentation import segment
 from tiae_ros.vision.segmentation_network import load_segmenter, segment_by_network
 from tiae_ros.vision.window import Window, find_windows
+from tiae_training.simulator.frame_set import VARIED
+from tiae_training.simulator.simulator import SimulatorSettings, render_scene
 
 ROOT = Path(__file__).resolve().parent.parent
 Frame = tuple[np.ndarray, np.ndarray, np.ndarray, float]  # rgb, depth in metres, labels, focal length
@@ -47,11 +47,15 @@ Method = Callable[..., np.ndarray]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", type=Path, required=True, metavar="DIR", help="model folder")
+    parser.add_argument(
+        "--network", type=Path, default=ROOT / "models" / "segmentation", metavar="DIR", help="model folder"
+    )
     parser.add_argument("--renders", type=Path, metavar="FRAMES.npz")
     parser.add_argument("--frames", type=Path, default=FRAMES, metavar="DIR", help="camera frames")
     parser.add_argument("--bag", type=Path, default=ROOT / "test" / "data" / "grasps", metavar="BAG")
     parser.add_argument("--limit", type=int, default=500, help="renders looked at")
+    parser.add_argument("--empty", type=int, default=1000, help="empty scenes looked at")
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/hands.md")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="draw what was found")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -65,15 +69,13 @@ def main() -> int:
         options.pictures.mkdir(parents=True, exist_ok=True)
     sets: dict[str, list[Frame]] = {
         "renders": list(renders(options.renders, options.limit)) if options.renders else [],
+        "empty": list(empty_scenes(options.empty)),
         "bag": list(bag_frames(options.bag)),
         "camera": list(camera_frames(options.frames)),
     }
-    heads = zip(
-        ("hand", "object", "pooled", "false", "missed", "on hand", "moves", "ms"),
-        (6, 8, 13, 7, 8, 9, 13, 7),
-        strict=True,
-    )
-    print(f"{'frames':<10}{'method':<22}" + "".join(f"{head:>{width}}" for head, width in heads))
+    heads = ("hand", "object", "pooled", "false", "missed", "on hand", "moves", "ms")
+    rows = [("frames", "method", *heads)]
+    print(line(rows[0]))
     for name, frames in sets.items():
         if not frames:
             print(f"{name:<10}skipped: there are none")
@@ -89,12 +91,22 @@ def main() -> int:
                 if options.pictures
                 else None
             )
-            print(f"{name:<10}{label:<22}{figures(frames, method, colour, pictures)}", flush=True)
+            rows.append((name, label, *figures(frames, method, colour, pictures)))
+            print(line(rows[-1]), flush=True)
+    if options.docs:
+        ruler = ("---",) * len(rows[0])
+        table = "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], ruler, *rows[1:]))
+        write_between(ROOT / "docs" / "hands.md", "segmentation", table + "\n")
     return 0
 
 
-def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | None) -> str:
-    """One line of the table."""
+def line(row: tuple[str, ...]) -> str:
+    widths = (-10, -22, 6, 8, 13, 7, 8, 9, 13, 7)
+    return "".join(f"{cell:<{-w}}" if w < 0 else f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
+
+
+def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | None) -> tuple[str, ...]:
+    """The cells of one line of the table."""
     ious: dict[int, list[float]] = {1: [], 2: []}
     both, either = np.zeros(3), np.zeros(3)
     false, missed, on_hand, moves, milliseconds, drawn = [], [], [], [], [], []
@@ -132,8 +144,14 @@ def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | 
     pooled = [both[value] / either[value] if either[value] else np.nan for value in (1, 2)]
     spread = np.percentile(moves, (50, 95)) if moves else (np.nan, np.nan)
     return (
-        f"{_mean(ious[1]):>6}{_mean(ious[2]):>8}{pooled[0]:>7.2f}{pooled[1]:>6.2f}{_mean(false):>7}{_mean(missed):>8}"
-        f"{_mean(on_hand):>9}{spread[0]:>7.2f}{spread[1]:>6.2f}{np.median(milliseconds):>7.1f}"
+        _mean(ious[1]),
+        _mean(ious[2]),
+        f"{pooled[0]:.2f} {pooled[1]:.2f}",
+        _mean(false, 3),
+        _mean(missed),
+        _mean(on_hand),
+        f"{spread[0]:.2f} {spread[1]:.2f}",
+        f"{np.median(milliseconds):.1f}",
     )
 
 
@@ -142,6 +160,14 @@ def renders(path: Path, limit: int) -> Iterator[Frame]:
         color, millimetres, labels, k = (file[name] for name in ("color", "depth_mm", "segmentation", "k"))
     for index in range(min(limit, len(color))):
         yield color[index], _metres(millimetres[index]), labels[index], float(k[index, 0, 0])
+
+
+def empty_scenes(count: int) -> Iterator[Frame]:
+    """Rooms, tables and things without a hand."""
+    settings = SimulatorSettings(**{**VARIED, "seed": 903, "subjects": (1000, 1200), "empty_share": 1.0})
+    for number in range(-(-count // settings.views_per_scene)):
+        for sample in render_scene(settings, number):
+            yield sample.rgb, sample.depth_m, sample.labels, float(sample.k[0, 0])
 
 
 def bag_frames(path: Path) -> Iterator[Frame]:
@@ -190,8 +216,8 @@ def _labelled(true: np.ndarray, x: float, y: float) -> bool:
     return 0 <= row < true.shape[0] and 0 <= column < true.shape[1] and bool(true[row, column] > 0)
 
 
-def _mean(values: list) -> str:
-    return f"{np.mean(values):.2f}" if values else "-"
+def _mean(values: list, digits: int = 2) -> str:
+    return f"{np.mean(values):.{digits}f}" if values else "-"
 
 
 def _drawing(rgb: np.ndarray, found: np.ndarray, true: np.ndarray) -> np.ndarray:
