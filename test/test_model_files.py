@@ -47,6 +47,23 @@ def test_a_saved_model_is_the_same_when_loaded(folder):
     assert not list(folder.glob("*.new"))
 
 
+def test_rounded_weights_take_half_the_space_and_lose_nothing_more(tmp_path):
+    torch.manual_seed(3)
+    model = TransformInvariantAutoencoder(2)
+    save_model(model, tmp_path / "whole")
+    images = torch.rand(3, 2, 32, 32)
+    exact = model.restore(images)
+    model_files.round_weights(model.network)
+    rounded = model.restore(images)
+    save_model(model, tmp_path / "half")
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.55 * sizes[1]
+    again = load_model(tmp_path / "half")
+    assert all(weight.dtype == torch.float32 for weight in again.network.parameters())
+    assert torch.equal(again.restore(images), rounded)
+    assert (rounded - exact).abs().max() < 0.01
+
+
 def test_prototypes_name_what_is_near(tmp_path):
     model = TransformInvariantAutoencoder(1, descriptor_size=2)
     manifest = dataclasses.replace(model.manifest, prototype_names=("mug", "pen"), prototype_radius=1.0)

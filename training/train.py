@@ -36,7 +36,7 @@ from tiae_ros.core import objective
 from tiae_ros.core.devices import choose_device
 from tiae_ros.core.manifest import Manifest
 from tiae_ros.core.model import TransformInvariantAutoencoder
-from tiae_ros.core.model_files import MANIFEST, WEIGHTS, save_model, write_durably
+from tiae_ros.core.model_files import MANIFEST, WEIGHTS, round_weights, save_model, write_durably
 from tiae_ros.core.networks import Network
 from tiae_ros.core.processes import average, process_count, process_rank
 from tiae_ros.core.transforms import Transform
@@ -112,11 +112,13 @@ def train(
     model_id: str = "",
     command: str = "",
     checkpoint_minutes: float = 1.0,
+    half_weights: bool = False,
     report: Report | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> TransformInvariantAutoencoder:
     """Train, save the model folder and return the model.
 
+    half_weights: round the weights in the end to what float16 holds, for a file of half the size.
     report is told every epoch's number (from 0) and terms, announce in a line when a collapse or patience ends an
     attempt. checkpoint_minutes: what a kill may cost; 0 saves after every step. Where several processes train
     together, each calls this with the same arguments and the first one writes.
@@ -133,6 +135,8 @@ def train(
         training.go_on(progress)
     progress = training.run(progress, Clock(checkpoint_minutes), report)
     model = training.model
+    if half_weights:
+        round_weights(model.network)
     attempt = progress.attempt_history()
     model.manifest = Manifest(
         model_id=model_id or run.resolve().name,

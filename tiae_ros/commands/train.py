@@ -84,6 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how frames become these windows, kept in the manifest, e.g. metric_size_m=0.3,range_m=0.3",
     )
     parser.add_argument(
+        "--half-weights",
+        action="store_true",
+        help="round the weights in the end so that the file is half as large; measures are of the rounded ones",
+    )
+    parser.add_argument(
         "--checkpoint-minutes",
         type=float,
         default=1.0,
@@ -179,6 +184,7 @@ def _train(arguments: argparse.Namespace, device: torch.device) -> int:
             model_id=arguments.model_id,
             command=_command_line(arguments, asked),
             checkpoint_minutes=arguments.checkpoint_minutes,
+            half_weights=arguments.half_weights,
             report=report,
             announce=announce,
         )

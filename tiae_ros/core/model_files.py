@@ -3,6 +3,7 @@
 Nothing is ever unpickled, and no path is ever read from a file: both names are fixed. The manifest holds the
 sha256 of the weights, so a truncated or altered file is refused. Both files are written under another name and
 moved into place, weights first; a save that is interrupted between the two moves is completed by the next load.
+Tensors that float16 holds exactly (`round_weights`) are stored so, which halves the file; in memory all are float32.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _LARGEST_MANIFEST = 4 * 1024 * 1024
 def save_model(model: TransformInvariantAutoencoder, folder: str | os.PathLike[str]) -> Manifest:
     """Write a model folder (made if absent, files replaced); returns the manifest with the weights' sha256."""
     path = Path(folder)
-    weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()})
+    weights = save_tensors({name: packed(tensor) for name, tensor in model.state_dict().items()})
     manifest = dataclasses.replace(model.manifest, weights_sha256=hashlib.sha256(weights).hexdigest())
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -45,6 +46,24 @@ def save_model(model: TransformInvariantAutoencoder, folder: str | os.PathLike[s
         raise OutputError(f"cannot write the model folder {path}: {error.strerror or error}") from None
     model.manifest = manifest
     return manifest
+
+
+def packed(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor as it is stored: float16 where that loses nothing."""
+    plain = tensor.detach().cpu().contiguous()
+    half = plain.half()
+    return half if plain.is_floating_point() and torch.equal(half.to(plain.dtype), plain) else plain
+
+
+@torch.no_grad()
+def round_weights(network: torch.nn.Module) -> None:
+    """Round matrices and kernels to what float16 holds, so that the model is stored in half the space.
+
+    Vectors (biases, statistics of normalisation), which are small and delicate, stay as they are.
+    """
+    for weight in network.parameters():
+        if weight.ndim >= 2:
+            weight.copy_(weight.half().to(weight.dtype))
 
 
 def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> TransformInvariantAutoencoder:
