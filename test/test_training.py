@@ -341,11 +341,28 @@ def test_data_that_cannot_be_learned_from_is_refused_before_training(images, sai
         ({"network": "resnet"}, "voting"),
         ({"transforms": "warp"}, "shift"),
         ({"precision": "int8"}, "float32"),
+        ({"transforms": "shift,scale", "whole_targets": True}, "without rotation and scale"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, said):
     with pytest.raises(ParameterError, match=said):
         TrainingSettings(**changes)
+
+
+def test_what_the_edge_cut_off_is_restored_when_whole_windows_are_the_targets(tmp_path):
+    """Half of each pattern is lost in its views; held against views, so is a part of what is restored of them."""
+    arrays = patterns()
+    cut = np.zeros_like(arrays.images)
+    cut[..., :8] = arrays.images[..., 8:]  # moved left by half a window
+    ink = {}
+    for whole in (False, True):
+        settings = TrainingSettings(
+            **{**SMALL.to_dict(), "shift_radius_px": 8, "epochs": 10, "deformation": 0.0, "whole_targets": whole}
+        )
+        run = tmp_path / str(whole)
+        training.prepare_run(run, resume=False, overwrite=False)
+        ink[whole] = float(training.train(arrays, settings, run).restore(cut).sum() / arrays.images.sum())
+    assert ink[True] > 0.9 > ink[False]
 
 
 def test_a_non_finite_loss_stops_the_training(tmp_path, monkeypatch):

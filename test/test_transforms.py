@@ -158,6 +158,20 @@ def test_ranges_that_make_no_sense_are_refused(make):
         make()
 
 
+@pytest.mark.parametrize("names", ["shift", "shift,gain"])
+def test_the_whole_image_is_found_where_the_edge_cut_it_off(names):
+    """Seen is the left half of a pattern; the target is all of it, and the shift lays all of it on what is seen."""
+    transform = build_transform(names, shift_radius_px=6)
+    pattern = torch.zeros(1, 1, 16, 16)
+    pattern[..., 5:11, 5:9], pattern[..., 9:11, 9:11] = 1.0, 0.5
+    image = shift_images(pattern, torch.tensor([[1, -2]]))
+    parameters = transform.draw(1, generator(), CPU)
+    parameters[:, :2] = torch.tensor([[6, 3]])
+    nearest, found = transform.nearest_whole(pattern, image, parameters)
+    torch.testing.assert_close(nearest, pattern)
+    assert found.tolist() == [[7, 1]]
+
+
 def test_a_composition_shows_everything_and_wants_none_of_it_back():
     pool = torch.rand(3, 1, 40, 40, generator=generator())
     transform = build_transform("shift,background,blur,gain", shift_radius_px=3, backgrounds=pool)

@@ -40,6 +40,7 @@ class TrainingSettings:
     invariance_weight: float = 0.5
     restoration_weight: float = 1.0
     sparseness_weight: float = 0.0
+    whole_targets: bool = False  # what is restored is held against whole windows, not what the edge left of the view
     regression_weight: float = 1.0  # of the shift regressor's own loss
     depth_weight: float = 1.0  # of squared errors of the channel `depth` against those of masks
     seed: int = 0
@@ -79,6 +80,10 @@ class TrainingSettings:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise ParameterError(f"{name} is {value}; accepted is {low:g} to {high:g}")
+        if self.whole_targets and {"rotation", "scale"} & set(kinds):
+            raise ParameterError(
+                f"whole_targets with transforms {self.transforms!r}; accepted without rotation and scale"
+            )
         if not self.network:
             turned = {"rotation", "scale"} & set(kinds)
             object.__setattr__(self, "network", POSE_NETWORK if turned else DEFAULT_NETWORK)

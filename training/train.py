@@ -493,7 +493,11 @@ class Trainer:
             restored = self.network.decode(descriptors)
         descriptors, regressed, restored = descriptors.float(), regressed.float(), restored.float()
         with torch.no_grad():
-            nearest, found = self.transform.nearest(restored, views, targets, regressed)
+            if self.settings.whole_targets:
+                whole = images if clean is None else clean
+                nearest, found = self.transform.nearest_whole(restored, whole, parameters)
+            else:
+                nearest, found = self.transform.nearest(restored, views, targets, regressed)
         weighed = restored * self.emphasis
         one, other = weighed.chunk(2)
         terms = {

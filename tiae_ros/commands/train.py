@@ -50,6 +50,13 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
     ("--invariance-weight", "invariance_weight", float, "λ_inv"),
     ("--restoration-weight", "restoration_weight", float, "λ_res"),
     ("--sparseness-weight", "sparseness_weight", float, "λ_spa"),
+    (
+        "--whole-targets",
+        "whole_targets",
+        bool,
+        "hold what is restored against the whole windows of FILE.npz, not against what the window's edge left of them "
+        "when they were shifted",
+    ),
     ("--regression-weight", "regression_weight", float, "weight of the shift regressor's loss"),
     ("--depth-weight", "depth_weight", float, "weight of squared errors of the channel depth against those of masks"),
     ("--gathering-weight", "gathering_weight", float, "λ_gat: how much similar shapes' descriptors are drawn together"),
@@ -74,7 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the model")
     parser.add_argument("--test", type=Path, metavar="FILE.npz", help="held-out windows to measure the model on")
     for flag, name, kind, text in _SETTINGS:
-        parser.add_argument(flag, dest=name, type=kind, default=None, help=f"{text} (default: see --show-defaults)")
+        takes: dict[str, Any] = {"action": "store_const", "const": True} if kind is bool else {"type": kind}
+        parser.add_argument(flag, dest=name, default=None, help=f"{text} (default: see --show-defaults)", **takes)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--model-id", default="", help="name in the manifest (default: the folder's)")
     parser.add_argument(
@@ -232,7 +240,7 @@ def _command_line(arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
     words = ["tiae train", f"--data {arguments.data.name if arguments.data else '(resumed)'}"]
     if arguments.test:
         words.append(f"--test {arguments.test.name}")
-    words += [f"{flag} {asked[name]}" for flag, name, *_ in _SETTINGS if name in asked]
+    words += [flag if kind is bool else f"{flag} {asked[name]}" for flag, name, kind, _ in _SETTINGS if name in asked]
     if arguments.preprocessing:
         words.append(f"--preprocessing {arguments.preprocessing}")
     return " ".join([*words, f"--out {arguments.out.name}"])

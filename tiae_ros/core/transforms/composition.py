@@ -63,6 +63,9 @@ class Composition(Transform):
     ) -> tuple[Tensor, Tensor]:
         return self.movement.nearest(restored, images, targets, estimate)
 
+    def nearest_whole(self, restored: Tensor, images: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        return self.movement.nearest_whole(restored, images, self._movements(parameters))
+
     def ranges(self) -> dict[str, dict[str, float]]:
         kinds = self.movement.ranges()
         for kind in self._appearances():

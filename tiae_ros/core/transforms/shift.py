@@ -38,5 +38,9 @@ class Shift(Transform):
         shifts, _ = best_shifts(restored, targets, 2 * self.radius_px)
         return shift_images(targets, -shifts), shifts
 
+    def nearest_whole(self, restored: Tensor, images: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        nearest, shifts = self.nearest(restored, images, images)
+        return nearest, parameters + shifts  # the pattern onto the whole image, and that onto what was seen
+
     def ranges(self) -> dict[str, dict[str, float]]:
         return {"shift": {"radius_px": self.radius_px}}

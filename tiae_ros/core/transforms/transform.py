@@ -40,6 +40,13 @@ class Transform:
         """
         raise NotImplementedError
 
+    def nearest_whole(self, restored: Tensor, images: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """As `nearest`, but among the transformed whole images, which the encoder saw under `parameters`.
+
+        The window's edge may have cut off what the encoder saw; here nothing of the pattern is missing.
+        """
+        raise NotImplementedError
+
     def ranges(self) -> dict[str, dict[str, float]]:
         """What a manifest says of it: kind -> its range."""
         raise NotImplementedError
@@ -59,6 +66,9 @@ class Identity(Transform):
         self, restored: Tensor, images: Tensor, targets: Tensor, estimate: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         return targets, torch.zeros(len(images), 2, dtype=torch.long, device=images.device)
+
+    def nearest_whole(self, restored: Tensor, images: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        return self.nearest(restored, images, images)
 
     def ranges(self) -> dict[str, dict[str, float]]:
         return {}
