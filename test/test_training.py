@@ -415,3 +415,16 @@ def test_labelled_prototypes_name_shifted_windows_and_leave_strangers_unnamed(tr
     assert np.mean([name == true for name, true in named]) > 0.9
     assert labelled.label(np.full(8, 1e3)) == ""
     assert add_prototypes(model, patterns()) is model  # without names there is nothing to say
+
+
+def test_weights_of_channels(tmp_path):
+    images = np.zeros((4, 3, 8, 8), np.float32)
+    arrays = ImageArrays(images, channels=("hand_mask", "object_mask", "depth"))
+    settings = TrainingSettings(channel_weights="object_mask=4, depth=9")
+    assert training.channel_emphasis(arrays, settings).flatten().tolist() == [1.0, 2.0, 3.0]
+    with pytest.raises(ParameterError, match="accepted is NAME=NUMBER"):
+        TrainingSettings(channel_weights="depth")
+    with pytest.raises(ParameterError, match="accepted is NAME=NUMBER"):
+        TrainingSettings(channel_weights="depth=-1")
+    with pytest.raises(ParameterError, match="name deep; the data has the channels hand_mask, object_mask, depth"):
+        training.channel_emphasis(arrays, TrainingSettings(channel_weights="deep=2"))

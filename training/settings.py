@@ -42,7 +42,7 @@ class TrainingSettings:
     sparseness_weight: float = 0.0
     whole_targets: bool = False  # what is restored is held against whole windows, not what the edge left of the view
     regression_weight: float = 1.0  # of the shift regressor's own loss
-    depth_weight: float = 1.0  # of squared errors of the channel `depth` against those of masks
+    channel_weights: str = ""  # of squared errors, by channel name: "object_mask=4,depth=4"; 1 where not named
     seed: int = 0
     gathering_weight: float | None = None  # λ_gat; None: 1, and 0 for an ordinary auto-encoder
     gathering_temperature: float = 0.1
@@ -63,7 +63,6 @@ class TrainingSettings:
             "restoration_weight": (0.0, 1e6),
             "sparseness_weight": (0.0, 1e6),
             "regression_weight": (0.0, 1e6),
-            "depth_weight": (0.0, 1e6),
             "gathering_weight": (0.0, 1e6),
             "gathering_temperature": (1e-3, 1e3),
             "deformation": (0.0, 4.0),
@@ -89,9 +88,25 @@ class TrainingSettings:
             object.__setattr__(self, "network", POSE_NETWORK if turned else DEFAULT_NETWORK)
         if self.network not in NETWORKS:
             raise ParameterError(f"network is {self.network!r}; accepted are {', '.join(NETWORKS)}")
+        self.weights_by_channel()
         if self.precision not in PRECISIONS:
             raise ParameterError(f"precision is {self.precision!r}; accepted are {', '.join(PRECISIONS)}")
         self.build_transform()
+
+    def weights_by_channel(self) -> dict[str, float]:
+        """channel_weights as numbers. Raises ParameterError for what is not NAME=NUMBER or not within 0 to 1e6."""
+        weights: dict[str, float] = {}
+        for item in filter(None, self.channel_weights.split(",")):
+            name, _, text = item.partition("=")
+            try:
+                weights[name.strip()] = float(text)
+            except ValueError:
+                weights[name.strip()] = math.nan
+            if not name.strip() or not 0.0 <= weights[name.strip()] <= 1e6:
+                raise ParameterError(
+                    f"channel_weights are {self.channel_weights!r}; accepted is NAME=NUMBER,… with numbers 0 to 1e6"
+                )
+        return weights
 
     def build_transform(self, backgrounds: Tensor | None = None, patterns: Tensor | None = None) -> Transform:
         """The transform these settings name.

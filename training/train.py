@@ -578,11 +578,17 @@ class Trainer:
 def channel_emphasis(arrays: ImageArrays, settings: TrainingSettings) -> torch.Tensor:
     """What each channel is multiplied by before squared errors are summed: (C, 1, 1).
 
-    Within a hand, depth varies by a tenth of its range where a mask jumps from 0 to 1: weighed alike, the outline takes
-    all the descriptor's numbers and the relief gets none.
+    Within a hand, depth varies by a tenth of its range where a mask jumps from 0 to 1, and a pen covers a dozen pixels
+    where a hand covers two hundred: weighed alike, the hand's outline takes all the descriptor's numbers.
+    Raises ParameterError for a weight of a channel that is not there.
     """
+    weights = settings.weights_by_channel()
     names = arrays.channels or ("",) * arrays.images.shape[1]
-    return torch.tensor([math.sqrt(settings.depth_weight) if name == "depth" else 1.0 for name in names])[:, None, None]
+    unknown = sorted(set(weights) - set(names))
+    if unknown:
+        known = ", ".join(filter(None, names)) or "(unnamed)"
+        raise ParameterError(f"channel_weights name {', '.join(unknown)}; the data has the channels {known}")
+    return torch.tensor([math.sqrt(weights.get(name, 1.0)) for name in names])[:, None, None]
 
 
 def read_history(run: Path) -> list[dict[str, float]]:

@@ -58,7 +58,12 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
         "when they were shifted",
     ),
     ("--regression-weight", "regression_weight", float, "weight of the shift regressor's loss"),
-    ("--depth-weight", "depth_weight", float, "weight of squared errors of the channel depth against those of masks"),
+    (
+        "--channel-weights",
+        "channel_weights",
+        str,
+        "of squared errors: object_mask=4,depth=4 (else 1)",
+    ),
     ("--gathering-weight", "gathering_weight", float, "λ_gat: how much similar shapes' descriptors are drawn together"),
     ("--gathering-temperature", "gathering_temperature", float, "of that term"),
     ("--deformation", "deformation", float, "strength of the small deformations patterns are shown under; 0: none"),
