@@ -27,7 +27,7 @@ from tiae_training.simulator import GRASP_NAMES, JOINT_LIMITS, JOINT_NAMES, SLID
 from tiae_training.simulator.grasping import grasp_thing, make_stage  # noqa: E402
 from tiae_training.simulator.grasps import BY_NAME  # noqa: E402
 from tiae_training.simulator.hand import HandWriter, draw_subject  # noqa: E402
-from tiae_training.simulator.photographs import load_photographs  # noqa: E402
+from tiae_training.simulator.photographs import collect_photographs, load_photographs  # noqa: E402
 from tiae_training.simulator.recording import write_bag  # noqa: E402
 from tiae_training.simulator.simulator import (  # noqa: E402
     SimulatorSettings,
@@ -414,6 +414,12 @@ def test_command_writes_frames_with_and_without_hands(tmp_path: Path) -> None:
     assert 0 < (~hand).sum() < 18
     assert not (held & ~named).any()
     assert (hand & ~named).any()  # a hand that reaches for something
+
+
+def test_photographs_that_packages_carry(tmp_path: Path) -> None:
+    copied = collect_photographs(tmp_path / "photographs")
+    assert len(copied) >= 10
+    assert len(load_photographs(str(tmp_path / "photographs"))) == len(copied)
 
 
 def test_photographs_hang_behind_the_hand_only(tmp_path: Path) -> None:

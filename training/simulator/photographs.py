@@ -1,7 +1,12 @@
-"""Photographs as the far background of pictures: any folder of JPEG or PNG files, cut anew for every picture."""
+"""Photographs as the far background of pictures: any folder of JPEG or PNG files, cut anew for every picture.
+
+python -m tiae_training.simulator.photographs FOLDER    # those that scikit-image and scikit-learn carry
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,10 +14,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import DataError
+from tiae_ros.errors import DataError, MissingExtraError
 
 _LONGEST_PX = 640  # of a kept photograph; pictures are smaller
 SUFFIXES = (".jpg", ".jpeg", ".png")
+# package -> its photographs of rooms, things, faces and surfaces; none shows a hand
+_CARRIED = {
+    "skimage": "data/astronaut.png data/chelsea.png data/coffee.png data/motorcycle_left.png data/rocket.jpg "
+    "data/clock_motion.png data/brick.png data/gravel.png data/grass.png data/coins.png",
+    "sklearn": "datasets/images/china.jpg datasets/images/flower.jpg",
+}
+
+
+def collect_photographs(folder: Path) -> list[Path]:
+    """Copy the photographs that scikit-image and scikit-learn carry. Raises MissingExtraError without them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copied = []
+    for package, names in _CARRIED.items():
+        found = importlib.util.find_spec(package)
+        if found is None or found.origin is None:
+            raise MissingExtraError(
+                f"the photographs come with {package}; install it: pip install 'tiae_ros[train,experiments]'"
+            )
+        for name in names.split():
+            source = Path(found.origin).parent / name
+            if source.is_file():  # a release may carry fewer
+                copied.append(Path(shutil.copy(source, folder / source.name)))
+    return copied
 
 
 @lru_cache(maxsize=2)
