@@ -8,6 +8,7 @@ background       (M, C, H, W) as images                        optional
 foreground_mask  (N, 1, H, W)                                  optional
 joints           (N, J) radians, with joint_names (J,) text    optional
 subjects         (N,) whole numbers: whose hand it is          optional
+metric_size_m, range_m  a number: how the windows were cut     optional: goes into a model's preprocessing
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 from tiae_ros.errors import DataError, OutputError
 
 _NOT_PER_WINDOW = ("background", "joint_names")  # even if there happen to be as many of them as windows
+_CUT = ("metric_size_m", "range_m")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class ImageArrays:
     def targets(self) -> np.ndarray:
         """What restoration is measured against: the clean images where they are known, else the images."""
         return self.images if self.clean is None else self.clean
+
+    @property
+    def preprocessing(self) -> dict[str, float]:
+        """How the windows were cut, as a model's manifest says it; empty where the file does not tell."""
+        return {name: float(self.others[name]) for name in _CUT if name in self.others}
 
     def take(self, index: np.ndarray) -> ImageArrays:
         """The chosen rows, in that order."""
@@ -101,6 +108,11 @@ def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArra
     for name in ("channels", "label_names", "joint_names"):
         if name in content and content[name].ndim != 1:
             raise DataError(f"{source}: {name} have shape {content[name].shape}; accepted is a list of names")
+    for name in _CUT:
+        if name in content and not (
+            content[name].ndim == 0 and content[name].dtype.kind in "fiu" and content[name] > 0
+        ):
+            raise DataError(f"{source}: {name} is {content[name]!r}; accepted is one number above 0, metres")
     joints = content.get("joints")
     if joints is not None:
         names = content.get("joint_names")

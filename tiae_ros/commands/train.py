@@ -81,7 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preprocessing",
         default="",
         metavar="K=V,…",
-        help="how frames become these windows, kept in the manifest, e.g. metric_size_m=0.3,range_m=0.3",
+        help="how frames become these windows, kept in the manifest, e.g. metric_size_m=0.3,range_m=0.3 (default: "
+        "what `tiae extract` has put into --data)",
     )
     parser.add_argument(
         "--checkpoint-minutes",
@@ -175,7 +176,7 @@ def _train(arguments: argparse.Namespace, device: torch.device) -> int:
             data_path=str(data_path.resolve()),
             device=device,
             resume=arguments.resume,
-            preprocessing=preprocessing,
+            preprocessing={**arrays.preprocessing, **preprocessing},
             model_id=arguments.model_id,
             command=_command_line(arguments, asked),
             checkpoint_minutes=arguments.checkpoint_minutes,

@@ -37,6 +37,7 @@ def save_model(model: TransformInvariantAutoencoder, folder: str | os.PathLike[s
     manifest = dataclasses.replace(model.manifest, weights_sha256=hashlib.sha256(weights).hexdigest())
     try:
         path.mkdir(parents=True, exist_ok=True)
+        _complete_interrupted_save(path)
         write_durably(path / (WEIGHTS + _STAGED), weights)
         write_durably(path / (MANIFEST + _STAGED), manifest.to_json().encode())
         os.replace(path / (WEIGHTS + _STAGED), path / WEIGHTS)
@@ -109,6 +110,19 @@ def write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _complete_interrupted_save(path: Path) -> None:
+    """Move the manifest that belongs to the weights into place: the next save would take its staged name."""
+    staged = path / (MANIFEST + _STAGED)
+    if not (staged.is_file() and (path / WEIGHTS).is_file()):
+        return
+    try:
+        belongs = _read_manifest(path, MANIFEST + _STAGED).weights_sha256
+    except ModelError:  # cut off while it was written, so nothing was moved yet
+        return
+    if hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest() == belongs:
+        os.replace(staged, path / MANIFEST)
 
 
 def _altered(path: Path, digest: str, manifest: Manifest) -> ModelError:
