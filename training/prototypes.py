@@ -124,8 +124,9 @@ def judge_held_out(
 
 def nearest_distance(descriptors: Floats, prototypes: Floats) -> NDArray[np.float64]:
     """(N, K) and (P, K) -> how far each descriptor is from the nearest prototype (N,)."""
-    squares = (descriptors**2).sum(1)[:, None] - 2 * descriptors @ prototypes.T + (prototypes**2).sum(1)
-    return np.sqrt(np.maximum(squares.min(1), 0)).astype(np.float64)
+    one, other = descriptors.astype(np.float64), prototypes.astype(np.float64)
+    squares = (one**2).sum(1)[:, None] - 2 * one @ other.T + (other**2).sum(1)
+    return np.sqrt(np.maximum(squares.min(1), 0))
 
 
 def _fifths(labels: Whole) -> Whole:
