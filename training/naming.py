@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tiae_ros.core.model import TransformInvariantAutoencoder
 from tiae_ros.core.model_files import save_model
 from tiae_ros.errors import DataError, ParameterError
-from tiae_training.arrays import ImageArrays
+from tiae_training.arrays import ImageArrays, load_arrays
 from tiae_training.card import write_card
 from tiae_training.prototypes import NEAR_SHARE, HeldOut, judge_held_out, nearest_distance, with_prototypes
 
@@ -71,6 +71,12 @@ def merge_by_name(parts: Sequence[ImageArrays]) -> ImageArrays:
     )
 
 
+def load_together(paths: Sequence[Path], *, at_least: int = 1) -> ImageArrays:
+    """One file as it is; several labelled ones merged by name. Raises DataError."""
+    parts = [load_arrays(path, at_least=at_least) for path in paths]
+    return parts[0] if len(parts) == 1 else merge_by_name(parts)
+
+
 def name_model(
     model: TransformInvariantAutoencoder,
     arrays: ImageArrays,
@@ -126,12 +132,12 @@ def save_named(model: TransformInvariantAutoencoder, folder: Path) -> None:
 
 
 def _judged(held_out: HeldOut, labels: NDArray[np.int64], names: Sequence[str]) -> tuple[Judged, ...]:
-    right = held_out.named & (held_out.label == labels)
+    right, wrong = held_out.named & (held_out.label == labels), held_out.named & (held_out.label != labels)
     result = []
     for label, name in enumerate(names):
         own = labels == label
-        hits, unknown = float(right[own].mean()), float((~held_out.named)[own].mean())
-        result.append(Judged(name, int(own.sum()), hits, unknown, 1 - hits - unknown))
+        shares = (float(which[own].mean()) for which in (right, ~held_out.named, wrong))
+        result.append(Judged(name, int(own.sum()), *shares))
     return tuple(result)
 
 

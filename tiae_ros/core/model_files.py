@@ -26,6 +26,7 @@ from tiae_ros.errors import ModelError, OutputError, ParameterError
 WEIGHTS = "model.safetensors"
 MANIFEST = "manifest.json"
 _STAGED = ".new"
+_CHECKPOINT = "checkpoint.safetensors"  # of a training that has not come to its end
 _LARGEST_WEIGHTS = 512 * 1024 * 1024
 _LARGEST_MANIFEST = 4 * 1024 * 1024
 
@@ -144,7 +145,9 @@ def read_whole(path: Path, largest: int) -> bytes:
     """A file of a model folder, its size checked first. Raises ModelError."""
     try:
         if not path.is_file():
-            raise ModelError(f"{path} is absent; a model folder holds {WEIGHTS} and {MANIFEST}")
+            unfinished = (path.parent / _CHECKPOINT).is_file()
+            advice = f"; its training is unfinished: tiae train --resume --out {path.parent}" if unfinished else ""
+            raise ModelError(f"{path} is absent; a model folder holds {WEIGHTS} and {MANIFEST}{advice}")
         size = path.stat().st_size
         if not 0 < size <= largest:
             raise ModelError(f"{path} has {size} bytes; accepted are 1 to {largest}; copy the model folder again")
