@@ -21,7 +21,7 @@ from tiae_ros.cli import main
 from tiae_ros.core import model_files
 from tiae_ros.errors import DataError, ParameterError
 from tiae_training.arrays import ImageArrays
-from tiae_training.naming import merge_by_name, name_model
+from tiae_training.naming import merge_by_name, name_model, numbered_alike
 from tiae_training.prototypes import judge_held_out, with_prototypes
 
 SIZE = 16
@@ -83,8 +83,6 @@ def test_files_are_merged_by_name():
     [
         (ImageArrays(bars(4, 1) / np.float32(255), data_id="plain.npz"), "plain.npz has no names"),
         (labelled(bars(4, 1)[:, :, :12, :12], "cup"), "12×12"),
-        (labelled(bars(4, 1), "cup", labels=np.array([0, 0, 1, 0])), "labels from 0 to 1 and 1 label_names"),
-        (labelled(bars(4, 1), "cup", labels=np.array([0, 0, -1, 0])), "labels from -1 to 0"),
     ],
 )
 def test_what_cannot_be_merged_says_why(part, said):
@@ -155,6 +153,25 @@ def test_names_are_right_for_what_is_like_them_and_unknown_for_the_rest(folder, 
     assert "| cup | 40 |" in card
     assert "Of `other.npz" in card
     assert sorted(path.name for path in folder.iterdir()) == ["card.md", "manifest.json", "model.safetensors"]
+
+
+def test_several_labelled_files_are_measured_as_one(folder, tmp_path, capsys):
+    cup, pen = write(tmp_path / "cup.npz", bars(20, 1), "cup"), write(tmp_path / "pen.npz", bars(20, 3), "pen")
+    words = ["--data", pen, cup, "--gallery", cup, pen, "--shift-radius", "0", "--json"]
+    assert main(["evaluate", "--model", str(folder), *words]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["windows"] == 40
+    assert figures["knn_accuracy"] > 0.9
+
+
+def test_a_gallery_in_another_order_is_numbered_by_its_names():
+    test = labelled(bars(2, 1), "pen", "cup", labels=np.array([0, 1]))
+    gallery = labelled(bars(3, 1), "key", "cup", "pen", labels=np.array([0, 1, 2]))
+    alike = numbered_alike(gallery, test)
+    assert alike.labels.tolist() == [2, 1, 0]
+    assert alike.label_names == ("pen", "cup", "key")
+    plain = ImageArrays(gallery.images, labels=gallery.labels)
+    assert numbered_alike(plain, test) is plain
 
 
 def test_naming_again_replaces_the_names(folder, tmp_path):

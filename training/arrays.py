@@ -108,11 +108,16 @@ def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArra
     for name in ("channels", "label_names", "joint_names"):
         if name in content and content[name].ndim != 1:
             raise DataError(f"{source}: {name} have shape {content[name].shape}; accepted is a list of names")
+    label_names = tuple(str(name) for name in content.pop("label_names", ()))
+    if labels is not None and label_names and len(labels) and not 0 <= labels.min() <= labels.max() < len(label_names):
+        raise DataError(
+            f"{source}: labels lie between {labels.min()} and {labels.max()}; there are {len(label_names)} "
+            f"label_names, so accepted are 0 to {len(label_names) - 1}"
+        )
     for name in _CUT:
-        if name in content and not (
-            content[name].ndim == 0 and content[name].dtype.kind in "fiu" and content[name] > 0
-        ):
-            raise DataError(f"{source}: {name} is {content[name]!r}; accepted is one number above 0, metres")
+        value = content.get(name)
+        if value is not None and not (value.ndim == 0 and value.dtype.kind in "fiu" and 0 < value < np.inf):
+            raise DataError(f"{source}: {name} is {value.tolist()!r}; accepted is one number above 0, metres")
     joints = content.get("joints")
     if joints is not None:
         names = content.get("joint_names")
@@ -128,7 +133,7 @@ def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArra
     return ImageArrays(
         images=images,
         labels=labels,
-        label_names=tuple(str(name) for name in content.pop("label_names", ())),
+        label_names=label_names,
         clean=clean,
         channels=tuple(str(name) for name in content.pop("channels", ())),
         data_id=f"{source.name} sha256:{_digest(source)[:16]}",

@@ -54,11 +54,6 @@ def merge_by_name(parts: Sequence[ImageArrays]) -> ImageArrays:
             raise DataError(
                 f"{part.data_id} holds {_kind(part)}, {parts[0].data_id} {_kind(parts[0])}; give windows alike"
             )
-        if part.labels.min(initial=0) < 0 or part.labels.max(initial=0) >= len(part.label_names):
-            raise DataError(
-                f"{part.data_id} has labels from {part.labels.min()} to {part.labels.max()} and "
-                f"{len(part.label_names)} label_names; accepted are labels from 0 to {len(part.label_names) - 1}"
-            )
         present = set(part.labels.tolist())
         new = [names.setdefault(n, len(names)) if i in present else -1 for i, n in enumerate(part.label_names)]
         labels.append(np.array(new, np.int64)[part.labels])
@@ -69,6 +64,18 @@ def merge_by_name(parts: Sequence[ImageArrays]) -> ImageArrays:
         channels=parts[0].channels,
         data_id=", ".join(part.data_id for part in parts),
     )
+
+
+def numbered_alike(arrays: ImageArrays, other: ImageArrays) -> ImageArrays:
+    """The arrays with the other's label for each name; names the other has not get labels of their own after them.
+
+    Where either has no names, its labels are taken to mean the same already.
+    """
+    if arrays.labels is None or not arrays.label_names or not other.label_names:
+        return arrays
+    names = tuple(dict.fromkeys((*other.label_names, *arrays.label_names)))
+    new = np.array([names.index(name) for name in arrays.label_names], np.int64)
+    return dataclasses.replace(arrays, labels=new[arrays.labels], label_names=names)
 
 
 def load_together(paths: Sequence[Path], *, at_least: int = 1) -> ImageArrays:

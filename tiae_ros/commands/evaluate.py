@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.errors import DataError, ParameterError
     from tiae_training.arrays import split
     from tiae_training.measures import measure_model
-    from tiae_training.naming import load_together
+    from tiae_training.naming import load_together, numbered_alike
     from tiae_training.train import set_threads
 
     if arguments.shift_radius is not None and not 0 <= arguments.shift_radius <= 64:
@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{unlabelled[0]} has no labels, without which there is no knn_accuracy; leave --gallery out, or give "
             "labelled files"
         )
+    if gallery is not None:
+        gallery = numbered_alike(gallery, test)
     if gallery is None and test.labels is not None and len(test) >= 10:
         gallery, test = split(test, 0.2, arguments.seed)
     measures = measure_model(model, test, gallery, shift_radius_px=arguments.shift_radius, seed=arguments.seed)
