@@ -80,12 +80,12 @@ def figures(ratios: Floats, names: NDArray, labels: NDArray, known: NDArray) -> 
     )
 
 
-def one_radius(per_name: int, near_share: float, *, held_out: bool) -> Callable:
+def one_radius(per_class: int, near_share: float, *, held_out: bool) -> Callable:
     """For all prototypes; of held-out windows, or of those that the prototypes were made of."""
 
     def radii(model, descriptors, labels, names):
-        judged = judge_held_out(descriptors, labels, per_name=per_name, near_share=near_share)
-        prototypes, of = _prototypes(model, descriptors, labels, names, per_name)
+        judged = judge_held_out(descriptors, labels, per_class=per_class, near_share=near_share)
+        prototypes, of = _prototypes(model, descriptors, labels, names, per_class)
         radius = judged.radius
         if not held_out:
             near = [nearest_distance(descriptors[labels == name], prototypes[of == name]) for name in np.unique(of)]
@@ -95,12 +95,12 @@ def one_radius(per_name: int, near_share: float, *, held_out: bool) -> Callable:
     return radii
 
 
-def own_radii(per_name: int, near_share: float, *, of_each_prototype: bool) -> Callable:
+def own_radii(per_class: int, near_share: float, *, of_each_prototype: bool) -> Callable:
     """For each name, or for each prototype, of held-out windows."""
 
     def radii(model, descriptors, labels, names):
-        judged = judge_held_out(descriptors, labels, per_name=per_name, near_share=near_share)
-        prototypes, of = _prototypes(model, descriptors, labels, names, per_name)
+        judged = judge_held_out(descriptors, labels, per_class=per_class, near_share=near_share)
+        prototypes, of = _prototypes(model, descriptors, labels, names, per_class)
         sizes = np.empty(len(of))
         for name in np.unique(of):
             mine, rows = labels == name, np.flatnonzero(of == name)
@@ -118,9 +118,9 @@ def own_radii(per_name: int, near_share: float, *, of_each_prototype: bool) -> C
     return radii
 
 
-def _prototypes(model, descriptors, labels, names, per_name) -> tuple[Floats, NDArray]:
+def _prototypes(model, descriptors, labels, names, per_class) -> tuple[Floats, NDArray]:
     """(P, K), and the label of each (P,)."""
-    named = with_prototypes(model, descriptors, labels, names, 1.0, per_name)
+    named = with_prototypes(model, descriptors, labels, names, 1.0, per_class)
     return named.prototypes.numpy(), np.array([names.index(name) for name in named.manifest.prototype_names])
 
 

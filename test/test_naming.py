@@ -112,7 +112,7 @@ def test_a_name_with_one_window_is_no_reason_to_fail():
 def test_many_windows_become_few_prototypes_and_few_stay_as_they_are(model):
     descriptors = np.random.default_rng(0).normal(size=(90, 30)).astype(np.float32)
     labels = np.repeat([0, 1], [80, 10])
-    named = with_prototypes(model, descriptors, labels, ("cup", "pen"), 1.0, per_name=16)
+    named = with_prototypes(model, descriptors, labels, ("cup", "pen"), 1.0, per_class=16)
     assert named.manifest.prototype_names == ("cup",) * 16 + ("pen",) * 10
     np.testing.assert_array_equal(named.prototypes[16:].numpy(), descriptors[80:])
 

@@ -23,7 +23,7 @@ from tiae_ros.errors import MissingExtraError
 from tiae_training.arrays import ImageArrays
 from tiae_training.measures import ShiftedViews
 
-PER_NAME = 64
+PER_CLASS = 64
 NEAR_SHARE = 0.9
 _FIFTHS = 5
 
@@ -35,7 +35,7 @@ def add_prototypes(
     model: TransformInvariantAutoencoder,
     arrays: ImageArrays,
     *,
-    per_name: int = PER_NAME,
+    per_class: int = PER_CLASS,
     near_share: float = NEAR_SHARE,
     seed: int = 0,
 ) -> TransformInvariantAutoencoder:
@@ -46,8 +46,8 @@ def add_prototypes(
     if arrays.labels is None or not arrays.label_names:
         return model
     descriptors = shifted_descriptors(model, arrays, seed)
-    held_out = judge_held_out(descriptors, arrays.labels, per_name=per_name, near_share=near_share, seed=seed)
-    return with_prototypes(model, descriptors, arrays.labels, arrays.label_names, held_out.radius, per_name, seed)
+    held_out = judge_held_out(descriptors, arrays.labels, per_class=per_class, near_share=near_share, seed=seed)
+    return with_prototypes(model, descriptors, arrays.labels, arrays.label_names, held_out.radius, per_class, seed)
 
 
 def with_prototypes(
@@ -56,11 +56,11 @@ def with_prototypes(
     labels: Whole,
     label_names: Sequence[str],
     radius: float,
-    per_name: int = PER_NAME,
+    per_class: int = PER_CLASS,
     seed: int = 0,
 ) -> TransformInvariantAutoencoder:
     """A copy of the model with prototypes of descriptors (N, K) and labels (N,); it shares the network."""
-    centres = {label: _centres(descriptors[labels == label], per_name, seed) for label in np.unique(labels).tolist()}
+    centres = {label: _centres(descriptors[labels == label], per_class, seed) for label in np.unique(labels).tolist()}
     manifest = dataclasses.replace(
         model.manifest,
         prototype_names=tuple(label_names[label] for label, own in centres.items() for _ in own),
@@ -98,7 +98,7 @@ def judge_held_out(
     descriptors: Floats,
     labels: Whole,
     *,
-    per_name: int = PER_NAME,
+    per_class: int = PER_CLASS,
     near_share: float = NEAR_SHARE,
     seed: int = 0,
 ) -> HeldOut:
@@ -113,7 +113,7 @@ def judge_held_out(
     for number in range(_FIFTHS):
         inside = np.flatnonzero(fifth == number)
         for name in np.unique(labels[fifth != number]).tolist():
-            centres = _centres(descriptors[(labels == name) & (fifth != number)], per_name, seed)
+            centres = _centres(descriptors[(labels == name) & (fifth != number)], per_class, seed)
             distance = nearest_distance(descriptors[inside], centres)
             own[inside] = np.where(labels[inside] == name, distance, own[inside])
             label[inside] = np.where(distance < nearest[inside], name, label[inside])
