@@ -53,7 +53,7 @@ def card_text(manifest: Manifest) -> str:
 def _naming(manifest: Manifest) -> list[str]:
     """Where the names came from when they were given after the training, and how well they are told apart."""
     told = manifest.training.get("names")
-    if not told:
+    if not isinstance(told, dict):
         return []
     lines = ["", f"From `{told['data']}`; each fifth judged by the other four:", ""]
     lines += ["| name | windows | right | unknown |", "|---|---|---|---|"]
