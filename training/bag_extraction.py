@@ -28,15 +28,15 @@ class ExtractionSettings:
     """How windows are cut; the defaults are those of the node."""
 
     channels: str = "masks"
+    label: str | None = None  # what every window is called; None: no labels
+    from_s: float = 0.0  # only frames of this part of the bag, counted from its first one
+    to_s: float = math.inf
     window_size: int = 32
     metric_size_m: float = 0.30
     range_m: float = 0.30
     focal_px: float | None = None  # None: from the bag's camera info
     every_hand: bool = False  # False: the nearest hand of each frame
     use_color: bool = True
-    label: str | None = None  # what every window is called; None: no labels
-    from_s: float = 0.0  # only frames of this part of the bag, counted from its first one
-    to_s: float = math.inf
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
@@ -115,12 +115,19 @@ def extract_windows(
         "windows": np.array(windows, np.float64),  # center_x, center_y, side_px, depth_m
         "stamps_ns": np.array(stamps, np.int64),
         "metric_size_m": np.array(settings.metric_size_m),
+        **_told_by(settings, len(images)),
     }
+    return Extraction(arrays, frames, without)
+
+
+def _told_by(settings: ExtractionSettings, count: int) -> dict[str, np.ndarray]:
+    """Arrays that only some settings ask for."""
+    arrays = {}
     if "depth" in settings.channels:
         arrays["range_m"] = np.array(settings.range_m)
     if settings.label is not None:
-        arrays |= {"labels": np.zeros(len(images), np.int64), "label_names": np.array([settings.label])}
-    return Extraction(arrays, frames, without)
+        arrays |= {"labels": np.zeros(count, np.int64), "label_names": np.array([settings.label])}
+    return arrays
 
 
 def _within(settings: ExtractionSettings) -> str:

@@ -48,15 +48,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = ExtractionSettings(
         channels=arguments.channels,
+        label=arguments.label,
+        from_s=arguments.from_s,
+        to_s=arguments.to_s,
         window_size=arguments.window_size,
         metric_size_m=arguments.metric_size_m,
         range_m=arguments.range_m,
         focal_px=arguments.focal_px,
         every_hand=arguments.every_hand,
         use_color=not arguments.no_color,
-        label=arguments.label,
-        from_s=arguments.from_s,
-        to_s=arguments.to_s,
     )
     for path in filter(None, (arguments.out, arguments.sheet)):
         refuse_existing(path, overwrite=arguments.overwrite)
