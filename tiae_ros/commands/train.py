@@ -178,7 +178,7 @@ def _train(arguments: argparse.Namespace, device: torch.device) -> int:
             resume=arguments.resume,
             preprocessing={**arrays.preprocessing, **preprocessing},
             model_id=arguments.model_id,
-            command=_command_line(arguments, asked),
+            command=_command_line(arguments, data_path, settings.to_dict(), asked),
             checkpoint_minutes=arguments.checkpoint_minutes,
             report=report,
             announce=announce,
@@ -222,12 +222,16 @@ def parse_pairs(text: str) -> dict[str, float | str]:
     return pairs
 
 
-def _command_line(arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
-    """The command that makes this model again, without this machine's folders."""
-    words = ["tiae train", f"--data {arguments.data.name if arguments.data else '(resumed)'}"]
+def _command_line(arguments: argparse.Namespace, data: Path, settings: dict[str, Any], asked: dict[str, Any]) -> str:
+    """The command that makes this model again, without this machine's folders; also after it was resumed."""
+    from tiae_training.settings import TrainingSettings
+
+    usual = TrainingSettings().to_dict()
+    words = ["tiae train", f"--data {data.name}"]
     if arguments.test:
         words.append(f"--test {arguments.test.name}")
-    words += [f"{flag} {asked[name]}" for flag, name, *_ in _SETTINGS if name in asked]
+    chosen = [(flag, name) for flag, name, *_ in _SETTINGS if name in asked or settings[name] != usual[name]]
+    words += [f"{flag} {settings[name]}" for flag, name in chosen]
     if arguments.preprocessing:
         words.append(f"--preprocessing {arguments.preprocessing}")
     return " ".join([*words, f"--out {arguments.out.name}"])
