@@ -35,6 +35,11 @@ def test_bytes_become_floats(tmp_path):
         ({"images": GOOD, "labels": np.zeros(6)}, "float64"),
         ({"images": GOOD, "clean": GOOD[:5]}, "clean has shape"),
         ({"images": GOOD, "joints": np.zeros((6, 2))}, "0 joint_names"),
+        ({"images": GOOD, "labels": np.arange(6), "label_names": np.array(["a"] * 5)}, "between 0 and 5; there are 5"),
+        ({"images": GOOD, "labels": np.arange(6) - 1, "label_names": np.array(["a"] * 6)}, "between -1 and 4"),
+        ({"images": GOOD, "metric_size_m": np.array(-1.0)}, "metric_size_m is -1.0; accepted is one number above 0"),
+        ({"images": GOOD, "range_m": np.array(np.nan)}, "range_m is nan"),
+        ({"images": GOOD, "range_m": np.ones(6)}, "accepted is one number above 0"),
         ({"images": GOOD, "joints": np.full((6, 1), np.nan), "joint_names": np.array(["a"])}, "NaN"),
     ],
 )

@@ -78,6 +78,9 @@ def test_the_whole_road_by_commands(files, tmp_path):
         ("evaluate --model {model} --data {other}", "windows of 16×16"),
         ("evaluate --model {model} --data {data} --shift-radius 900", "0 to 64"),
         ("evaluate --model {model} --data {data} --gallery {other}", "must be alike"),
+        ("evaluate --model {model} --data {data} {other}", "data.npz sha256"),
+        ("name --model {model}", "--data"),
+        ("name --model {model} --data {data}", "tiae extract --label NAME"),
         ("restore --model {model} --data {data} --out {text}", "exists already"),
         ("restore --model {model} --data {data} --out {text}/below.npz", "cannot write"),
         ("info {text}", "is a file"),
@@ -182,3 +185,27 @@ def test_a_closed_pipe_is_no_error():
     words = f"{shlex.quote(sys.executable)} -m tiae_ros.cli --help | head -1"
     result = subprocess.run(["bash", "-c", words], capture_output=True, text=True, timeout=60, check=False)
     assert "Traceback" not in result.stderr
+
+
+def test_a_resumed_training_tells_the_whole_command(files, tmp_path):
+    """The card of a model is the way to make it again, whether its training was interrupted or not."""
+    from tiae_ros.core.model_files import read_manifest
+    from tiae_training import checkpoint
+
+    words = ["--data", str(files / "data.npz"), "--epochs", "2", "--seed", "0", "--batch-size", "16", "--device", "cpu"]
+    code = (
+        "import os, signal\n"
+        "from tiae_ros import cli\n"
+        "from tiae_training import train\n"
+        "save = train.save_checkpoint\n"
+        "def save_and_die(*arguments, **options):\n"
+        "    save(*arguments, **options)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "train.save_checkpoint = save_and_die\n"
+        f"cli.main(['train', '--checkpoint-minutes', '0', '--out', {str(tmp_path / 'run')!r}, *{words!r}])\n"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=100, check=False, env=ENVIRONMENT, capture_output=True)
+    assert (tmp_path / "run" / checkpoint.CHECKPOINT).is_file()
+    assert main(["train", "--resume", "--out", str(tmp_path / "run"), "--device", "cpu"]) in (0, 1)
+    command = read_manifest(tmp_path / "run").training["command"]
+    assert command == "tiae train --data data.npz --epochs 2 --batch-size 16 --out run"

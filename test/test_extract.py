@@ -139,6 +139,11 @@ def test_an_existing_file_is_kept_unless_asked(bag, tmp_path, capsys):
         ({}, ("--metric-size-m", "nan"), "metric_size_m nan"),
         ({}, ("--window-size", "0"), "window size 0"),
         ({}, ("--focal-px", "0"), "focal length 0.0"),
+        ({}, ("--label", " "), "label ' ' cannot be used"),
+        ({}, ("--label", "a\nb"), "1 to 100 printable characters"),
+        ({}, ("--from-s", "2", "--to-s", "1"), "the part from 2.0 to 1.0 s is empty"),
+        ({}, ("--from-s", "nan"), "accepted is 0 <= from < to"),
+        ({}, ("--from-s", "9"), "stamps that agree within 9 to inf s of its first"),
     ],
 )
 def test_what_cannot_be_extracted_is_one_line(how, words, said, tmp_path, capsys):
@@ -162,3 +167,66 @@ def test_the_camera_info_may_come_after_the_first_picture(tmp_path):
 
 def test_a_bag_that_is_not_there(tmp_path, capsys):
     assert "does not exist" in refused(capsys, "--bag", str(tmp_path / "none"), "--out", str(tmp_path / "o.npz"))
+
+
+def test_a_labelled_part_of_a_bag(bag, tmp_path):
+    from tiae_training.arrays import load_arrays
+
+    out = tmp_path / "cup.npz"
+    words = ["--label", "coffee cup", "--from-s", "0.1", "--to-s", "0.27"]  # frames lie 66 ms apart
+    assert main(["extract", "--bag", str(bag), "--out", str(out), *words]) == 0
+    arrays = load_arrays(out)
+    assert arrays.labels.tolist() == [0, 0, 0]
+    assert arrays.label_names == ("coffee cup",)
+    assert arrays.others["stamps_ns"].tolist() == [1_000_000_000 + number * 66_000_000 for number in (2, 3, 4)]
+
+
+def test_how_windows_were_cut_goes_into_the_model(bag, tmp_path):
+    from tiae_ros import load_model
+
+    for channels, kept in (("masks", {"metric_size_m": 0.25}), ("depth", {"metric_size_m": 0.25, "range_m": 0.2})):
+        out, run = tmp_path / f"{channels}.npz", tmp_path / channels
+        cut = ["--channels", channels, "--metric-size-m", "0.25", "--range-m", "0.2"]
+        assert main(["extract", "--bag", str(bag), "--out", str(out), *cut]) == 0
+        words = ["--data", str(out), "--out", str(run), "--epochs", "1", "--restarts", "0", "--device", "cpu"]
+        assert main(["train", *words]) in (0, 1)  # so short a training may end collapsed
+        assert dict(load_model(run).manifest.preprocessing) == kept
+
+
+@pytest.mark.parametrize(
+    ("channels", "hand", "thing"),
+    [
+        ("masks", (255, 140, 60), (70, 150, 255)),
+        ("depth", (128, 128, 128), (128, 128, 128)),
+        ("masks+depth", (178, 98, 42), (49, 105, 178)),  # masks dimmed by a depth of a half
+    ],
+)
+def test_a_sheet_shows_every_window_in_its_colours(bag, tmp_path, channels, hand, thing):
+    out, sheet = tmp_path / "w.npz", tmp_path / "sheets" / "w.png"
+    words = ["extract", "--bag", str(bag), "--out", str(out), "--channels", channels, "--sheet", str(sheet)]
+    assert main(words) == 0
+    picture = cv2.imread(str(sheet))[..., ::-1].astype(int)
+    assert picture.shape == (64, FRAMES * 66 - 2, 3)
+    for start in range(0, FRAMES * 66, 66):
+        window = picture[:, start : start + 64]
+        for colour in (hand, thing):
+            assert (np.abs(window - colour).max(-1) <= 12).sum() > 100
+    assert [path.name for path in sheet.parent.iterdir()] == ["w.png"]
+
+
+def test_a_sheet_that_is_there_is_kept_and_nothing_else_is_done(bag, tmp_path, capsys):
+    out, sheet = tmp_path / "w.npz", tmp_path / "w.png"
+    sheet.write_bytes(b"precious")
+    assert "--overwrite" in refused(capsys, "--bag", str(bag), "--out", str(out), "--sheet", str(sheet))
+    assert sheet.read_bytes() == b"precious"
+    assert not out.exists()
+
+
+def test_a_sheet_of_many_windows_shows_some_from_first_to_last():
+    from tiae_training.window_sheet import COLUMNS, ROWS, draw_sheet
+
+    images = np.linspace(0, 1, 1000, dtype=np.float32)[:, None, None, None].repeat(8, 2).repeat(8, 3)
+    picture = draw_sheet(images, ("depth",))
+    assert picture.shape == (ROWS * 66 - 2, COLUMNS * 66 - 2, 3)
+    assert picture[0, 0].tolist() == [0, 0, 0]
+    assert picture[-1, -1].tolist() == [255, 255, 255]

@@ -83,6 +83,9 @@ def test_absent(tmp_path, folder):
     assert "is a file" in refused(tmp_path / "file")
     (folder / "model.safetensors").unlink()
     assert "absent" in refused(folder)
+    assert "unfinished" not in refused(folder)
+    (folder / "checkpoint.safetensors").write_bytes(b"x")
+    assert f"tiae train --resume --out {folder}" in refused(folder)
     (folder / "manifest.json").unlink()
     assert "absent" in refused(folder)
 

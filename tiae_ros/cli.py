@@ -18,7 +18,7 @@ from typing import NoReturn
 from tiae_ros import __version__
 from tiae_ros.errors import TiaeError
 
-SUBCOMMANDS = ("train", "evaluate", "restore", "info", "recipe", "extract", "simulate", "play", "node")
+SUBCOMMANDS = ("train", "evaluate", "name", "restore", "info", "recipe", "extract", "simulate", "play", "node")
 
 
 class OneLineParser(argparse.ArgumentParser):

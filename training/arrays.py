@@ -8,6 +8,7 @@ background       (M, C, H, W) as images                        optional
 foreground_mask  (N, 1, H, W)                                  optional
 joints           (N, J) radians, with joint_names (J,) text    optional
 subjects         (N,) whole numbers: whose hand it is          optional
+metric_size_m, range_m  a number: how the windows were cut     optional: goes into a model's preprocessing
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 from tiae_ros.errors import DataError, OutputError
 
 _NOT_PER_WINDOW = ("background", "joint_names")  # even if there happen to be as many of them as windows
+_CUT = ("metric_size_m", "range_m")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class ImageArrays:
     def targets(self) -> np.ndarray:
         """What restoration is measured against: the clean images where they are known, else the images."""
         return self.images if self.clean is None else self.clean
+
+    @property
+    def preprocessing(self) -> dict[str, float]:
+        """How the windows were cut, as a model's manifest says it; empty where the file does not tell."""
+        return {name: float(self.others[name]) for name in _CUT if name in self.others}
 
     def take(self, index: np.ndarray) -> ImageArrays:
         """The chosen rows, in that order."""
@@ -101,6 +108,16 @@ def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArra
     for name in ("channels", "label_names", "joint_names"):
         if name in content and content[name].ndim != 1:
             raise DataError(f"{source}: {name} have shape {content[name].shape}; accepted is a list of names")
+    label_names = tuple(str(name) for name in content.pop("label_names", ()))
+    if labels is not None and label_names and len(labels) and not 0 <= labels.min() <= labels.max() < len(label_names):
+        raise DataError(
+            f"{source}: labels lie between {labels.min()} and {labels.max()}; there are {len(label_names)} "
+            f"label_names, so accepted are 0 to {len(label_names) - 1}"
+        )
+    for name in _CUT:
+        value = content.get(name)
+        if value is not None and not (value.ndim == 0 and value.dtype.kind in "fiu" and 0 < value < np.inf):
+            raise DataError(f"{source}: {name} is {value.tolist()!r}; accepted is one number above 0, metres")
     joints = content.get("joints")
     if joints is not None:
         names = content.get("joint_names")
@@ -116,7 +133,7 @@ def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArra
     return ImageArrays(
         images=images,
         labels=labels,
-        label_names=tuple(str(name) for name in content.pop("label_names", ())),
+        label_names=label_names,
         clean=clean,
         channels=tuple(str(name) for name in content.pop("channels", ())),
         data_id=f"{source.name} sha256:{_digest(source)[:16]}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ class ExtractionSettings:
     """How windows are cut; the defaults are those of the node."""
 
     channels: str = "masks"
+    label: str | None = None  # what every window is called; None: no labels
+    from_s: float = 0.0  # only frames of this part of the bag, counted from its first one
+    to_s: float = math.inf
     window_size: int = 32
     metric_size_m: float = 0.30
     range_m: float = 0.30
@@ -42,6 +46,10 @@ class ExtractionSettings:
         for name in ("metric_size_m", "range_m"):
             if not 0.05 <= getattr(self, name) <= 2.0:
                 raise ParameterError(f"{name} {getattr(self, name)} is not within 0.05 to 2.0")
+        if not 0 <= self.from_s < self.to_s:
+            raise ParameterError(f"the part from {self.from_s} to {self.to_s} s is empty; accepted is 0 <= from < to")
+        if self.label is not None and not (self.label.isprintable() and 0 < len(self.label.strip()) <= 100):
+            raise ParameterError(f"label {self.label!r} cannot be used; accepted are 1 to 100 printable characters")
         if self.focal_px is not None and not 1 <= self.focal_px <= 1e5:
             raise ParameterError(f"focal length {self.focal_px} px is not within 1 to 100000")
 
@@ -77,7 +85,11 @@ def extract_windows(
     with Bag(path) as bag:
         topics = bag.find_rgbd_topics(color_topic, depth_topic, camera_info_topic)
         focal_px = settings.focal_px or _recorded_focal_px(bag, topics[2])
+        first_ns = None
         for frame in bag.rgbd_frames(*topics):
+            first_ns = frame.stamp_ns if first_ns is None else first_ns
+            if not settings.from_s <= (frame.stamp_ns - first_ns) * 1e-9 < settings.to_s:
+                continue
             frames += 1
             found = False
             for window, image, mask in _windows_of(frame, focal_px, settings):
@@ -93,7 +105,7 @@ def extract_windows(
         raise DataError(
             f"no hand was found in the {frames} RGB-D frames of {path}; a hand within 0.2 to 1.5 m is needed"
             if frames
-            else f"bag {path} holds no pair of colour and depth with stamps that agree"
+            else f"bag {path} holds no pair of colour and depth with stamps that agree{_within(settings)}"
         )
     stacked = np.stack(images)
     arrays = {
@@ -102,8 +114,25 @@ def extract_windows(
         "foreground_mask": np.rint(np.stack(masks) * 255).astype(np.uint8),
         "windows": np.array(windows, np.float64),  # center_x, center_y, side_px, depth_m
         "stamps_ns": np.array(stamps, np.int64),
+        "metric_size_m": np.array(settings.metric_size_m),
+        **_told_by(settings, len(images)),
     }
     return Extraction(arrays, frames, without)
+
+
+def _told_by(settings: ExtractionSettings, count: int) -> dict[str, np.ndarray]:
+    """Arrays that only some settings ask for."""
+    arrays = {}
+    if "depth" in settings.channels:
+        arrays["range_m"] = np.array(settings.range_m)
+    if settings.label is not None:
+        arrays |= {"labels": np.zeros(count, np.int64), "label_names": np.array([settings.label])}
+    return arrays
+
+
+def _within(settings: ExtractionSettings) -> str:
+    whole = settings.from_s == 0 and settings.to_s == math.inf
+    return "" if whole else f" within {settings.from_s:g} to {settings.to_s:g} s of its first"
 
 
 def _recorded_focal_px(bag: Bag, topic: str | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tiae_ros.core.manifest import Manifest
@@ -45,10 +46,26 @@ def card_text(manifest: Manifest) -> str:
         lines.append("Not measured (`tiae train --test FILE.npz` does).")
     if manifest.prototype_names:
         names = ", ".join(dict.fromkeys(manifest.prototype_names))
-        lines += ["", "## Names it knows", "", names]
+        lines += ["", "## Names it knows", "", names, *_naming(manifest)]
     return "\n".join(lines) + "\n"
 
 
+def _naming(manifest: Manifest) -> list[str]:
+    """Where the names came from when they were given after the training, and how well they are told apart."""
+    told = manifest.training.get("names")
+    if not isinstance(told, dict):
+        return []
+    lines = ["", f"From `{told['data']}`; each fifth judged by the other four:", ""]
+    lines += ["| name | windows | right | unknown |", "|---|---|---|---|"]
+    for name, held_out in told["held_out"].items():
+        lines.append(f"| {name} | {held_out['windows']} | {held_out['right']:.2f} | {held_out['unknown']:.2f} |")
+    if "strangers" in told:
+        lines += ["", f"Of `{told['strangers']['data']}`, {told['strangers']['unknown']:.2f} are called unknown."]
+    return lines
+
+
 def write_card(manifest: Manifest, folder: Path) -> None:
-    """Write ``card.md`` into a model folder."""
-    write_durably(folder / "card.md", card_text(manifest).encode())
+    """Write ``card.md`` into a model folder, whole or not at all."""
+    staged = folder / ".card.md.new"
+    write_durably(staged, card_text(manifest).encode())
+    os.replace(staged, folder / "card.md")

@@ -11,15 +11,17 @@ HELP = "measure a model on FILE.npz"
 DESCRIPTION = """Measure a model: dispersion, knn_accuracy, nmi, ari (with labels), restoration_error, shift_error.
 
 Test windows are shown under random shifts. Neighbours for knn_accuracy come from --gallery; without it
-four fifths of FILE.npz serve as gallery and one fifth as test."""
+four fifths of FILE.npz serve as gallery and one fifth as test. Several labelled files count as one: equal names
+are one label."""
 EXAMPLES = """  tiae evaluate --model runs/digits --data held_out.npz --gallery digits.npz
   tiae evaluate --model models/grasp --data windows.npz --json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder")
-    parser.add_argument("--data", type=Path, required=True, metavar="FILE.npz", help="windows to measure on")
-    parser.add_argument("--gallery", type=Path, metavar="FILE.npz", help="labelled windows for knn_accuracy")
+    several = {"type": Path, "nargs": "+", "metavar": "FILE.npz"}
+    parser.add_argument("--data", required=True, help="windows to measure on", **several)
+    parser.add_argument("--gallery", help="labelled windows for knn_accuracy", **several)
     parser.add_argument("--shift-radius", type=int, default=None, help="random shifts of the test, pixels")
     parser.add_argument("--seed", type=int, default=0, help="of the random shifts (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
@@ -30,8 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.core.devices import choose_device
     from tiae_ros.core.model_files import load_model
     from tiae_ros.errors import DataError, ParameterError
-    from tiae_training.arrays import load_arrays, split
+    from tiae_training.arrays import split
     from tiae_training.measures import measure_model
+    from tiae_training.naming import load_together, numbered_alike
     from tiae_training.train import set_threads
 
     if arguments.shift_radius is not None and not 0 <= arguments.shift_radius <= 64:
@@ -40,17 +43,20 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"--seed is {arguments.seed}; accepted is 0 or more")
     set_threads()
     model = load_model(arguments.model, choose_device(arguments.device))
-    test = load_arrays(arguments.data, at_least=2)
-    gallery = load_arrays(arguments.gallery) if arguments.gallery else None
+    test = load_together(arguments.data, at_least=2)
+    gallery = load_together(arguments.gallery) if arguments.gallery else None
     if gallery is not None and gallery.images.shape[1:] != test.images.shape[1:]:
         raise DataError(
             f"--gallery holds windows {gallery.images.shape[1:]}, --data {test.images.shape[1:]}; they must be alike"
         )
     if gallery is not None and (gallery.labels is None or test.labels is None):
+        unlabelled = arguments.gallery if gallery.labels is None else arguments.data
         raise DataError(
-            f"{arguments.gallery if gallery.labels is None else arguments.data} has no labels, without which there is "
-            "no knn_accuracy; leave --gallery out, or give labelled files"
+            f"{unlabelled[0]} has no labels, without which there is no knn_accuracy; leave --gallery out, or give "
+            "labelled files"
         )
+    if gallery is not None:
+        gallery = numbered_alike(gallery, test)
     if gallery is None and test.labels is not None and len(test) >= 10:
         gallery, test = split(test, 0.2, arguments.seed)
     measures = measure_model(model, test, gallery, shift_radius_px=arguments.shift_radius, seed=arguments.seed)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
 HELP = "cut windows around the hand out of a recorded RGB-D bag, ready to train on"
 DESCRIPTION = """Find the hand in every frame of a bag (rosbag2: a folder, .mcap or .db3), cut a window of a fixed
 metric size around it and write FILE.npz: images (N, C, H, W), channels, foreground_mask (N, 1, H, W),
-windows (N, 4: centre x and y, side in pixels, depth in metres), stamps_ns (N,). Frames without a hand are left
-out. No ROS installation is needed."""
+windows (N, 4: centre x and y, side in pixels, depth in metres), stamps_ns (N,), and metric_size_m and
+range_m, which `tiae train` puts into the model. Frames without a hand are left out. No ROS installation is needed."""
 EXAMPLES = """  tiae extract --bag test/data/grasps --out windows.npz
+  tiae extract --bag my_bag --out windows.npz --sheet windows.png
+  tiae extract --bag cup_bag --from-s 3 --to-s 60 --out cup.npz --label cup     # for `tiae name`
   tiae extract --bag my_bag --channels depth --out depth_windows.npz
   tiae extract --bag my_bag --color /rgb/image --depth /depth/image --focal-px 525 --out windows.npz"""
 
@@ -19,7 +22,11 @@ EXAMPLES = """  tiae extract --bag test/data/grasps --out windows.npz
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bag", type=Path, required=True, metavar="BAG", help="rosbag2 folder, .mcap or .db3 file")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE.npz")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE.npz and FILE.png")
+    parser.add_argument("--label", metavar="NAME", help="what the hand does in this bag, for `tiae name`")
+    parser.add_argument("--from-s", type=float, default=0.0, metavar="S", help="leave out the bag's first seconds (0)")
+    parser.add_argument("--to-s", type=float, default=math.inf, metavar="S", help="leave out what comes later (never)")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also draw windows from all of the bag")
     parser.add_argument(
         "--channels", choices=("masks", "depth", "masks+depth"), default="masks", help="what an image holds (masks)"
     )
@@ -37,9 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from tiae_training.arrays import refuse_existing, save_arrays
     from tiae_training.bag_extraction import ExtractionSettings, extract_windows
+    from tiae_training.window_sheet import write_sheet
 
     settings = ExtractionSettings(
         channels=arguments.channels,
+        label=arguments.label,
+        from_s=arguments.from_s,
+        to_s=arguments.to_s,
         window_size=arguments.window_size,
         metric_size_m=arguments.metric_size_m,
         range_m=arguments.range_m,
@@ -47,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         every_hand=arguments.every_hand,
         use_color=not arguments.no_color,
     )
-    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    for path in filter(None, (arguments.out, arguments.sheet)):
+        refuse_existing(path, overwrite=arguments.overwrite)
     in_terminal = sys.stderr.isatty()
 
     def show(frames: int) -> None:
@@ -66,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         print("\r", end="", file=sys.stderr)
     save_arrays(arguments.out, result.arrays, overwrite=arguments.overwrite)
     images = result.arrays["images"]
+    if arguments.sheet is not None:
+        write_sheet(arguments.sheet, images, tuple(result.arrays["channels"]))
     print(
         f"{arguments.out}: {len(images)} windows {images.shape[1:]} of {', '.join(result.arrays['channels'])} "
         f"from {result.frames} frames ({result.frames_without_hand} without a hand)"

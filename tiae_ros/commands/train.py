@@ -94,7 +94,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preprocessing",
         default="",
         metavar="K=V,…",
-        help="how frames become these windows, kept in the manifest, e.g. metric_size_m=0.3,range_m=0.3",
+        help="how frames become these windows, kept in the manifest, e.g. metric_size_m=0.3,range_m=0.3 (default: "
+        "what `tiae extract` has put into --data)",
     )
     parser.add_argument(
         "--half-weights",
@@ -193,9 +194,9 @@ def _train(arguments: argparse.Namespace, device: torch.device) -> int:
             data_path=str(data_path.resolve()),
             device=device,
             resume=arguments.resume,
-            preprocessing=preprocessing,
+            preprocessing={**arrays.preprocessing, **preprocessing},
             model_id=arguments.model_id,
-            command=_command_line(arguments, asked),
+            command=_command_line(arguments, data_path, settings.to_dict(), asked),
             checkpoint_minutes=arguments.checkpoint_minutes,
             half_weights=arguments.half_weights,
             report=report,
@@ -240,12 +241,17 @@ def parse_pairs(text: str) -> dict[str, float | str]:
     return pairs
 
 
-def _command_line(arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
-    """The command that makes this model again, without this machine's folders."""
-    words = ["tiae train", f"--data {arguments.data.name if arguments.data else '(resumed)'}"]
+def _command_line(arguments: argparse.Namespace, data: Path, settings: dict[str, Any], asked: dict[str, Any]) -> str:
+    """The command that makes this model again, without this machine's folders; also after it was resumed."""
+    from tiae_training.settings import TrainingSettings
+
+    usual = TrainingSettings().to_dict()
+    words = ["tiae train", f"--data {data.name}"]
     if arguments.test:
         words.append(f"--test {arguments.test.name}")
-    words += [flag if kind is bool else f"{flag} {asked[name]}" for flag, name, kind, _ in _SETTINGS if name in asked]
+    chosen = [(flag, name, kind) for flag, name, kind, _ in _SETTINGS if name in asked or settings[name] != usual[name]]
+    words += [flag if kind is bool else f"{flag} {settings[name]}" for flag, name, kind in chosen]
+    words += ["--half-weights"] if arguments.half_weights else []
     if arguments.preprocessing:
         words.append(f"--preprocessing {arguments.preprocessing}")
     return " ".join([*words, f"--out {arguments.out.name}"])

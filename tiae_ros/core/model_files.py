@@ -27,6 +27,7 @@ from tiae_ros.errors import ModelError, OutputError, ParameterError
 WEIGHTS = "model.safetensors"
 MANIFEST = "manifest.json"
 _STAGED = ".new"
+_CHECKPOINT = "checkpoint.safetensors"  # of a training that has not come to its end
 _LARGEST_WEIGHTS = 512 * 1024 * 1024
 _LARGEST_MANIFEST = 4 * 1024 * 1024
 
@@ -38,6 +39,7 @@ def save_model(model: TransformInvariantAutoencoder, folder: str | os.PathLike[s
     manifest = dataclasses.replace(model.manifest, weights_sha256=hashlib.sha256(weights).hexdigest())
     try:
         path.mkdir(parents=True, exist_ok=True)
+        _complete_interrupted_save(path)
         write_durably(path / (WEIGHTS + _STAGED), weights)
         write_durably(path / (MANIFEST + _STAGED), manifest.to_json().encode())
         os.replace(path / (WEIGHTS + _STAGED), path / WEIGHTS)
@@ -130,6 +132,19 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def _complete_interrupted_save(path: Path) -> None:
+    """Move the manifest that belongs to the weights into place: the next save would take its staged name."""
+    staged = path / (MANIFEST + _STAGED)
+    if not (staged.is_file() and (path / WEIGHTS).is_file()):
+        return
+    try:
+        belongs = _read_manifest(path, MANIFEST + _STAGED).weights_sha256
+    except ModelError:  # cut off while it was written, so nothing was moved yet
+        return
+    if hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest() == belongs:
+        os.replace(staged, path / MANIFEST)
+
+
 def _altered(path: Path, digest: str, manifest: Manifest) -> ModelError:
     return ModelError(
         f"{path / WEIGHTS} is damaged or altered: its sha256 is {digest[:12]}…, the manifest says "
@@ -149,7 +164,9 @@ def read_whole(path: Path, largest: int) -> bytes:
     """A file of a model folder, its size checked first. Raises ModelError."""
     try:
         if not path.is_file():
-            raise ModelError(f"{path} is absent; a model folder holds {WEIGHTS} and {MANIFEST}")
+            unfinished = (path.parent / _CHECKPOINT).is_file()
+            advice = f"; its training is unfinished: tiae train --resume --out {path.parent}" if unfinished else ""
+            raise ModelError(f"{path} is absent; a model folder holds {WEIGHTS} and {MANIFEST}{advice}")
         size = path.stat().st_size
         if not 0 < size <= largest:
             raise ModelError(f"{path} has {size} bytes; accepted are 1 to {largest}; copy the model folder again")

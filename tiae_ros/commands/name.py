@@ -1,0 +1,67 @@
+"""``tiae name``: what a trained model calls what it sees."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = 'teach a trained model names, so that the node says "cup" or unknown'
+DESCRIPTION = """Give a model names from labelled windows (`tiae extract --label NAME`, or any FILE.npz with labels and
+label_names). Equal names of several files are one. Nothing is trained: descriptors of the windows are kept as
+prototypes, and what is far from all of them is unknown (the node's label is then empty). Names the model had
+before are replaced; weights and measures stay. The folder holds the old model or the new one at any moment.
+
+Each fifth of a name's windows, in their order, is judged by the other four; the table says how often the name is
+right, unknown and wrong. With --unknown, it says how many windows of other things are called unknown."""
+EXAMPLES = """  tiae name --model runs/mine --data cup.npz pen.npz scissors.npz
+  tiae name --model runs/mine --data cup.npz pen.npz --unknown other.npz --near-share 0.8
+  tiae name --model grasp --data drill.npz --out models/drill    # a shipped model, copied"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder")
+    parser.add_argument("--data", type=Path, required=True, nargs="+", metavar="FILE.npz", help="labelled windows")
+    parser.add_argument(
+        "--unknown", type=Path, nargs="+", default=[], metavar="FILE.npz", help="windows of other things"
+    )
+    parser.add_argument(
+        "--near-share",
+        type=float,
+        default=0.9,
+        metavar="SHARE",
+        help="of held-out windows to be called something; less: unknown is said more often (0.9)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write a named copy here, and leave --model as it is")
+    parser.add_argument("--overwrite", action="store_true", help="replace the model in --out")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from tiae_ros.core.devices import choose_device
+    from tiae_ros.core.model_files import load_model
+    from tiae_ros.errors import ParameterError
+    from tiae_training.arrays import load_arrays
+    from tiae_training.naming import merge_by_name, name_model, save_named
+    from tiae_training.train import prepare_run, set_threads
+
+    if arguments.out is None and not arguments.model.exists():
+        load_model(arguments.model)  # says so if there is none
+        raise ParameterError(f"{arguments.model} is a shipped model; give --out DIR for a named copy of it")
+    folder = arguments.out or arguments.model
+    set_threads()
+    model = load_model(arguments.model, choose_device(arguments.device))
+    arrays = merge_by_name([load_arrays(path) for path in arguments.data])
+    strangers = [load_arrays(path) for path in arguments.unknown]
+    named = name_model(model, arrays, strangers, near_share=arguments.near_share)
+    if arguments.out is not None:
+        prepare_run(arguments.out, resume=False, overwrite=arguments.overwrite)
+    save_named(named.model, folder)
+    print(f"{folder}: knows {len(named.names)} names from {len(arrays)} windows; each fifth judged by the others:")
+    width = max(len("name"), *(len(judged.name) for judged in named.names))
+    print(f"  {'name':{width}s}  windows  right  unknown  wrong")
+    for judged in named.names:
+        shares = f"{judged.right:5.2f}  {judged.unknown:7.2f}  {judged.wrong:5.2f}"
+        print(f"  {judged.name:{width}s}  {judged.windows:7d}  {shares}")
+    if named.strangers is not None:
+        print(f"{sum(map(len, strangers))} windows of other things: {named.strangers:.2f} are called unknown")
+    return 0
