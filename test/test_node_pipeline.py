@@ -21,7 +21,7 @@ from tiae_ros.errors import ImageError, ModelError, ParameterError
 from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth, picture_size
 from tiae_ros.node.drawn_frame import drawn_images
 from tiae_ros.node.mailbox import Mailbox
-from tiae_ros.node.model_folders import DEPTH_CHANNELS, MASK_CHANNELS, find_device, find_model, load_checked
+from tiae_ros.node.model_folders import DEPTH_CHANNELS, GRASP_CHANNELS, find_device, find_model, load_checked
 from tiae_ros.node.parameters import Settings
 from tiae_ros.node.pipeline import Frame, FrameDropped, Pipeline, Wanted
 from tiae_ros.node.statistics import Statistics
@@ -56,7 +56,7 @@ def frame_of(scene: Scene, **parts: Any) -> Frame:
 @pytest.fixture(scope="module")
 def pipeline(fresh_models):
     return Pipeline(
-        load_checked(fresh_models["model"], MASK_CHANNELS, "cpu"),
+        load_checked(fresh_models["model"], GRASP_CHANNELS, "cpu"),
         load_checked(fresh_models["depth_model"], DEPTH_CHANNELS, "cpu"),
     )
 
@@ -316,8 +316,11 @@ def test_models_are_found_by_folder_or_by_name(tmp_path, monkeypatch, fresh_mode
     assert find_model("./share/tiae_ros/models/mine").samefile(folder)
     with pytest.raises(ModelError, match=r"there is no model 'yours'.*shipped models: .*mine"):
         find_model("yours")
-    with pytest.raises(ModelError, match="hand_mask, object_mask are needed here"):
-        load_checked(fresh_models["depth_model"], MASK_CHANNELS, "cpu")
+    with pytest.raises(
+        ModelError,
+        match=r"for the channels depth; accepted here: hand_mask, object_mask \| hand_mask, object_mask, depth",
+    ):
+        load_checked(fresh_models["depth_model"], GRASP_CHANNELS, "cpu")
 
 
 def test_devices():

@@ -248,8 +248,7 @@ def _planes(color: NDArray[np.uint8] | None, depth: Floats, focal_cells: float) 
     for relief, (side, unit_m) in zip(planes[6:8], _RELIEFS, strict=True):
         count = cv2.blur(known, (side, side), borderType=cv2.BORDER_CONSTANT)
         mean = cv2.blur(depth, (side, side), borderType=cv2.BORDER_CONSTANT)
-        mean /= np.maximum(count, np.float32(1e-6))
-        np.subtract(depth, mean, out=relief)
+        np.subtract(depth, mean / np.maximum(count, np.float32(1e-6)), out=relief)
         relief *= known
         relief *= np.float32(1 / unit_m)
         np.clip(relief, -3, 3, out=relief)
