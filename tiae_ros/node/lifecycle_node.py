@@ -548,9 +548,13 @@ class PerceptionNode(LifecycleNode):
         self._statistics.latency("arrival to result", since_arrival)
         stamp = job.header.stamp
         since_stamp = (now_ns - stamp.sec * 1_000_000_000 - stamp.nanosec) * 1e-9
-        if since_arrival <= since_stamp < 10:  # otherwise the stamps are of another clock (a recording)
-            self._statistics.latency("transport", since_stamp - since_arrival)
+        simulated = self.get_clock().ros_time_is_active  # it goes in ticks, and not at the pace of the processor
+        if (
+            (0 if simulated else since_arrival) <= since_stamp < 10
+        ):  # else the stamps are of another clock (a recording)
             self._statistics.latency("stamp to result", since_stamp)
+            if not simulated:
+                self._statistics.latency("transport", since_stamp - since_arrival)
         if self._first_result is None:
             self._first_result = time.monotonic()
         for reason, message in result.warnings.items():
