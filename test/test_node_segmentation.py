@@ -68,7 +68,8 @@ def facts(client: Client) -> dict[str, str]:
 
 def found(client: Client, camera: Camera) -> set[int]:
     """Labels of one answered frame."""
-    camera.stream_until(make_scene(), lambda: client.received[f"{NODE}/segmentation"])
+    topics = (f"{NODE}/segmentation", f"{NODE}/grasps")
+    camera.stream_until(make_scene(), lambda: all(client.received[topic] for topic in topics))
     return {int(label) for label in np.unique(pixels_of(client.received[f"{NODE}/segmentation"][-1]))}
 
 
