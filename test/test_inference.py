@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tiae_ros import TransformInvariantAutoencoder
-from tiae_ros.core import fused_convolutions, half_linear
+from tiae_ros.core import fused_convolutions
 from tiae_ros.core.inference import FastPass, folded, one_pass
 from tiae_ros.core.networks import NETWORKS, Network
 
@@ -99,35 +99,6 @@ def test_making_the_copy_leaves_the_seed_alone_and_frees_what_it_laid_out():
 
     before = memory_after(20)
     assert memory_after(40) - before < 5_000  # kB; 40 copies have 400 MB of weights
-
-
-def test_weights_that_float16_holds_are_kept_in_half_and_give_the_same_numbers():
-    network, windows = trained("voting-half"), torch.rand(3, 2, 32, 32)
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.copy_(weight.half())
-    halved = folded(network)
-    kept = [module for module in halved.modules() if isinstance(module, half_linear.HalfLinear)]
-    assert len(kept) == 2 or not half_linear._available()
-    with torch.inference_mode():
-        assert_same([part.contiguous() for part in one_pass(halved, windows)], one_pass(network, windows))
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("normalised", [True, False])
-def test_a_layer_in_half_by_hand(bias, normalised):
-    torch.manual_seed(0)
-    linear, normalisation = torch.nn.Linear(1024, 512, bias=bias), torch.nn.BatchNorm1d(512) if normalised else None
-    with torch.no_grad():
-        assert half_linear.in_half(linear, normalisation) is None  # float16 does not hold these
-        linear.weight.copy_(linear.weight.half())
-        values, layers = torch.randn(5, 1024), torch.nn.Sequential(linear)
-        if normalisation is not None:
-            layers.append(normalisation).train()(torch.randn(64, 1024))
-            torch.nn.init.uniform_(normalisation.weight, 0.5, 2.0)
-        half = half_linear.in_half(linear, normalisation)
-        if half is not None:  # this build of PyTorch can
-            torch.testing.assert_close(half(values), layers.eval()(values), atol=1e-5, rtol=1e-5)
 
 
 def test_weights_that_change_are_noticed():

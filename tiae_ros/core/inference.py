@@ -2,8 +2,7 @@
 
 Trained networks carry normalisation layers and memory in the order that training wants. For a batch of one on a CPU a
 copy is kept with each normalisation folded into the layer before it, each convolution made one call with the activation
-after it (`tiae_ros.core.fused_convolutions`), large layers of weights that float16 holds exactly kept so
-(`tiae_ros.core.half_linear`), and with a pixel's channels side by side (`torch.channels_last`), which
+after it (`tiae_ros.core.fused_convolutions`), and with a pixel's channels side by side (`torch.channels_last`), which
 the CPU's convolutions take as it is. Any network works: what is not a convolution or linear layer followed by its
 normalisation or activation within an `nn.Sequential` stays as it is.
 """
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from tiae_ros.core.fused_convolutions import fuse_convolutions
-from tiae_ros.core.half_linear import in_half
 from tiae_ros.core.networks import Network
 from tiae_ros.core.poses import place_by_pose
 from tiae_ros.core.shifts import shift_images_subpixel
@@ -74,10 +72,7 @@ def folded(network: AnyModule) -> AnyModule:
             if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
                 sequence[index] = fuse_conv_bn_eval(layer, following)
             elif isinstance(layer, nn.Linear) and isinstance(following, nn.BatchNorm1d):
-                sequence[index] = in_half(layer, following) or fuse_linear_bn_eval(layer, following)
-            elif isinstance(layer, nn.Linear):
-                sequence[index] = in_half(layer) or layer
-                continue
+                sequence[index] = fuse_linear_bn_eval(layer, following)
             else:
                 continue
             sequence[index + 1] = nn.Identity()
