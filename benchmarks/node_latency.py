@@ -64,6 +64,8 @@ def main() -> None:
     parser.add_argument("--bag", default=str(ROOT / "test" / "data" / "grasps"))
     parser.add_argument("--model", default="grasp")
     parser.add_argument("--depth-model", default="depth")
+    parser.add_argument("--segmentation", choices=("auto", "network", "classical"), default="auto")
+    parser.add_argument("--segmentation-model", default="segmentation")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)
@@ -153,6 +155,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         with log.open("w") as output:
             words = [f"model:={arguments.model}", f"depth_model:={arguments.depth_model}"]
             words.append(f"device:={arguments.device}")
+            words.append(f"segmentation_method:={arguments.segmentation}")
+            words.append(f"segmentation_model:={arguments.segmentation_model}")
             node_process = subprocess.Popen(
                 [sys.executable, "-m", "tiae_ros.cli", "node", "--ros-args"]
                 + [part for word in words for part in ("-p", word)],
@@ -210,12 +214,12 @@ def inference_ms(model: str) -> tuple[float, float]:
     """p50 and p99 of one window through a model on one thread of the CPU."""
     import torch
 
-    from tiae_ros.node.model_folders import MASK_CHANNELS, load_checked
+    from tiae_ros.node.model_folders import GRASP_CHANNELS, load_checked
 
     torch.set_num_threads(1)
-    loaded = load_checked(model, MASK_CHANNELS, "cpu")
+    loaded = load_checked(model, GRASP_CHANNELS, "cpu")
     size = loaded.manifest.window_size
-    window = np.zeros((1, 2, size, size), np.float32)
+    window = np.zeros((1, len(loaded.manifest.channels), size, size), np.float32)
     window[:, 0, size // 4 : size // 2, size // 4 : size // 2] = 1
     window[:, 1, size // 2 : -size // 4, size // 4 : size // 2] = 1
     times = []
@@ -259,6 +263,7 @@ def figures(
         "growth of memory (MB)": round(max(settled) - settled[0], 1),
         "inference alone p50 / p99 (ms)": f"{inference[0]:.2f} / {inference[1]:.2f}",
         "device": values.get("device", ""),
+        "segmentation": values.get("segmentation", ""),
     }
     for step in STEPS:
         table[f"  {step} p50 / p99"] = values.get(f"{step} p50 / p99", "-")

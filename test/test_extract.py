@@ -17,6 +17,7 @@ from tiae_ros.cli import main
 
 FOCAL = 300.0
 FRAMES = 6
+CLASSICALLY = ("--segmentation", "classical")  # a network need not take a drawn hand for one
 
 
 def frame(x: int, *, hand: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +79,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """The one line that an impossible command prints."""
-    assert main(["extract", *words]) == 2
+    assert main(["extract", *CLASSICALLY, *words]) == 2  # what is said twice counts as said last
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     return lines[0]
@@ -86,7 +87,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_masks_of_every_frame(bag, tmp_path, capsys):
     out = tmp_path / "windows.npz"
-    assert main(["extract", "--bag", str(bag), "--out", str(out)]) == 0
+    assert main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(out)]) == 0
     assert f"{FRAMES} windows (2, 32, 32) of hand_mask, object_mask from {FRAMES} frames" in capsys.readouterr().out
     with np.load(out, allow_pickle=False) as arrays:
         images, windows = arrays["images"], arrays["windows"]
@@ -106,7 +107,7 @@ def test_the_file_can_be_trained_on(bag, tmp_path):
     from tiae_training.arrays import load_arrays
 
     out = tmp_path / "windows.npz"
-    main(["extract", "--bag", str(bag), "--out", str(out), "--channels", "masks+depth"])
+    main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(out), "--channels", "masks+depth"])
     arrays = load_arrays(out)
     assert arrays.images.shape == (FRAMES, 3, 32, 32)
     assert arrays.channels == ("hand_mask", "object_mask", "depth")
@@ -114,7 +115,23 @@ def test_the_file_can_be_trained_on(bag, tmp_path):
 
 def test_depth_windows(bag, tmp_path):
     out = tmp_path / "windows.npz"
-    assert main(["extract", "--bag", str(bag), "--out", str(out), "--channels", "depth", "--window-size", "48"]) == 0
+    assert (
+        main(
+            [
+                "extract",
+                *CLASSICALLY,
+                "--bag",
+                str(bag),
+                "--out",
+                str(out),
+                "--channels",
+                "depth",
+                "--window-size",
+                "48",
+            ]
+        )
+        == 0
+    )
     with np.load(out) as arrays:
         images = arrays["images"]
     assert images.shape == (FRAMES, 1, 48, 48)
@@ -126,7 +143,7 @@ def test_an_existing_file_is_kept_unless_asked(bag, tmp_path, capsys):
     out.write_bytes(b"precious")
     assert "--overwrite" in refused(capsys, "--bag", str(bag), "--out", str(out))
     assert out.read_bytes() == b"precious"
-    assert main(["extract", "--bag", str(bag), "--out", str(out), "--overwrite"]) == 0
+    assert main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(out), "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -154,15 +171,32 @@ def test_what_cannot_be_extracted_is_one_line(how, words, said, tmp_path, capsys
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
 
 
+def test_the_network_is_taken_when_it_can_be_used_and_not_missed_by_auto(bag, tmp_path, capsys, network_folder):
+    words = ["extract", "--bag", str(bag), "--segmentation-model"]
+    assert main([*words, str(network_folder), "--out", str(tmp_path / "network.npz")]) == 0
+    assert "segmentation: network all-hand" in capsys.readouterr().out
+    assert main([*words, str(tmp_path / "none"), "--out", str(tmp_path / "classical.npz")]) == 0
+    said = capsys.readouterr()
+    assert "segmentation: classical" in said.out
+    assert said.err.startswith("tiae extract: classical segmentation takes the network's place: there is no model")
+    assert len(said.err.splitlines()) == 1
+    assert "there is no model" in refused(
+        capsys, "--bag", str(bag), "--out", str(tmp_path / "o.npz"), "--segmentation", "network",
+        "--segmentation-model", str(tmp_path / "none"),
+    )  # fmt: skip
+    with np.load(tmp_path / "network.npz") as one, np.load(tmp_path / "classical.npz") as other:
+        assert one["images"][0, 0].sum() > other["images"][0, 0].sum()  # this network takes the table too
+
+
 def test_without_camera_info_a_focal_length_can_be_given(tmp_path):
     bag = write_bag(tmp_path / "bag", camera_info=False)
     out = tmp_path / "windows.npz"
-    assert main(["extract", "--bag", str(bag), "--out", str(out), "--focal-px", "300"]) == 0
+    assert main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(out), "--focal-px", "300"]) == 0
 
 
 def test_the_camera_info_may_come_after_the_first_picture(tmp_path):
     bag = write_bag(tmp_path / "bag", info_last=True)
-    assert main(["extract", "--bag", str(bag), "--out", str(tmp_path / "windows.npz")]) == 0
+    assert main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(tmp_path / "windows.npz")]) == 0
 
 
 def test_a_bag_that_is_not_there(tmp_path, capsys):

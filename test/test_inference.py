@@ -2,12 +2,15 @@
 
 import copy
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tiae_ros import TransformInvariantAutoencoder
+from tiae_ros.core import fused_convolutions
 from tiae_ros.core.inference import FastPass, folded, one_pass
 from tiae_ros.core.networks import NETWORKS, Network
 
@@ -50,6 +53,52 @@ def test_no_normalisation_is_left_and_the_network_itself_is_untouched():
     assert any(isinstance(module, kinds) for module in network.modules())
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("activation", [torch.nn.ReLU(), torch.nn.SiLU(), torch.nn.Tanh(), None])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_a_fused_convolution_gives_the_same_for_inputs_of_any_size(kernel, activation, memory):
+    """Also of another size and number than that which the kernel was laid out for."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(6, 16, kernel, stride=2, padding=kernel // 2)]
+    plain = torch.nn.Sequential(*layers, *([activation] if activation else []))
+    fused = copy.deepcopy(plain)
+    fused_convolutions.fuse_convolutions(fused)
+    with torch.inference_mode():
+        for shape in ((1, 6, 64, 80), (1, 6, 64, 80), (3, 6, 64, 80), (1, 6, 17, 33), (2, 6, 1, 1)):
+            images = torch.randn(shape).contiguous(memory_format=memory)
+            torch.testing.assert_close(fused(images), plain(images), atol=1e-5, rtol=1e-4)
+
+
+def test_without_the_fusing_operators_layers_stay_as_they_are(monkeypatch):
+    monkeypatch.setattr(fused_convolutions, "_available", lambda: False)
+    network, windows = trained("voting-half"), torch.rand(1, 2, 32, 32)
+    plain = folded(network)
+    assert not any(isinstance(module, fused_convolutions.FusedConvolution) for module in plain.modules())
+    with torch.inference_mode():
+        assert_same([part.contiguous() for part in one_pass(plain, windows)], one_pass(network, windows))
+
+
+def test_making_the_copy_leaves_the_seed_alone_and_frees_what_it_laid_out():
+    network, windows = trained("voting-half"), torch.rand(1, 2, 32, 32)
+    fused_convolutions._available.cache_clear()
+    torch.manual_seed(5)
+    folded(network)
+    drawn = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(3), drawn)
+
+    def memory_after(copies: int) -> int:
+        with torch.inference_mode():
+            for _ in range(copies):
+                one = folded(network)
+                one_pass(one, windows), one_pass(one, windows)
+        status = Path("/proc/self/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
+    before = memory_after(20)
+    assert memory_after(40) - before < 5_000  # kB; 40 copies have 400 MB of weights
 
 
 def test_weights_that_change_are_noticed():

@@ -227,7 +227,7 @@ def test_models_that_cannot_be_used_fail_configure_with_one_line_and_the_node_li
         broken(tmp_path, fresh_models["model"], "pickle"): "pickle",
         broken(tmp_path, fresh_models["model"], "path"): "unknown field 'weights'",
         broken(tmp_path, fresh_models["model"], "version"): "format_version",
-        fresh_models["depth_model"]: "hand_mask, object_mask are needed here",
+        fresh_models["depth_model"]: "accepted here: hand_mask, object_mask",
     }
     client.listen(DiagnosticArray, "/diagnostics")
     first = next(iter(faults))

@@ -51,8 +51,11 @@ def test_every_row_says_what_it_is_and_accepts_its_own_default():
 def test_defaults_are_those_of_segmentation():
     from tiae_ros.node.pipeline import segmentation_settings
     from tiae_ros.vision.segmentation import SegmentationSettings
+    from tiae_ros.vision.segmentation_choice import METHODS, SHIPPED_NETWORK
 
     assert segmentation_settings(Settings()) == SegmentationSettings()
+    assert find("segmentation_method").choices == METHODS
+    assert Settings().segmentation_model == SHIPPED_NETWORK
 
 
 @pytest.mark.parametrize(

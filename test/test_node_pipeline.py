@@ -17,14 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_scenes import FOCAL, HEIGHT, WIDTH, Scene, add_hand, make_scene, moved
 
+from tiae_ros import TransformInvariantAutoencoder
 from tiae_ros.errors import ImageError, ModelError, ParameterError
 from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth, picture_size
 from tiae_ros.node.drawn_frame import drawn_images
 from tiae_ros.node.mailbox import Mailbox
-from tiae_ros.node.model_folders import DEPTH_CHANNELS, MASK_CHANNELS, find_device, find_model, load_checked
+from tiae_ros.node.model_folders import DEPTH_CHANNELS, GRASP_CHANNELS, find_device, find_model, load_checked
 from tiae_ros.node.parameters import Settings
 from tiae_ros.node.pipeline import Frame, FrameDropped, Pipeline, Wanted
 from tiae_ros.node.statistics import Statistics
+from tiae_ros.vision.window import cut_depth
 
 HEADER = SimpleNamespace(frame_id="camera")
 
@@ -56,7 +58,7 @@ def frame_of(scene: Scene, **parts: Any) -> Frame:
 @pytest.fixture(scope="module")
 def pipeline(fresh_models):
     return Pipeline(
-        load_checked(fresh_models["model"], MASK_CHANNELS, "cpu"),
+        load_checked(fresh_models["model"], GRASP_CHANNELS, "cpu"),
         load_checked(fresh_models["depth_model"], DEPTH_CHANNELS, "cpu"),
     )
 
@@ -113,6 +115,48 @@ def test_pictures_are_not_made_when_nobody_wants_them(pipeline):
     result = pipeline.process(frame_of(make_scene()), Settings())
     assert result.segmentation is None
     assert result.debug_image is None
+
+
+def test_one_model_for_masks_and_depth_restores_both_from_one_inference(pipeline, joint_model, monkeypatch):
+    joint = Pipeline(load_checked(joint_model, GRASP_CHANNELS, "cpu"), None)
+    joint.warm_up(Settings())
+    passes, infer = [], joint.grasp_model.infer
+    monkeypatch.setattr(joint.grasp_model, "infer", lambda windows: passes.append(windows) or infer(windows))
+    scene = make_scene(80, 120)
+    add_hand(scene.color, scene.depth_mm, 230, 120)
+    result = joint.process(frame_of(scene), Settings())
+    joint.restore_depth(result, Settings())
+    joint.draw(result)
+    (windows,) = passes
+    assert windows.shape == (2, 3, 32, 32)
+    assert result.descriptors.shape[0] == result.shifts.shape[0] == 2
+    assert result.restored_masks.shape == (2, 32, 32)
+    assert result.debug_image is not None
+    # What it sees of depth is what a depth model would see, and it is put back in the same way.
+    main = cut_depth(result.scene.depth_m, result.scene.labels, result.windows[0])
+    np.testing.assert_array_equal(windows[0, 2:], main)
+    np.testing.assert_array_equal(windows[:, :2], result.scene.masks)
+    near = np.nanmedian(result.restored_depth_m)
+    assert near == pytest.approx(result.windows[0].depth_m, abs=0.1)
+    assert joint.depth_model_id == joint.grasp_model.manifest.model_id
+    assert (pipeline.depth_model_id, Pipeline(pipeline.grasp_model, None).depth_model_id) == ("untrained", "")
+
+
+def test_a_joint_model_leaves_depth_to_a_depth_model_that_is_there(pipeline, joint_model):
+    both = Pipeline(load_checked(joint_model, GRASP_CHANNELS, "cpu"), pipeline.depth_model)
+    result = both.process(frame_of(make_scene()), Settings())
+    both.restore_depth(result, Settings())
+    by_itself = result.restored_depth_m
+    both.depth_model = Broken(pipeline.depth_model, math.nan)
+    with pytest.raises(FrameDropped, match="not finite"):
+        both.restore_depth(result, Settings())
+    assert np.isfinite(by_itself).any()
+
+
+def test_models_with_windows_of_different_sizes_are_refused(pipeline):
+    other = TransformInvariantAutoencoder(channels=("depth",), window_size=48)
+    with pytest.raises(ModelError, match="has windows of 48 pixels, but model untrained has 32"):
+        Pipeline(pipeline.grasp_model, other)
 
 
 def test_two_hands_nearest_first_and_no_more_than_asked_for(pipeline):
@@ -316,8 +360,11 @@ def test_models_are_found_by_folder_or_by_name(tmp_path, monkeypatch, fresh_mode
     assert find_model("./share/tiae_ros/models/mine").samefile(folder)
     with pytest.raises(ModelError, match=r"there is no model 'yours'.*shipped models: .*mine"):
         find_model("yours")
-    with pytest.raises(ModelError, match="hand_mask, object_mask are needed here"):
-        load_checked(fresh_models["depth_model"], MASK_CHANNELS, "cpu")
+    with pytest.raises(
+        ModelError,
+        match=r"for the channels depth; accepted here: hand_mask, object_mask \| hand_mask, object_mask, depth",
+    ):
+        load_checked(fresh_models["depth_model"], GRASP_CHANNELS, "cpu")
 
 
 def test_devices():

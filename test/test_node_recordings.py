@@ -143,6 +143,7 @@ def test_real_camera_frames_have_their_window_on_the_hand(tmp_path, client, real
                 stamp = camera.shoot(scene, step_ns=10**9, info={"k": k})
                 client.spin(0.4)
                 if any(stamp_of(m) == stamp for m in client.received["/tiae/grasps"]):
+                    client.spin(0.2)  # the frame's other messages
                     break
             frames += 1
             for message in client.received["/tiae/restored/camera_info"]:

@@ -88,9 +88,9 @@ def test_folding_the_normalisation_changes_nothing():
     padded[:20, :40] = planes
     with torch.inference_mode():
         scores = network(torch.from_numpy(padded).permute(2, 0, 1)[None])[0, :, :20, :40]
-    expected = torch.softmax(scores, 0).permute(1, 2, 0).numpy()
     segmenter = Segmenter(network)
-    np.testing.assert_allclose(segmenter.probabilities(planes), expected, atol=1e-5)
+    for _ in range(2):  # the second time with kernels that are laid out
+        np.testing.assert_allclose(segmenter.scores(planes.transpose(2, 0, 1)), scores.numpy(), atol=1e-5)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in segmenter.network.modules())
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
 
@@ -127,6 +127,9 @@ def test_cells_take_the_nearest_surface_and_know_nothing_from_nothing():
     depth[4:, 4:] = [[0.5, 0.51, 0.5, 0.51]] * 4
     depth[:4, 4:] = np.inf
     np.testing.assert_allclose(reduce_depth(depth, 4), [[0.5, 0], [0, 0.51]], atol=0.006)
+    kinds = [np.nan, -np.nan, np.inf, -np.inf, 0, -0.0, -1, -200, 1e-30, 0.001, 0.0011, 0.5, 99.9, 100, 3e38]
+    kept = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0011, 0.5, 99.9, 0, 0]
+    np.testing.assert_array_equal(reduce_depth(np.float32([kinds]), 1), np.float32([kept]))
     color = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
     np.testing.assert_array_equal(reduce_color(color, 4)[0, 0], np.round(color.mean((0, 1))))
 
@@ -139,12 +142,12 @@ def test_small_left_overs_and_things_apart_from_the_hand_are_dropped():
     shares[12:20, 31:40, 2] = 1  # touches it
     shares[45:55, 60:75, 2] = 1  # stands apart
     shares[2:5, 70:73, 1] = 1  # 2 cm2
-    kept = network_module._plausible(shares, depth, 100.0, SegmentationSettings())
+    kept = network_module._plausible(shares.transpose(2, 0, 1), depth, 100.0, SegmentationSettings())
     expected = np.zeros_like(kept)
     expected[10:40, 10:30] = expected[12:20, 31:40] = True
     np.testing.assert_array_equal(kept, expected)
     shares[10:40, 10:30, 1] = 0  # without a hand nothing is held
-    assert not network_module._plausible(shares, depth, 100.0, SegmentationSettings()).any()
+    assert not network_module._plausible(shares.transpose(2, 0, 1), depth, 100.0, SegmentationSettings()).any()
 
 
 @pytest.mark.parametrize("colour", [True, False])
@@ -195,6 +198,29 @@ def test_a_saved_network_is_read_back_as_it_was(tiny_folder):
     assert first.manifest.measures == {"hand_iou": 0.5}
     for name, value in first.state_dict().items():
         torch.testing.assert_close(value, second.state_dict()[name])
+        assert value.dtype in (torch.float32, torch.int64)
+
+
+def test_kernels_are_stored_in_half_precision_and_what_it_cannot_hold_is_stored_as_it_is(tmp_path):
+    torch.manual_seed(0)
+    network = SegmentationNetwork(TINY).eval()
+    with torch.no_grad():
+        network.head.weight[0, 0, 0, 0] = 1e6
+        network.down[0][0][1].running_var[0] = 1e-9
+    save_segmentation(network, tmp_path / "half")
+    read = load_network(tmp_path / "half").state_dict()
+    for name, value in network.state_dict().items():
+        halved = value.ndim == 4 and name != "head.weight"
+        torch.testing.assert_close(read[name], value.half().float() if halved else value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_an_error_in_one_line(value):
+    network = SegmentationNetwork(TINY).eval()
+    with torch.no_grad():
+        network.head.bias[1] = value
+    with pytest.raises(ModelError, match="segmentation network segmentation gave a number that is not finite"):
+        Segmenter(network).segment(None, np.full((48, 64), 0.5, np.float32))
 
 
 def test_altered_weights_are_refused(tiny_folder):

@@ -12,7 +12,7 @@ import numpy as np
 from tiae_ros.bags import Bag, RgbdFrame
 from tiae_ros.errors import DataError, ParameterError
 from tiae_ros.vision.position import focal_length_px
-from tiae_ros.vision.segmentation import SegmentationSettings, segment
+from tiae_ros.vision.segmentation_choice import METHODS, SHIPPED_NETWORK, Segment, choose_segmentation
 from tiae_ros.vision.window import Window, cut_depth, cut_masks, find_windows
 
 # what to extract -> the channels of `images`, named as in a model's manifest
@@ -37,10 +37,16 @@ class ExtractionSettings:
     focal_px: float | None = None  # None: from the bag's camera info
     every_hand: bool = False  # False: the nearest hand of each frame
     use_color: bool = True
+    segmentation_method: str = "auto"
+    segmentation_model: str = SHIPPED_NETWORK
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
             raise ParameterError(f"channels {self.channels!r} are unknown; accepted are {', '.join(CHANNELS)}")
+        if self.segmentation_method not in METHODS:
+            raise ParameterError(
+                f"segmentation {self.segmentation_method!r} is unknown; accepted are {', '.join(METHODS)}"
+            )
         if not 8 <= self.window_size <= 256:
             raise ParameterError(f"window size {self.window_size} px is not within 8 to 256")
         for name in ("metric_size_m", "range_m"):
@@ -61,6 +67,10 @@ class Extraction:
     arrays: dict[str, np.ndarray]
     frames: int
     frames_without_hand: int
+    segmentation: str
+    """"classical", or "network" and its model id."""
+    remark: str = ""
+    """Why the network was not taken, where that is worth knowing."""
 
 
 def extract_windows(
@@ -78,8 +88,10 @@ def extract_windows(
         BagError, ImageError: the bag or an image in it cannot be used.
         DataError: no frame shows a hand.
         ParameterError: the bag has no camera info and no focal length was given.
+        ModelError: the segmentation network was asked for and cannot be used.
     """
     settings = settings or ExtractionSettings()
+    segmentation = choose_segmentation(settings.segmentation_method, settings.segmentation_model)
     images, masks, windows, stamps = [], [], [], []
     frames = without = 0
     with Bag(path) as bag:
@@ -92,7 +104,7 @@ def extract_windows(
                 continue
             frames += 1
             found = False
-            for window, image, mask in _windows_of(frame, focal_px, settings):
+            for window, image, mask in _windows_of(frame, focal_px, settings, segmentation.segment):
                 found = True
                 images.append(image)
                 masks.append(mask)
@@ -117,7 +129,7 @@ def extract_windows(
         "metric_size_m": np.array(settings.metric_size_m),
         **_told_by(settings, len(images)),
     }
-    return Extraction(arrays, frames, without)
+    return Extraction(arrays, frames, without, segmentation.name, segmentation.remark)
 
 
 def _told_by(settings: ExtractionSettings, count: int) -> dict[str, np.ndarray]:
@@ -147,11 +159,11 @@ def _recorded_focal_px(bag: Bag, topic: str | None) -> float:
 
 
 def _windows_of(
-    frame: RgbdFrame, focal_px: float, settings: ExtractionSettings
+    frame: RgbdFrame, focal_px: float, settings: ExtractionSettings, segment: Segment
 ) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
     """Each window of a frame, its image (C, S, S) and what of it is hand or object (1, S, S)."""
     color = frame.color if settings.use_color else None
-    labels = segment(color, frame.depth_m, SegmentationSettings(), focal_px=focal_px)
+    labels = segment(color, frame.depth_m, focal_px=focal_px)
     windows = find_windows(labels, frame.depth_m, focal_px, settings.metric_size_m)
     for window in windows if settings.every_hand else windows[:1]:
         masks = cut_masks(labels, window, settings.window_size)

@@ -35,6 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--range-m", type=float, default=0.30, metavar="M", help="depth from 1 to 0 (0.30 m)")
     parser.add_argument("--every-hand", action="store_true", help="all hands of a frame, not only the nearest")
     parser.add_argument("--no-color", action="store_true", help="segment by depth alone")
+    parser.add_argument(
+        "--segmentation",
+        choices=("auto", "network", "classical"),
+        default="auto",
+        help="what finds the hand; auto: the network if it can be used, else classical (auto)",
+    )
+    parser.add_argument(
+        "--segmentation-model",
+        default="segmentation",
+        metavar="DIR",
+        help="the network: a folder, or the name of a shipped model (segmentation)",
+    )
     parser.add_argument("--color", metavar="TOPIC", help="colour images (default: the only ones)")
     parser.add_argument("--depth", metavar="TOPIC", help="registered depth images (default: the only ones)")
     parser.add_argument("--camera-info", metavar="TOPIC", help="camera info (default: the one beside the colour)")
@@ -57,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
         focal_px=arguments.focal_px,
         every_hand=arguments.every_hand,
         use_color=not arguments.no_color,
+        segmentation_method=arguments.segmentation,
+        segmentation_model=arguments.segmentation_model,
     )
     for path in filter(None, (arguments.out, arguments.sheet)):
         refuse_existing(path, overwrite=arguments.overwrite)
@@ -77,11 +91,14 @@ def run(arguments: argparse.Namespace) -> int:
     if in_terminal:
         print("\r", end="", file=sys.stderr)
     save_arrays(arguments.out, result.arrays, overwrite=arguments.overwrite)
+    if result.remark:
+        print(f"tiae extract: {result.remark}", file=sys.stderr)
     images = result.arrays["images"]
     if arguments.sheet is not None:
         write_sheet(arguments.sheet, images, tuple(result.arrays["channels"]))
     print(
         f"{arguments.out}: {len(images)} windows {images.shape[1:]} of {', '.join(result.arrays['channels'])} "
-        f"from {result.frames} frames ({result.frames_without_hand} without a hand)"
+        f"from {result.frames} frames ({result.frames_without_hand} without a hand; segmentation: "
+        f"{result.segmentation})"
     )
     return 0

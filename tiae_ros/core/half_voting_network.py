@@ -33,7 +33,8 @@ class CentreVotes(nn.Module):
             nn.Conv2d(width, 3, 1),
         )
         half = window_size // 2
-        places = 2.0 * torch.arange(half, dtype=torch.float32) - (half - 1)  # pixels from the window's centre
+        axis = 2.0 * torch.arange(half, dtype=torch.float32) - (half - 1)  # pixels from the window's centre
+        places = torch.stack((axis.expand(half, half), axis[:, None].expand(half, half)))  # (2, S/2, S/2): x, y
         self.places: Tensor
         self.register_buffer("places", places, persistent=False)
 
@@ -41,12 +42,10 @@ class CentreVotes(nn.Module):
         """The votes' mean, relative to the window's centre: (N, C, S, S) -> (N, 2) pixels, x right, y down."""
         votes = self.voters(images).float()  # (N, 3, S/2, S/2): offset x, offset y, log weight
         # a block's own pixels and those around it; blank places are silent
-        ink = F.avg_pool2d(images.float().abs().sum(1, keepdim=True), 4, stride=2, padding=1)[:, 0]
-        weights = ink * torch.exp(votes[:, 2].clamp(-8.0, 8.0))  # (N, S/2, S/2)
-        total = weights.sum((1, 2)).clamp_min(1e-6)
-        x = (weights * (votes[:, 0] + self.places[None, None, :])).sum((1, 2)) / total
-        y = (weights * (votes[:, 1] + self.places[None, :, None])).sum((1, 2)) / total
-        return torch.stack((x, y), 1)
+        ink = F.avg_pool2d(images.float().abs().sum(1, keepdim=True), 4, stride=2, padding=1)
+        weights = ink * torch.exp(votes[:, 2:].clamp(-8.0, 8.0))  # (N, 1, S/2, S/2)
+        centres: Tensor = (weights * (votes[:, :2] + self.places)).sum((2, 3)) / weights.sum((2, 3)).clamp_min(1e-6)
+        return centres
 
 
 class HalfVotingNetwork(Network):

@@ -81,7 +81,9 @@ class TransformInvariantAutoencoder(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.network.parameters()).device
+        prototypes = self.prototypes  # always there, and found sooner than the first of the network's parameters
+        assert isinstance(prototypes, Tensor)
+        return prototypes.device
 
     def encode(self, images: Array) -> Array:
         """E: (N, C, S, S) -> descriptors (N, K)."""

@@ -12,6 +12,8 @@ pattern out of the window for free, and training would collapse to one nearly bl
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -47,14 +49,20 @@ def shift_images_subpixel(images: Tensor, shifts: Tensor) -> Tensor:
 
     images: (N, C, H, W); shifts: (N, 2) float (dx right, dy down) -> (N, C, H, W). Differentiable in both.
     """
-    _, _, height, width = images.shape
-    # grid_sample's coordinates: -1 and 1 are the outer edges of the first and last pixel
-    columns = (2 * torch.arange(width, device=images.device, dtype=shifts.dtype) + 1) / width - 1
-    rows = (2 * torch.arange(height, device=images.device, dtype=shifts.dtype) + 1) / height - 1
-    x = (columns - 2.0 / width * shifts[:, 0:1])[:, None, :].expand(-1, height, -1)  # (N, H, W)
-    y = (rows - 2.0 / height * shifts[:, 1:2])[:, :, None].expand(-1, -1, width)
-    grid = torch.stack((x, y), 3)
+    places, per_pixel = _places(images.shape[2], images.shape[3], images.device, shifts.dtype)
+    grid = places - (shifts * per_pixel)[:, None, None, :]  # (N, H, W, 2)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+@functools.lru_cache(maxsize=16)
+def _places(height: int, width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """grid_sample's x, y of each pixel (H, W, 2), and of one pixel (2,); -1 and 1 are the picture's outer edges."""
+    with torch.inference_mode(False):  # they serve training too
+        rows, columns = (
+            (2 * torch.arange(size, device=device, dtype=dtype) + 1) / size - 1 for size in (height, width)
+        )
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        return torch.stack((x, y), 2), torch.tensor((2.0 / width, 2.0 / height), device=device, dtype=dtype)
 
 
 def correlate(patterns: Tensor, images: Tensor, radius: int) -> Tensor:

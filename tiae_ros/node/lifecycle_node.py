@@ -47,11 +47,12 @@ from std_srvs.srv import SetBool
 from tiae_ros.errors import ParameterError, TiaeError
 from tiae_ros.node import diagnostics, messages
 from tiae_ros.node.mailbox import Mailbox
-from tiae_ros.node.model_folders import DEPTH_CHANNELS, MASK_CHANNELS, find_device, load_checked
+from tiae_ros.node.model_folders import DEPTH_CHANNELS, GRASP_CHANNELS, find_device, load_checked
 from tiae_ros.node.pairing import Pairer
 from tiae_ros.node.parameters import CONFIGURE, START, TABLE, Settings, read_overrides, unknown_name
 from tiae_ros.node.pipeline import ERROR, Frame, FrameDropped, Pipeline, Result, Wanted
 from tiae_ros.node.statistics import Statistics
+from tiae_ros.vision.segmentation_choice import CLASSICAL, Segmentation, choose_segmentation
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -128,6 +129,7 @@ class PerceptionNode(LifecycleNode):
         self._settings = Settings()
         self._configured = Settings()
         self._configure_error = ""
+        self._configure_remark = ""
         self._pipeline: Pipeline | None = None
         self._facts: dict[str, str] = {}
         self._statistics = Statistics()
@@ -234,22 +236,24 @@ class PerceptionNode(LifecycleNode):
         device, remark = find_device(settings.device)
         if remark:
             self.get_logger().warning(remark)
-        grasp = load_checked(settings.model, MASK_CHANNELS, device)
+        grasp = load_checked(settings.model, GRASP_CHANNELS, device)
         depth = (
             load_checked(settings.depth_model, DEPTH_CHANNELS, device)
             if settings.depth_model not in ("", "none")
             else None
         )
-        pipeline = Pipeline(grasp, depth)
+        segmentation = self._choose_segmentation(settings)
+        pipeline = Pipeline(grasp, depth, segmentation)
         pipeline.warm_up(settings)
         self._configured, self._pipeline = settings, pipeline
         self._facts = {
             "device": device,
             "model": grasp.manifest.model_id,
-            "depth model": depth.manifest.model_id if depth else "none",
+            "depth model": pipeline.depth_model_id or "none",
+            "segmentation": segmentation.name if settings.mask_source == "segmentation" else "mask topics",
         }
         absent = set()
-        if depth is None:
+        if not pipeline.depth_model_id:
             absent |= {"restored/depth"}
         if not grasp.manifest.prototype_names:
             absent |= {"grasp_label"}
@@ -271,9 +275,20 @@ class PerceptionNode(LifecycleNode):
         self._state = "inactive"
         self.get_logger().info(
             f"configured in {time.monotonic() - started:.1f} s: model {grasp.manifest.model_id}, "
-            f"depth model {self._facts['depth model']}, device {device}"
+            f"depth model {self._facts['depth model']}, segmentation {self._facts['segmentation']}, device {device}"
         )
         return super().on_configure(state)
+
+    def _choose_segmentation(self, settings: Settings) -> Segmentation:
+        """What finds hands and things; where a network that should do it cannot, the log and /diagnostics say so."""
+        self._configure_remark = ""
+        if settings.mask_source != "segmentation":
+            return CLASSICAL
+        chosen = choose_segmentation(settings.segmentation_method, settings.segmentation_model)
+        if chosen.remark:
+            self._configure_remark = chosen.remark
+            self.get_logger().warning(chosen.remark)
+        return chosen
 
     @_logged(FAILURE)
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -357,6 +372,7 @@ class PerceptionNode(LifecycleNode):
             self.destroy_lifecycle_publisher(publisher)
         self._publishers_by_name.clear()
         self._pipeline = None
+        self._configure_remark = ""
         self._facts = {}
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
@@ -532,9 +548,13 @@ class PerceptionNode(LifecycleNode):
         self._statistics.latency("arrival to result", since_arrival)
         stamp = job.header.stamp
         since_stamp = (now_ns - stamp.sec * 1_000_000_000 - stamp.nanosec) * 1e-9
-        if since_arrival <= since_stamp < 10:  # otherwise the stamps are of another clock (a recording)
-            self._statistics.latency("transport", since_stamp - since_arrival)
+        simulated = self.get_clock().ros_time_is_active  # it goes in ticks, and not at the pace of the processor
+        if (
+            (0 if simulated else since_arrival) <= since_stamp < 10
+        ):  # else the stamps are of another clock (a recording)
             self._statistics.latency("stamp to result", since_stamp)
+            if not simulated:
+                self._statistics.latency("transport", since_stamp - since_arrival)
         if self._first_result is None:
             self._first_result = time.monotonic()
         for reason, message in result.warnings.items():
@@ -629,6 +649,8 @@ class PerceptionNode(LifecycleNode):
         }
         if self._parameter_remarks:
             warnings["parameters"] = "; ".join(self._parameter_remarks.values())
+        if self._configure_remark:
+            warnings["configuration"] = self._configure_remark
         condition = diagnostics.Condition(
             state=self._state,
             enabled=self._enabled,

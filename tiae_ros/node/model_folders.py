@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tiae_ros.core.shipped_models import find_model
@@ -10,12 +11,14 @@ from tiae_ros.errors import ModelError
 if TYPE_CHECKING:
     from tiae_ros import TransformInvariantAutoencoder
 
-MASK_CHANNELS = ("hand_mask", "object_mask")
-DEPTH_CHANNELS = ("depth",)
+MASKS = ("hand_mask", "object_mask")
+DEPTH = ("depth",)
+GRASP_CHANNELS = (MASKS, (*MASKS, *DEPTH))
+DEPTH_CHANNELS = (DEPTH,)
 
 
-def load_checked(name: str, channels: tuple[str, ...], device: str) -> TransformInvariantAutoencoder:
-    """Load a model by name and check that it is for these channels.
+def load_checked(name: str, accepted: Sequence[tuple[str, ...]], device: str) -> TransformInvariantAutoencoder:
+    """Load a model by name and check that it is for one of these lists of channels.
 
     Raises:
         ModelError: absent, damaged, or for other channels.
@@ -24,10 +27,10 @@ def load_checked(name: str, channels: tuple[str, ...], device: str) -> Transform
 
     folder = find_model(name)
     model = load_model(folder, device=device)
-    if tuple(model.manifest.channels) != channels:
+    if tuple(model.manifest.channels) not in accepted:
         raise ModelError(
-            f"model {folder} is for the channels {', '.join(model.manifest.channels)}, "
-            f"but {', '.join(channels)} are needed here"
+            f"model {folder} is for the channels {', '.join(model.manifest.channels)}; "
+            f"accepted here: {' | '.join(', '.join(channels) for channels in accepted)}"
         )
     return model
 

@@ -105,9 +105,14 @@ class Settings:
     """A value for each parameter; immutable, so one frame sees one state of it."""
 
     model: str = _parameter(
-        "grasp", "", CONFIGURE, "model for hand and object masks: a folder, or the name of a shipped model"
+        "grasp",
+        "",
+        CONFIGURE,
+        "model for hand and object masks, or for these and depth: a folder, or the name of a shipped model",
     )
-    depth_model: str = _parameter("depth", "", CONFIGURE, "model for depth, likewise; none: no restored depth")
+    depth_model: str = _parameter(
+        "depth", "", CONFIGURE, "model for depth, likewise; none: restored depth only by a model that has it too"
+    )
     device: str = _parameter(
         "auto",
         "",
@@ -131,6 +136,16 @@ class Settings:
         "hand and object masks from our own segmentation, or from hand_mask and object_mask",
         choices=("segmentation", "topics"),
     )
+    segmentation_method: str = _parameter(
+        "auto",
+        "",
+        CONFIGURE,
+        "our own segmentation: by the network, classical, or the network if it can be used and else classical (auto)",
+        choices=("auto", "network", "classical"),
+    )
+    segmentation_model: str = _parameter(
+        "segmentation", "", CONFIGURE, "network of our own segmentation: a folder, or the name of a shipped model"
+    )
     slop_s: float = _parameter(
         0.02, "s", LIVE, "largest difference of stamps between the images of one frame", low=0.0, high=0.5
     )
@@ -147,9 +162,14 @@ class Settings:
         1.5, "m", LIVE, "what is farther away is neither hand nor object", low=0.1, high=20.0
     )
     skin_min: float = _parameter(
-        6.0, "", LIVE, "lower bound of the skin threshold; grey is 0, skin in daylight 10-30", low=0.1, high=200.0
+        6.0,
+        "",
+        LIVE,
+        "lower bound of classical segmentation's skin threshold; grey is 0, skin in daylight 10-30",
+        low=0.1,
+        high=200.0,
     )
-    skin_max: float = _parameter(30.0, "", LIVE, "upper bound of the skin threshold", low=0.1, high=200.0)
+    skin_max: float = _parameter(30.0, "", LIVE, "upper bound of that threshold", low=0.1, high=200.0)
     segmentation_grid: int = _parameter(
         160, "", LIVE, "cells along the longer side of the picture in which hands are looked for", low=16, high=640
     )

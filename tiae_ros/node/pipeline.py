@@ -17,10 +17,11 @@ its result afterwards. What fails there leaves the result as it is.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,14 +29,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.core.model import Inference, TransformInvariantAutoencoder
-from tiae_ros.errors import ImageError
+from tiae_ros.errors import ImageError, ModelError
 from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth
 from tiae_ros.node.drawn_frame import drawn_images
 from tiae_ros.node.other_encodings import decode_by_cv_bridge, is_other_color
 from tiae_ros.node.parameters import Settings
 from tiae_ros.vision.image_decoding import decode_message, resize_depth_to, to_depth_m, to_rgb
 from tiae_ros.vision.position import focal_length_px, metric_position
-from tiae_ros.vision.segmentation import SegmentationSettings, segment
+from tiae_ros.vision.segmentation import SegmentationSettings
+from tiae_ros.vision.segmentation_choice import CLASSICAL, Segmentation
 from tiae_ros.vision.window import (
     HAND,
     OBJECT,
@@ -51,6 +53,7 @@ from tiae_ros.vision.window import (
 Floats = NDArray[np.float32]
 ERROR = "error"
 WARN = "warn"
+NON_FINITE = "non-finite network output"
 
 
 class FrameDropped(Exception):
@@ -110,6 +113,7 @@ class Result:
     windows: list[Window]
     restored_masks: Floats | None = None  # (2, S, S) of the main grasp, lying on the input
     restored_k: NDArray[np.float64] | None = None  # (3, 3) camera matrix of the main grasp's window
+    placed_depth: Floats | None = None  # (S, S) of the main grasp, 0..1 as in `cut_depth`, by a joint model
     label: str | None = None  # of the main grasp; None: the model has no labels
     restored_depth_m: Floats | None = None  # (S, S) of the main grasp, lying on the input; by `restore_depth`
     segmentation: NDArray[np.uint8] | None = None  # (H, W), when wanted
@@ -133,17 +137,39 @@ class Stopwatch:
 
 
 class Pipeline:
-    """The two models and the road through them."""
+    """Segmentation, the models, and the road through them.
+
+    The grasp model sees hand and object masks, or these and depth (a joint model): then one inference yields the
+    restored depth too, unless there is a depth model of its own for it.
+    """
 
     def __init__(
-        self, grasp_model: TransformInvariantAutoencoder, depth_model: TransformInvariantAutoencoder | None
+        self,
+        grasp_model: TransformInvariantAutoencoder,
+        depth_model: TransformInvariantAutoencoder | None,
+        segmentation: Segmentation = CLASSICAL,
     ) -> None:
         self.grasp_model = grasp_model
         self.depth_model = depth_model
+        self.segmentation = segmentation
+        self.joint = len(grasp_model.manifest.channels) == 3
         self._size = grasp_model.manifest.window_size
         self._metric_size_m = float(grasp_model.manifest.preprocessing.get("metric_size_m", 0.30))
-        preprocessing: Mapping[str, Any] = depth_model.manifest.preprocessing if depth_model else {}
-        self._depth_range_m = float(preprocessing.get("range_m", 0.30))
+        self._joint_range_m = float(grasp_model.manifest.preprocessing.get("range_m", 0.30))
+        self._range_m = self._joint_range_m
+        if depth_model is not None:
+            self._range_m = float(depth_model.manifest.preprocessing.get("range_m", 0.30))
+            if depth_model.manifest.window_size != self._size:
+                raise ModelError(
+                    f"depth model {depth_model.manifest.model_id} has windows of {depth_model.manifest.window_size} "
+                    f"pixels, but model {grasp_model.manifest.model_id} has {self._size}; they must be of one size"
+                )
+
+    @property
+    def depth_model_id(self) -> str:
+        """Of the model that restores depth; "" when none does."""
+        restoring = self.depth_model or (self.grasp_model if self.joint else None)
+        return restoring.manifest.model_id if restoring else ""
 
     def warm_up(self, settings: Settings) -> None:
         """First passes are slow and take memory for good (buffers, kernels, modules); they are made here.
@@ -159,14 +185,22 @@ class Pipeline:
                     for _ in range(3):
                         model.infer(np.zeros((count, *shape), np.float32))
         frame = Frame(**drawn_images())
-        for _ in range(3):
-            with contextlib.suppress(FrameDropped):  # a fault that lasts is told of with the first real frame
-                result = self.process(frame, settings, Wanted(segmentation=True, debug_image=True))
-                self.restore_depth(result, settings)
-                self.draw(result)
+        if not self._passes(frame, settings):  # the segmentation network need not take the drawn hand for one
+            self._passes(frame, dataclasses.replace(settings, mask_source="topics"))
         gc.unfreeze()
         gc.collect()
         gc.freeze()
+
+    def _passes(self, frame: Frame, settings: Settings) -> bool:
+        """Send a frame all the way three times; whether a grasp was in it."""
+        seen = False
+        for _ in range(3):
+            with contextlib.suppress(FrameDropped):  # a fault that lasts is told of with the first real frame
+                result = self.process(frame, settings, Wanted(segmentation=True, debug_image=True))
+                seen = bool(result.windows)
+                self.restore_depth(result, settings)
+                self.draw(result)
+        return seen
 
     def process(self, frame: Frame, settings: Settings, wanted: Wanted | None = None) -> Result:
         """All that one frame yields but restored depth and debug picture.
@@ -184,14 +218,15 @@ class Pipeline:
         focal_px = focal_length_px(k) if k is not None else None
         if focal_px is None:
             focal_px = shape[1] / 2 / math.tan(math.radians(settings.assumed_fov_deg) / 2)
-        labels = _labels(frame, color, depth_m, settings, focal_px)
+        labels = self._labels(frame, color, depth_m, settings, focal_px)
         watch.lap("segment")
         windows = find_windows(labels, depth_m, focal_px, self._metric_size_m)[: settings.max_grasps]
-        masks = np.zeros((0, 2, self._size, self._size), np.float32)
-        if windows:
-            masks = np.stack([cut_masks(labels, window, self._size) for window in windows])
+        masks = np.zeros((len(windows), 2, self._size, self._size), np.float32)
+        for row, window in zip(masks, windows, strict=True):
+            row[:] = cut_masks(labels, window, self._size)
+        seen = self._with_depth(masks, windows, labels, depth_m) if self.joint else masks
         watch.lap("window")
-        result = self._infer(Scene(color, depth_m, labels, masks), windows)
+        result = self._infer(Scene(color, depth_m, labels, masks), windows, seen)
         watch.lap("network")
         result.warnings.update(warnings)
         self._locate(result, k, shape)
@@ -207,12 +242,16 @@ class Pipeline:
         Raises:
             FrameDropped: the depth model failed; the result stays as it was.
         """
-        if self.depth_model is None or not result.windows or result.restored_masks is None:
+        if not result.windows or result.restored_masks is None:
             return
-        scene, window, range_m = result.scene, result.windows[0], self._depth_range_m
-        main = cut_depth(scene.depth_m, scene.labels, window, self._size, range_m)  # (1, S, S)
-        placed = _inside(_run(self.depth_model, main[None]).placed[0, 0], result.restored_masks)
-        result.restored_depth_m = depth_from_window(placed, window, range_m, settings.restored_threshold)
+        scene, window, range_m = result.scene, result.windows[0], self._range_m
+        values = result.placed_depth
+        if self.depth_model is not None:
+            main = cut_depth(scene.depth_m, scene.labels, window, self._size, range_m)  # (1, S, S)
+            values = _run(self.depth_model, main[None]).placed[0, 0]
+        if values is not None:
+            placed = _inside(values, result.restored_masks)
+            result.restored_depth_m = depth_from_window(placed, window, range_m, settings.restored_threshold)
 
     def draw(self, result: Result) -> None:
         """Add the debug picture, where the frame's colours were decoded."""
@@ -221,17 +260,38 @@ class Pipeline:
 
             result.debug_image = draw(result.scene.color, result.scene.labels, result.scene.masks, result)
 
-    def _infer(self, scene: Scene, windows: list[Window]) -> Result:
-        """The grasp model's part; shifts are still in window pixels."""
-        masks, count = scene.masks, len(windows)
+    def _with_depth(self, masks: Floats, windows: list[Window], labels: NDArray[np.uint8], depth_m: Floats) -> Floats:
+        """What a joint model sees: masks (N, 2, S, S) -> masks and depth (N, 3, S, S)."""
+        seen = np.empty((len(windows), 3, self._size, self._size), np.float32)
+        seen[:, :2] = masks
+        for row, window in zip(seen, windows, strict=True):
+            row[2] = cut_depth(depth_m, labels, window, self._size, self._joint_range_m)[0]
+        return seen
+
+    def _labels(
+        self, frame: Frame, color: NDArray[np.uint8] | None, depth_m: Floats, settings: Settings, focal_px: float
+    ) -> NDArray[np.uint8]:
+        """By our own segmentation, or from the masks that came."""
+        if settings.mask_source != "segmentation":
+            return _labels_of_masks(frame, depth_m, settings)
+        limits = segmentation_settings(settings)
+        try:
+            with _enough_memory("cpu"):
+                return self.segmentation.segment(color, depth_m, limits, focal_px=focal_px)
+        except ModelError as error:
+            raise FrameDropped(NON_FINITE, f"{error}; the result is withheld") from error
+
+    def _infer(self, scene: Scene, windows: list[Window], seen: Floats) -> Result:
+        """The grasp model's part, from what it sees (N, C, S, S); shifts are still in window pixels."""
+        count = len(windows)
         if not windows:
             descriptor_size = self.grasp_model.manifest.descriptor_size
             none = np.zeros((0,), np.float32)
             return Result(scene, np.zeros((0, descriptor_size), np.float32), np.zeros((0, 2), np.float32),
                           np.zeros((0, 3), np.float32), none, [])  # fmt: skip
-        inference = _run(self.grasp_model, masks)
-        energy = np.maximum((masks**2).sum(axis=(1, 2, 3)), 1e-6)
-        unexplained = ((inference.placed - masks) ** 2).sum(axis=(1, 2, 3)) / energy
+        inference = _run(self.grasp_model, seen)
+        energy = np.maximum((seen**2).sum(axis=(1, 2, 3)), 1e-6)
+        unexplained = ((inference.placed - seen) ** 2).sum(axis=(1, 2, 3)) / energy
         result = Result(
             scene,
             descriptors=inference.descriptor,
@@ -239,7 +299,8 @@ class Pipeline:
             positions=np.full((count, 3), np.nan, np.float32),
             confidences=np.clip(1 - unexplained, 0, 1).astype(np.float32),
             windows=windows,
-            restored_masks=np.clip(inference.placed[0], 0, 1),
+            restored_masks=np.clip(inference.placed[0, :2], 0, 1),
+            placed_depth=inference.placed[0, 2] if self.joint else None,
         )
         if self.grasp_model.manifest.prototype_names:
             result.label = self.grasp_model.label(inference.descriptor[0])
@@ -272,19 +333,24 @@ def _inside(depth_values: Floats, masks: Floats) -> Floats:
 
 
 def _run(model: TransformInvariantAutoencoder, windows: Floats) -> Inference:
+    with _enough_memory(str(model.device)):
+        inference = model.infer(windows)
+    if not all(np.isfinite(part).all() for part in vars(inference).values()):
+        raise FrameDropped(
+            NON_FINITE, f"model {model.manifest.model_id} gave a number that is not finite; the result is withheld"
+        )
+    return inference
+
+
+@contextlib.contextmanager
+def _enough_memory(device: str) -> Iterator[None]:
     import torch
 
     try:
-        inference = model.infer(windows)
+        yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         first_line = str(error).partition("\n")[0]
-        raise FrameDropped("out of memory", f"out of memory on {model.device}: {first_line}") from error
-    if not all(np.isfinite(part).all() for part in vars(inference).values()):
-        raise FrameDropped(
-            "non-finite network output",
-            f"model {model.manifest.model_id} gave a number that is not finite; the result is withheld",
-        )
-    return inference
+        raise FrameDropped("out of memory", f"out of memory on {device}: {first_line}") from error
 
 
 def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tuple[int, int]]:
@@ -326,11 +392,7 @@ def _depth(image: Any, shape: tuple[int, int], settings: Settings) -> Floats:
         raise FrameDropped("sizes", str(error)) from error
 
 
-def _labels(
-    frame: Frame, color: NDArray[np.uint8] | None, depth_m: Floats, settings: Settings, focal_px: float
-) -> NDArray[np.uint8]:
-    if settings.mask_source == "segmentation":
-        return segment(color, depth_m, segmentation_settings(settings), focal_px=focal_px)
+def _labels_of_masks(frame: Frame, depth_m: Floats, settings: Settings) -> NDArray[np.uint8]:
     labels = np.zeros(depth_m.shape, np.uint8)
     for image, value, name in ((frame.object_mask, OBJECT, "object"), (frame.hand_mask, HAND, "hand")):
         try:

@@ -5,7 +5,7 @@
 
 Nothing else in `tiae_ros.vision` needs torch. A network is a folder with ``model.safetensors`` and
 ``manifest.json``, as every other model; `python -m tiae_training.segmentation` makes one.
-None is shipped yet, and the node does not use it: benchmarks/segmentation.py says why.
+`tiae_ros.vision.segmentation_choice` says when it is taken; benchmarks/segmentation.py compares the two.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tiae_ros.core.inference import folded
 from tiae_ros.core.model_files import MANIFEST, WEIGHTS, read_whole, write_durably
 from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings, check_images
@@ -47,6 +48,9 @@ _USUAL_FOCAL = 0.8  # focal length over the longer side, when none is known
 _LARGEST_WEIGHTS = 16 * 1024 * 1024
 _LARGEST_MANIFEST = 1024 * 1024
 _SURFACE_RATIO = 1.06  # readings of a cell up to 6 % behind its nearest are on one surface
+_NEAREST_BITS = np.float32(0.001).view(np.uint32) + np.uint32(1)  # of the first float above a millimetre
+_FARTHEST_BITS = np.float32(100).view(np.uint32)  # metres
+_FARTHEST_READING = np.nextafter(np.float32(100), np.float32(0))
 _RELIEFS = ((7, 0.015), (31, 0.06))  # side of the neighbourhood in cells, unit in metres
 _TOUCH_CELLS = 2
 
@@ -131,7 +135,10 @@ class SegmentationNetwork(nn.Module):
         for level in (2, 1, 0):
             coarse = F.interpolate(self.across[level](x), scale_factor=2.0, mode="nearest")
             x = self.up[level](levels[level] + coarse)
-        return F.pixel_shuffle(self.head(x), 2)  # (B, 12, H / 2, W / 2) -> (B, 3, H, W)
+        quarters = self.head(x).unflatten(1, (CLASSES, 2, 2))  # (B, 3, 2, 2, H / 2, W / 2)
+        # As pixel_shuffle, which takes twice as long where channels lie together: (B, 3, H, W)
+        scores: Tensor = quarters.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
+        return scores
 
 
 class Segmenter:
@@ -139,28 +146,23 @@ class Segmenter:
 
     def __init__(self, network: SegmentationNetwork) -> None:
         self.manifest = network.manifest
-        folded = SegmentationNetwork(network.manifest)
-        folded.load_state_dict(network.state_dict())
-        folded.eval()
-        for module in list(folded.modules()):
-            if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
-                convolution, normalisation = module[0], module[1]
-                if isinstance(normalisation, nn.BatchNorm2d):
-                    module[0] = torch.nn.utils.fusion.fuse_conv_bn_eval(convolution, normalisation)
-                    module[1] = nn.Identity()
-                # Rows of a picture with its channels together, as the planes come.
-                module[0].weight.data = module[0].weight.data.contiguous(memory_format=torch.channels_last)
-        self.network = folded
+        self.network = folded(network)
 
     @torch.inference_mode()
-    def probabilities(self, planes: Floats) -> Floats:
-        """Planes (H, W, 9) of one picture -> probabilities (H, W, 3)."""
-        height, width = planes.shape[:2]
-        padded = np.zeros((-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE, INPUTS), np.float32)
-        padded[:height, :width] = planes
-        scores = self.network(torch.from_numpy(padded).permute(2, 0, 1)[None])  # channels last already
-        shares = torch.softmax(scores[0, :, :height, :width], dim=0)
-        found: Floats = shares.permute(1, 2, 0).contiguous().numpy()
+    def scores(self, planes: Floats) -> Floats:
+        """Planes (9, H, W) of one picture -> class scores (3, H, W).
+
+        Raises:
+            ModelError: a score is not finite.
+        """
+        height, width = planes.shape[1:]
+        # A picture's rows with the planes of each cell together, as convolutions take them.
+        cells = np.zeros((-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE, INPUTS), np.float32)
+        cv2.merge([*planes], dst=cells[:height, :width])
+        scores = self.network(torch.from_numpy(cells).permute(2, 0, 1)[None])[0, :, :height, :width]
+        if not math.isfinite(scores.sum().item()):
+            raise ModelError(f"segmentation network {self.manifest.model_id} gave a number that is not finite")
+        found: Floats = scores.numpy()
         return found
 
     def segment(
@@ -183,9 +185,9 @@ class Segmenter:
         if not (depth > 0).any():
             return labels
         small = reduce_color(color, cell) if color is not None else None
-        shares = self.probabilities(input_planes(small, depth, focal / cell))
-        kept = _plausible(shares, depth, focal / cell, settings)
-        _enlarge(shares, kept, cell, labels)
+        scores = self.scores(_planes(small, depth, focal / cell))
+        kept = _plausible(scores, depth, focal / cell, settings)
+        _enlarge(scores, kept, cell, labels)
         return labels
 
 
@@ -223,21 +225,40 @@ def input_planes(color: NDArray[np.uint8] | None, depth: Floats, focal_cells: fl
         depth: (H, W) metres, 0 where there is none.
         focal_cells: focal length in cells.
     """
-    planes = np.zeros((*depth.shape, INPUTS), np.float32)
-    if color is not None:
-        planes[:, :, :3] = color.astype(np.float32) * (1 / 64) - 2
-        planes[:, :, 3] = 1
-    known = (depth > 0).astype(np.float32)
+    return np.ascontiguousarray(_planes(color, depth, focal_cells).transpose(1, 2, 0))
+
+
+def _planes(color: NDArray[np.uint8] | None, depth: Floats, focal_cells: float) -> Floats:
+    """The same, a plane after the other: (9, H, W). In place, since memory costs more than arithmetic here."""
+    planes = np.empty((INPUTS, *depth.shape), np.float32)
+    if color is None:
+        planes[:4] = 0
+    else:
+        tones = color.astype(np.float32)
+        tones *= np.float32(1 / 64)
+        tones -= 2
+        cv2.split(tones, [planes[0], planes[1], planes[2]])
+        planes[3] = 1
+    known = planes[4]
+    np.greater(depth, 0, out=known)
     depth = np.minimum(depth, np.float32(CLIP_M))
-    planes[:, :, 4] = known
-    planes[:, :, 5] = (depth - 0.6) * known * (1 / 0.3)
-    for number, (side, unit_m) in enumerate(_RELIEFS):
+    distance = np.subtract(depth, np.float32(0.6), out=planes[5])
+    distance *= known
+    distance *= np.float32(1 / 0.3)
+    for relief, (side, unit_m) in zip(planes[6:8], _RELIEFS, strict=True):
         count = cv2.blur(known, (side, side), borderType=cv2.BORDER_CONSTANT)
-        total = cv2.blur(depth, (side, side), borderType=cv2.BORDER_CONSTANT)
-        relief = (depth - total / np.maximum(count, 1e-6)) * known
-        planes[:, :, 6 + number] = np.clip(relief * (1 / unit_m), -3, 3)
-    cell_m = np.maximum(depth, 0.05) / focal_cells
-    planes[:, :, 8] = (np.log(cell_m).astype(np.float32) + 5.3) * 2 * known
+        mean = cv2.blur(depth, (side, side), borderType=cv2.BORDER_CONSTANT)
+        np.subtract(depth, mean / np.maximum(count, np.float32(1e-6)), out=relief)
+        relief *= known
+        relief *= np.float32(1 / unit_m)
+        np.clip(relief, -3, 3, out=relief)
+    size = planes[8]
+    np.maximum(depth, np.float32(0.05), out=size)
+    size /= np.float32(focal_cells)
+    np.log(size, out=size)
+    size += np.float32(5.3)
+    size *= known
+    size *= 2
     return planes
 
 
@@ -257,24 +278,32 @@ def reduce_depth(depth_m: Floats, cell: int) -> Floats:
     Four pixels of each cell are looked at: they say as much as all sixteen, in a quarter of the time.
     """
     height, width = depth_m.shape[0] // cell, depth_m.shape[1] // cell
-    rows, columns = sorted({cell // 4, (3 * cell) // 4}), sorted({cell // 4, (3 * cell) // 4})
-    parts = np.stack(
-        [depth_m[y : height * cell : cell, x : width * cell : cell] for y in rows for x in columns]
-    )  # (1 or 4, h, w)
-    with np.errstate(invalid="ignore"):
-        parts = np.where((parts > 0.001) & (parts < 100), parts, np.float32(np.inf))
-    nearest = parts.min(axis=0)
-    same = parts <= nearest * np.float32(_SURFACE_RATIO)
-    same &= parts < np.inf
-    total = np.where(same, parts, np.float32(0)).sum(axis=0)
-    reduced: Floats = (total / np.maximum(same.sum(axis=0, dtype=np.float32), 1)).astype(np.float32)
+    starts = sorted({cell // 4, (3 * cell) // 4})
+    places = [(row, column) for row in starts for column in starts]
+    parts = np.empty((len(places), height, width), np.float32)
+    for part, (row, column) in zip(parts, places, strict=True):
+        part[:] = depth_m[row : height * cell : cell, column : width * cell : cell]
+    # What is no reading (0, below, NaN, infinity) becomes the far end. The bits of floats above 0 are ordered as the
+    # floats are; counted from the near end on, all others lie beyond the far end: no comparison per kind, no branch.
+    bits = parts.view(np.uint32)
+    bits -= _NEAREST_BITS
+    np.minimum(bits, _FARTHEST_BITS - _NEAREST_BITS, out=bits)
+    bits += _NEAREST_BITS
+    limit = np.minimum(parts.min(axis=0) * np.float32(_SURFACE_RATIO), _FARTHEST_READING)
+    same = np.less_equal(parts, limit, out=np.empty_like(parts))  # as 0 and 1
+    parts *= same
+    reduced: Floats = parts.sum(axis=0)
+    reduced /= np.maximum(same.sum(axis=0), 1)
     return reduced
 
 
 def save_segmentation(network: SegmentationNetwork, folder: str | os.PathLike[str], **known: Any) -> None:
-    """Write a model folder; ``known`` are fields of the manifest (training, measures, model_id). Raises OutputError."""
+    """Write a model folder; ``known`` are fields of the manifest (training, measures, model_id). Raises OutputError.
+
+    Kernels are stored in half precision, which halves the file and moves probabilities by thousandths.
+    """
     path = Path(folder)
-    weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()})
+    weights = save_tensors({name: _stored(t.detach().cpu()) for name, t in network.state_dict().items()})
     fields = {**asdict(network.manifest), **known, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     network.manifest = SegmentationManifest(**fields)
     try:
@@ -285,6 +314,12 @@ def save_segmentation(network: SegmentationNetwork, folder: str | os.PathLike[st
             os.replace(path / (name + ".new"), path / name)
     except OSError as error:
         raise OutputError(f"cannot write the model folder {path}: {error.strerror or error}") from None
+
+
+def _stored(weights: Tensor) -> Tensor:
+    """Kernels in half precision if they fit into it, the few other numbers as they are."""
+    half = weights.half() if weights.ndim == 4 else weights
+    return (half if bool(torch.isfinite(half).all()) else weights).contiguous()
 
 
 def load_network(folder: str | os.PathLike[str]) -> SegmentationNetwork:
@@ -327,9 +362,9 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-def _plausible(shares: Floats, depth: Floats, focal_cells: float, settings: SegmentationSettings) -> NDArray[np.bool_]:
-    """Cells that may count: those of a hand large enough, and of the things that touch it."""
-    none, first, second = shares[:, :, 0], shares[:, :, 1], shares[:, :, 2]
+def _plausible(scores: Floats, depth: Floats, focal_cells: float, settings: SegmentationSettings) -> NDArray[np.bool_]:
+    """Cells that may count, by scores (3, H, W): those of a hand large enough, and of the things that touch it."""
+    none, first, second = scores
     near = depth <= settings.depth_max_m
     hand = (first > none) & (first >= second) & near
     held = (second > none) & (second > first) & near
@@ -370,21 +405,22 @@ def _large_regions(
     return chosen
 
 
-def _enlarge(shares: Floats, kept: NDArray[np.bool_], cell: int, labels: Labels) -> None:
-    """Probabilities of cells -> labels of pixels; the outline runs between cells where the probabilities say."""
+def _enlarge(scores: Floats, kept: NDArray[np.bool_], cell: int, labels: Labels) -> None:
+    """Scores of cells (3, H, W) -> labels of pixels, which were 0; outlines run where probabilities say."""
     rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
     if not len(rows):
         return
     top, bottom = max(0, rows[0] - 1), min(kept.shape[0], rows[-1] + 2)
     left, right = max(0, columns[0] - 1), min(kept.shape[1], columns[-1] + 2)
-    part = shares[top:bottom, left:right]
+    part = scores[:, top:bottom, left:right]
     inside = cv2.dilate(kept[top:bottom, left:right].astype(np.uint8), np.ones((3, 3), np.uint8))
-    levels = (part * (255 * inside[:, :, None])).astype(np.uint8)
-    levels[:, :, 0] = np.where(inside, levels[:, :, 0], 255)
-    if cell > 1:
-        size = ((right - left) * cell, (bottom - top) * cell)
-        levels = cv2.resize(levels, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
-    none, hand, held = cv2.split(levels)
+    shares = np.exp(part - part.max(axis=0))
+    shares *= np.float32(255) * inside / shares.sum(axis=0)
+    levels = shares.astype(np.uint8)
+    levels[0][inside == 0] = 255
+    size = ((right - left) * cell, (bottom - top) * cell)
+    none, hand, held = (cv2.resize(level, size, interpolation=cv2.INTER_LINEAR) for level in levels)
+    first = np.logical_and(hand > none, hand >= held)
+    second = np.logical_and(held > none, held > hand)
     target = labels[top * cell : bottom * cell, left * cell : right * cell]
-    target[(hand > none) & (hand >= held)] = HAND
-    target[(held > none) & (held > hand)] = OBJECT
+    np.add(HAND * first.view(np.uint8), OBJECT * second.view(np.uint8), out=target)
