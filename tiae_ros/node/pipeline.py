@@ -46,6 +46,7 @@ from tiae_ros.vision.window import (
     cut_masks,
     depth_from_window,
     find_windows,
+    surface_values,
     window_camera,
     window_to_image,
 )
@@ -250,7 +251,7 @@ class Pipeline:
             main = cut_depth(scene.depth_m, scene.labels, window, self._size, range_m)  # (1, S, S)
             values = _run(self.depth_model, main[None]).placed[0, 0]
         if values is not None:
-            placed = _inside(values, result.restored_masks)
+            placed = surface_values(values, result.restored_masks.sum(0))  # outlines are soft
             result.restored_depth_m = depth_from_window(placed, window, range_m, settings.restored_threshold)
 
     def draw(self, result: Result) -> None:
@@ -320,16 +321,6 @@ class Pipeline:
         result.shifts = shifts
         if k is not None and result.windows:
             result.restored_k = window_camera(k, result.windows[0], self._size)
-
-
-def _inside(depth_values: Floats, masks: Floats) -> Floats:
-    """Depth values (S, S) where the restored masks (2, S, S) cover at least half a pixel, 0 elsewhere.
-
-    A restored outline is soft, and 0 means nothing: across it, depth would fall off to the far end of its range and
-    draw a rim behind the hand. The masks are soft alike, so dividing by their coverage takes the fall-off out.
-    """
-    coverage = np.clip(masks.sum(0), 0, 1)
-    return np.where(coverage >= 0.5, depth_values / np.maximum(coverage, 0.5), 0).astype(np.float32)
 
 
 def _run(model: TransformInvariantAutoencoder, windows: Floats) -> Inference:
