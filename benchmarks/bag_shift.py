@@ -29,12 +29,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bag", type=Path, default=ROOT / "test" / "data" / "grasps")
-    parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder with grasp/ and depth/")
+    parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder with hands/")
     parser.add_argument("--shifts", type=int, default=4, help="random shifts per frame")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    pipeline = Pipeline(load_model(options.models / "grasp"), load_model(options.models / "depth"))
+    pipeline = Pipeline(load_model(options.models / "hands"), None)
     rng = np.random.default_rng(options.seed)
     errors_px, errors_window, changes = [], [], []
     frames = lost = 0

@@ -34,8 +34,8 @@ WORK_EVERY = 10
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--cycles", type=int, default=1000)
-    parser.add_argument("--model", default="grasp")
-    parser.add_argument("--depth-model", default="depth")
+    parser.add_argument("--model", default="hands")
+    parser.add_argument("--depth-model", default="none")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     arguments = parser.parse_args()
     parameters = {"model": arguments.model, "depth_model": arguments.depth_model, "device": "cpu", "autostart": False}

@@ -114,7 +114,7 @@ def test_many_windows_become_few_prototypes_and_few_stay_as_they_are(model):
     labels = np.repeat([0, 1], [80, 10])
     named = with_prototypes(model, descriptors, labels, ("cup", "pen"), 1.0, per_class=16)
     assert named.manifest.prototype_names == ("cup",) * 16 + ("pen",) * 10
-    np.testing.assert_array_equal(named.prototypes[16:].numpy(), descriptors[80:])
+    np.testing.assert_array_equal(named.prototypes[16:].numpy(), descriptors[80:].astype(np.float16))
 
 
 def test_the_radius_is_not_that_of_the_windows_the_prototypes_are_made_of(model):

@@ -68,7 +68,8 @@ def with_prototypes(
     )
     labelled = TransformInvariantAutoencoder(manifest=manifest).to(model.device)
     labelled.network = model.network
-    labelled.prototypes = torch.as_tensor(np.concatenate(list(centres.values())), dtype=torch.float32).to(model.device)
+    stored = torch.as_tensor(np.concatenate(list(centres.values()))).half()  # in half the space; far finer than radius
+    labelled.prototypes = stored.float().to(model.device)
     return labelled
 
 

@@ -14,7 +14,7 @@ Test windows are shown under random shifts. Neighbours for knn_accuracy come fro
 four fifths of FILE.npz serve as gallery and one fifth as test. Several labelled files count as one: equal names
 are one label."""
 EXAMPLES = """  tiae evaluate --model runs/digits --data held_out.npz --gallery digits.npz
-  tiae evaluate --model models/grasp --data windows.npz --json"""
+  tiae evaluate --model models/hands --data windows.npz --json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

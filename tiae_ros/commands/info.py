@@ -7,8 +7,8 @@ from pathlib import Path
 
 HELP = "say what a model is"
 DESCRIPTION = "Print a model's card, after checking that its weights are whole and fit."
-EXAMPLES = """  tiae info models/grasp
-  tiae info --json models/grasp"""
+EXAMPLES = """  tiae info models/hands
+  tiae info --json models/hands"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

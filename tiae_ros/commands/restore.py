@@ -8,7 +8,7 @@ from pathlib import Path
 HELP = "write descriptors, restored windows and shifts of FILE.npz"
 DESCRIPTION = """Run a model over FILE.npz and write OUT.npz: descriptors (N, K), restored (N, C, H, W),
 shifts (N, 2) in pixels (dx right, dy down: restored moved by it lies on the input)."""
-EXAMPLES = """  tiae restore --model models/grasp --data windows.npz --out restored.npz"""
+EXAMPLES = """  tiae restore --model models/hands --data windows.npz --out restored.npz"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -105,13 +105,13 @@ class Settings:
     """A value for each parameter; immutable, so one frame sees one state of it."""
 
     model: str = _parameter(
-        "grasp",
+        "hands",
         "",
         CONFIGURE,
         "model for hand and object masks, or for these and depth: a folder, or the name of a shipped model",
     )
     depth_model: str = _parameter(
-        "depth", "", CONFIGURE, "model for depth, likewise; none: restored depth only by a model that has it too"
+        "none", "", CONFIGURE, "model for depth alone, likewise; none: `model` restores depth, if it has that channel"
     )
     device: str = _parameter(
         "auto",
