@@ -69,7 +69,7 @@ def test_from_a_bag_to_a_node_that_says_names(client, tmp_path, monkeypatch, cap
             assert code == 0 or (code == 1 and "collapsed" in capfd.readouterr().err), command
     assert (tmp_path / "windows.png").stat().st_size > 1000
     model = load_model(tmp_path / "runs" / "mine")
-    assert dict(model.manifest.preprocessing) == {"metric_size_m": 0.3}
+    assert dict(model.manifest.preprocessing) == {"metric_size_m": 0.3, "range_m": 0.3}
     assert set(model.manifest.prototype_names) == {"cup", "pen", "scissors"}
     assert "unknown" in model.manifest.training["names"]["strangers"]
 
