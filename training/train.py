@@ -523,7 +523,9 @@ class Trainer:
     def single_picture_restoration(self) -> float:
         """The restoration term of the best single picture for all windows."""
         targets = self.images if self.clean is None else self.clean
-        found = single_picture_restoration(self.transform, self.images, targets, self.settings.seed)
+        found = single_picture_restoration(
+            self.transform, self.images, targets, self.settings.seed, whole=self.settings.whole_targets
+        )
         return float(average(torch.tensor(found)))
 
     def _deformed(
