@@ -50,6 +50,12 @@ def test_the_best_single_picture_of_shifted_copies_is_the_picture_itself():
     )  # half of it, both ways
 
 
+def test_the_best_single_picture_of_whole_windows_does_not_count_what_the_edge_takes():
+    images = torch.from_numpy(patterns(3).images[:1]).repeat(40, 1, 1, 1)
+    assert single_picture_restoration(Shift(12), images, images, seed=0, whole=True) < 1e-6
+    assert single_picture_restoration(Shift(12), images, images, seed=0) > 0.1
+
+
 def test_attempts_have_seeds_of_their_own():
     seeds = {attempt_seed(seed, attempt) for seed in (0, 1, 2**31 - 1) for attempt in range(3)}
     assert len(seeds) == 9

@@ -57,15 +57,20 @@ def attempt_seed(seed: int, attempt: int) -> int:
 
 
 @torch.no_grad()
-def single_picture_restoration(transform: Transform, images: Tensor, targets: Tensor, seed: int) -> float:
+def single_picture_restoration(
+    transform: Transform, images: Tensor, targets: Tensor, seed: int, *, whole: bool = False
+) -> float:
     """The restoration term of the best single picture for all: windows are laid on their mean, a few times over.
 
-    images, targets (N, C, S, S): what the encoder sees and what is to be restored, before any transform.
+    images, targets (N, C, S, S): what the encoder sees and what is to be restored, before any transform. whole: they
+    are restored as they are, not as the window's edge leaves them under a transform.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(images), generator=generator)[:_MOST_WINDOWS].to(images.device)
     drawn = transform.draw(len(rows), generator, images.device)
-    seen, moved = transform.apply(images[rows], drawn), transform.apply(targets[rows], drawn)
+    seen, moved = images[rows], targets[rows]
+    if not whole:
+        seen, moved = transform.apply(seen, drawn), transform.apply(moved, drawn)
     picture = targets[rows].mean(0, keepdim=True)
     lowest = math.inf
     for _ in range(_ALIGNMENTS):

@@ -530,7 +530,11 @@ class Trainer:
         """The restoration term of the best single picture for all windows."""
         targets = self.images if self.clean is None else self.clean
         found = single_picture_restoration(
-            self.transform, self.images * self.emphasis, targets * self.emphasis, self.settings.seed
+            self.transform,
+            self.images * self.emphasis,
+            targets * self.emphasis,
+            self.settings.seed,
+            whole=self.settings.whole_targets,
         )
         return float(average(torch.tensor(found)))
 

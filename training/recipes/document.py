@@ -21,7 +21,7 @@ from tiae_training.recipes.recipe import Recipe, Workplace, at_least
 
 SIDE = 32
 RADIUS = 8
-EPOCHS, PRINTED_EPOCHS = 24, 12
+EPOCHS, PRINTED_EPOCHS = 16, 8
 # Print is the same each time, so nothing is deformed; and patches of one combination of letters at two places must not
 # be told apart, as gathering would.
 SETTINGS: dict[str, Any] = {

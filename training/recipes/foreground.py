@@ -44,6 +44,9 @@ STILL: dict[str, Any] = {  # of patterns that stay where they are
     "deformation": 0.0,  # interpolation blurs what it deforms, and strokes are to be restored sharply
     "gathering_weight": 0.0,  # nothing is asked of the descriptors but what they restore
 }
+# Noise hides more of a stroke than photographs do; what is hidden is then filled in by heart, from the digits trained
+# on (iou 0.89 of them, 0.845 of others). A little deformation shows enough others to outweigh its blur.
+BEFORE_NOISE: dict[str, Any] = {**STILL, "epochs": 24, "deformation": 0.5}
 _NOISE_SEED_OF_TEST = 1_000_003
 
 
@@ -99,7 +102,7 @@ def photographs_to_test(like: ImageArrays) -> Tensor:
 def run_noise(workplace: Workplace) -> dict[str, Any]:
     """Trained and tested in front of noise."""
     training, test = workplace.digits()
-    model = workplace.train("noise", with_pool(training, noise(workplace.seed, training)), epochs=EPOCHS, **STILL)
+    model = workplace.train("noise", with_pool(training, noise(workplace.seed, training)), **BEFORE_NOISE)
     seen, true = in_front(test, noise(_NOISE_SEED_OF_TEST, test), workplace.seed)
     draw_rows(
         workplace.out / "foreground-noise.png",
