@@ -66,6 +66,19 @@ def test_one_pass_yields_what_the_single_doors_yield():
     np.testing.assert_allclose(result.placed, moved.numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["voting-half", "voting-pose", "slide-fc"])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_both_halves_of_a_pass_yield_what_one_does(name, kind):
+    model = TransformInvariantAutoencoder(2, network=name)
+    images = kind(np.random.default_rng(2).random((3, 2, 32, 32), dtype=np.float32))
+    whole, description = model.infer(images), model.describe(images)
+    for first, other in zip(vars(model.restore_described(description)).values(), vars(whole).values(), strict=True):
+        assert type(first) is type(images)
+        np.testing.assert_array_equal(first, other)
+    np.testing.assert_array_equal(description.descriptor, whole.descriptor)
+    np.testing.assert_array_equal(description.parameters[:, :2], whole.shift)
+
+
 @pytest.mark.parametrize("name", ["voting", "voting-half"])
 def test_the_voted_centre_moves_with_the_pattern(name):
     """Equivariance holds before any training, for every pattern that stays clear of the window's edge.

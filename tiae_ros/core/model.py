@@ -21,7 +21,20 @@ from tiae_ros.errors import DataError, ModelError
 _SLACK = 0.01  # averages and interpolation may leave 0..1 by rounding
 
 Array = TypeVar("Array", np.ndarray[Any, Any], Tensor)
+Part = TypeVar("Part", "Description", "Inference")
 _BATCH = 512  # images a forward pass takes at most, so that memory stays bounded for any N
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the encoder alone says of N windows, the first half of a pass; arrays of the kind that went in.
+
+    descriptor (N, K); parameters (N, 2), the shift in pixels (dx right, dy down), or (N, 4), the pose, as in
+    `tiae_ros.core.poses`.
+    """
+
+    descriptor: Any
+    parameters: Any
 
 
 @dataclass(frozen=True)
@@ -128,9 +141,21 @@ class TransformInvariantAutoencoder(nn.Module):
         """Descriptor, restored, shift and placed in one pass."""
         with torch.inference_mode():
             result = self._infer(self._windows(images))
-        if isinstance(images, Tensor):
-            return result
-        return Inference(*(part.cpu().numpy() for part in vars(result).values()))
+        return result if isinstance(images, Tensor) else _as_numpy(result)
+
+    def describe(self, images: Array) -> Description:
+        """The first half of `infer`, for those who wait for the descriptor; `restore_described` is the second."""
+        with torch.inference_mode():
+            result = Description(*self._fast_pass.encode(self.network, self._windows(images)))
+        return result if isinstance(images, Tensor) else _as_numpy(result)
+
+    def restore_described(self, description: Description) -> Inference:
+        """The second half of `infer`, from the first."""
+        given = description.descriptor
+        with torch.inference_mode():
+            parts = (torch.as_tensor(part, device=self.device) for part in vars(description).values())
+            result = self._restored(Description(*parts))
+        return result if isinstance(given, Tensor) else _as_numpy(result)
 
     def label(self, descriptor: np.ndarray[Any, Any]) -> str:
         """The name of the nearest labelled prototype of one descriptor (K,); "" when none is near or there are none."""
@@ -143,7 +168,12 @@ class TransformInvariantAutoencoder(nn.Module):
         return self.manifest.prototype_names[nearest] if distances[nearest] <= self.manifest.prototype_radius else ""
 
     def _infer(self, windows: Tensor) -> Inference:
-        return Inference(*self._fast_pass(self.network, windows))
+        return self._restored(Description(*self._fast_pass.encode(self.network, windows)))
+
+    def _restored(self, description: Description) -> Inference:
+        descriptors, parameters = description.descriptor, description.parameters
+        restored, placed = self._fast_pass.restore(self.network, descriptors, parameters)
+        return Inference(descriptors, restored, parameters[:, :2], placed)
 
     def _decode(self, descriptors: Tensor) -> Tensor:
         return self.network.decode(descriptors).clamp(0.0, 1.0)
@@ -197,6 +227,11 @@ class TransformInvariantAutoencoder(nn.Module):
             raise DataError(f"images are {images.dtype}; accepted are uint8 (0–255) and float (0–1)")
         floats: Tensor = images.to(self.device, torch.float32)
         return floats
+
+
+def _as_numpy(tensors: Part) -> Part:
+    """The same, with numpy arrays in the place of tensors."""
+    return type(tensors)(*(part.cpu().numpy() for part in vars(tensors).values()))
 
 
 def _as_poses(parameters: Tensor) -> Tensor:
