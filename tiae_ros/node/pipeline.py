@@ -46,6 +46,7 @@ from tiae_ros.vision.window import (
     OBJECT,
     Window,
     cut_depth,
+    cut_grasp,
     cut_masks,
     depth_from_window,
     find_windows,
@@ -255,10 +256,7 @@ class Pipeline:
         labels = self._labels(frame, color, depth_m, settings, focal_px)
         watch.lap("segment")
         windows = find_windows(labels, depth_m, focal_px, self._metric_size_m)[: settings.max_grasps]
-        masks = np.zeros((len(windows), 2, self._size, self._size), np.float32)
-        for row, window in zip(masks, windows, strict=True):
-            row[:] = cut_masks(labels, window, self._size)
-        seen = self._with_depth(masks, windows, labels, depth_m) if self.joint else masks
+        seen = self._seen(labels, depth_m, windows)
         watch.lap("window")
         if windows:
             description = _finite(self.grasp_model, self.grasp_model.describe, seen)
@@ -266,7 +264,7 @@ class Pipeline:
             none = np.zeros((0, self.grasp_model.manifest.descriptor_size), np.float32)
             description = Description(none, np.zeros((0, 2), np.float32))
         watch.lap("network")
-        scene = Scene(color, depth_m, labels, masks)
+        scene = Scene(color, depth_m, labels, seen[:, :2])
         return Described(scene, windows, seen, description, k, wanted, warnings, watch.timings_s)
 
     def restore(self, described: Described) -> Result:
@@ -318,12 +316,14 @@ class Pipeline:
 
             result.debug_image = draw(result.scene.color, result.scene.labels, result.scene.masks, result)
 
-    def _with_depth(self, masks: Floats, windows: list[Window], labels: NDArray[np.uint8], depth_m: Floats) -> Floats:
-        """What a joint model sees: masks (N, 2, S, S) -> masks and depth (N, 3, S, S)."""
-        seen = np.empty((len(windows), 3, self._size, self._size), np.float32)
-        seen[:, :2] = masks
+    def _seen(self, labels: NDArray[np.uint8], depth_m: Floats, windows: list[Window]) -> Floats:
+        """What the grasp model sees: masks (N, 2, S, S), or masks and depth (N, 3, S, S)."""
+        seen = np.empty((len(windows), 3 if self.joint else 2, self._size, self._size), np.float32)
         for row, window in zip(seen, windows, strict=True):
-            row[2] = cut_depth(depth_m, labels, window, self._size, self._joint_range_m)[0]
+            if self.joint:
+                row[:] = cut_grasp(depth_m, labels, window, self._size, self._joint_range_m)
+            else:
+                row[:] = cut_masks(labels, window, self._size)
         return seen
 
     def _labels(
