@@ -4,7 +4,8 @@ Trained networks carry normalisation layers and memory in the order that trainin
 copy is kept with each normalisation folded into the layer before it, each convolution made one call with the activation
 after it (`tiae_ros.core.fused_convolutions`), and with a pixel's channels side by side (`torch.channels_last`), which
 the CPU's convolutions take as it is. Any network works: what is not a convolution or linear layer followed by its
-normalisation or activation within an `nn.Sequential` stays as it is.
+normalisation or activation within an `nn.Sequential` stays as it is, unless the network knows what can be joined
+(`Network.joined`).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def restoration(network: Network, descriptors: Tensor, parameters: Tensor) -> tu
 
 
 class FastPass:
-    """`one_pass` in two halves by a folded copy of the network, which is renewed when the network's weights change.
+    """`one_pass`, whole or in halves, by a folded copy of the network, which is renewed when the weights change.
 
     Networks in training, on a GPU or of another precision than float32 go through as they are.
     """
@@ -49,6 +50,10 @@ class FastPass:
         self._weights: list[Tensor] = []
         self._state: list[tuple[int, int]] = []
         self._folded: Network | None = None
+
+    def __call__(self, network: Network, windows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        descriptors, restored, shifts, placed = one_pass(self._quick(network, windows), windows)
+        return descriptors.contiguous(), restored.contiguous(), shifts.contiguous(), placed.contiguous()
 
     def encode(self, network: Network, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Descriptors (N, K) and shifts (N, 2) or poses (N, 4) of windows (N, C, S, S)."""
@@ -69,7 +74,7 @@ class FastPass:
             self._weights = [*network.parameters(), *network.buffers()]
         state = _state_of(self._weights)
         if self._folded is None or state != self._state:
-            self._folded, self._state = folded(network), state
+            self._folded, self._state = folded(network).joined(), state
         return self._folded
 
     def __reduce__(self) -> tuple[type[FastPass], tuple[()]]:

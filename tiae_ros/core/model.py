@@ -153,8 +153,11 @@ class TransformInvariantAutoencoder(nn.Module):
         """The second half of `infer`, from the first."""
         given = description.descriptor
         with torch.inference_mode():
-            parts = (torch.as_tensor(part, device=self.device) for part in vars(description).values())
-            result = self._restored(Description(*parts))
+            descriptors, parameters = (
+                torch.as_tensor(part, device=self.device) for part in (given, description.parameters)
+            )
+            restored, placed = self._fast_pass.restore(self.network, descriptors, parameters)
+            result = Inference(descriptors, restored, parameters[:, :2], placed)
         return result if isinstance(given, Tensor) else _as_numpy(result)
 
     def label(self, descriptor: np.ndarray[Any, Any]) -> str:
@@ -168,12 +171,7 @@ class TransformInvariantAutoencoder(nn.Module):
         return self.manifest.prototype_names[nearest] if distances[nearest] <= self.manifest.prototype_radius else ""
 
     def _infer(self, windows: Tensor) -> Inference:
-        return self._restored(Description(*self._fast_pass.encode(self.network, windows)))
-
-    def _restored(self, description: Description) -> Inference:
-        descriptors, parameters = description.descriptor, description.parameters
-        restored, placed = self._fast_pass.restore(self.network, descriptors, parameters)
-        return Inference(descriptors, restored, parameters[:, :2], placed)
+        return Inference(*self._fast_pass(self.network, windows))
 
     def _decode(self, descriptors: Tensor) -> Tensor:
         return self.network.decode(descriptors).clamp(0.0, 1.0)
@@ -241,7 +239,7 @@ def _as_poses(parameters: Tensor) -> Tensor:
 
 def _ordinary(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The array as torch takes it: native byte order, contiguous, writable; DataError for values that are no pixels."""
-    if np.issubdtype(images.dtype, np.floating) and images.size:
+    if images.dtype.kind == "f" and images.size:
         low, high = float(images.min()), float(images.max())
         if not (low >= -_SLACK and high <= 1 + _SLACK):  # also when one is NaN
             raise DataError(
