@@ -15,10 +15,10 @@ pair          -> the worker takes the frame
 decode        messages -> pixels and metres
 segment       -> hand and object
 window        -> windows and their masks
-network       -> descriptor, shift, restored masks (the grasp model)
-rest          -> positions in metres
-publish       what the grasp model yields; the descriptor goes first, and "stamp to result" ends there
-restored depth  afterwards: the depth model, and its picture published
+network       -> descriptor and shift (the grasp model's encoder)
+publish       -> the descriptor is published; "stamp to result" ends there
+restoration   afterwards: restored masks, confidence, positions in metres, and their topics published
+restored depth  then: that of a joint model or the depth model, and its picture published
 
 Dropped after the first second are frames that the camera sent and no `~/grasps` came for. Inference alone is the grasp
 model's `infer` (encode, decode, shift), batch 1, one thread, in this process, before anything else runs.
@@ -49,9 +49,9 @@ STEPS = (
     "segment",
     "window",
     "network",
-    "rest",
     "publish",
     "stamp to result",
+    "restoration",
     "restored depth",
 )
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")

@@ -7,9 +7,10 @@
 Times are `time.thread_time`: other work on the machine counts only as far as it slows memory and caches. So compare
 figures of one run. Frames are enlarged to 640x480, as a camera would send them.
 
-decode, segment, window, network, rest   the steps of `Pipeline.process`, to the descriptor
-process          all of them
-restored depth   `Pipeline.restore_depth`, after the descriptor is published
+decode, segment, window, network   the steps of `Pipeline.describe`
+describe         all of them, to the descriptor
+restoration      `Pipeline.restore`, after the descriptor is published
+restored depth   `Pipeline.restore_depth`, after that
 infer            the grasp model alone: encode, decode, shift; batch 1
 segmentation     our own segmentation alone, in metres and rgb
 """
@@ -83,15 +84,17 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         if number == 1:
             times.clear()  # the first round warms up
         for frame, rgb, depth_m, focal_px in frames:
-            result = timed("process", lambda: pipeline.process(frame, settings))  # noqa: B023
-            for name, seconds in result.timings_s.items():
+            described = timed("describe", lambda: pipeline.describe(frame, settings))  # noqa: B023
+            for name, seconds in described.timings_s.items():
                 times[name].append(seconds * 1e3)
+            result = timed("restoration", lambda: pipeline.restore(described))  # noqa: B023
             timed("restored depth", lambda: pipeline.restore_depth(result, settings))  # noqa: B023
             timed("segmentation", lambda: segmentation.segment(rgb, depth_m, focal_px=focal_px))  # noqa: B023
             windows = np.zeros((1, len(grasp.manifest.channels), *[grasp.manifest.window_size] * 2), np.float32)
             windows[:, :, 8:20, 10:24] = 0.5
             timed("infer", lambda: grasp.infer(windows))  # noqa: B023
-    order = ("decode", "segment", "window", "network", "rest", "process", "restored depth", "segmentation", "infer")
+    order = ("decode", "segment", "window", "network", "describe", "restoration", "restored depth", "segmentation",
+             "infer")  # fmt: skip
     table: dict[str, Any] = {"segmentation by": segmentation.name, "model": grasp.manifest.model_id}
     for name in order:
         median, least = np.percentile(times[name], (50, 10))

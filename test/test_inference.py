@@ -29,6 +29,13 @@ def trained(name: str, channels: int = 2, seed: int = 0) -> Network:
     return network.eval()
 
 
+def both_halves(fast: FastPass, network: Network, windows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """What `one_pass` returns, by the fast pass."""
+    descriptors, parameters = fast.encode(network, windows)
+    restored, placed = fast.restore(network, descriptors, parameters)
+    return descriptors, restored, parameters[:, :2].contiguous(), placed
+
+
 def assert_same(fast, plain):
     for one, other in zip(fast, plain, strict=True):
         assert one.is_contiguous()
@@ -42,7 +49,23 @@ def test_the_fast_pass_gives_the_plain_network_s_numbers(name, count):
     fast = FastPass()
     with torch.inference_mode():
         for _ in range(2):  # the second time by the copy that is there
+            assert_same(both_halves(fast, network, windows), one_pass(network, windows))
             assert_same(fast(network, windows), one_pass(network, windows))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_joined_layers_give_the_plain_network_s_numbers_in_fewer_steps(channels):
+    network, windows = trained("voting-half", channels), torch.rand(3, channels, 32, 32)
+    joined = folded(network).joined()
+
+    def products(one: torch.nn.Module) -> int:
+        return sum(isinstance(module, torch.nn.Linear) for module in one.modules())
+
+    assert products(joined) == products(network) - 3
+    with torch.inference_mode():
+        assert_same([part.contiguous() for part in one_pass(joined, windows)], one_pass(network, windows))
+        unfolded = copy.deepcopy(network).joined()  # joins what there is
+        assert_same([part.contiguous() for part in one_pass(unfolded, windows)], one_pass(network, windows))
 
 
 def test_no_normalisation_is_left_and_the_network_itself_is_untouched():
@@ -55,13 +78,13 @@ def test_no_normalisation_is_left_and_the_network_itself_is_untouched():
         assert torch.equal(value, before[name])
 
 
-@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (1, 2), (3, 2), (5, 2)])
 @pytest.mark.parametrize("activation", [torch.nn.ReLU(), torch.nn.SiLU(), torch.nn.Tanh(), None])
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
-def test_a_fused_convolution_gives_the_same_for_inputs_of_any_size(kernel, activation, memory):
+def test_a_fused_convolution_gives_the_same_for_inputs_of_any_size(kernel, stride, activation, memory):
     """Also of another size and number than that which the kernel was laid out for."""
     torch.manual_seed(0)
-    layers = [torch.nn.Conv2d(6, 16, kernel, stride=2, padding=kernel // 2)]
+    layers = [torch.nn.Conv2d(6, 16, kernel, stride=stride, padding=kernel // 2)]
     plain = torch.nn.Sequential(*layers, *([activation] if activation else []))
     fused = copy.deepcopy(plain)
     fused_convolutions.fuse_convolutions(fused)
@@ -103,7 +126,7 @@ def test_making_the_copy_leaves_the_seed_alone_and_frees_what_it_laid_out():
 
 def test_weights_that_change_are_noticed():
     network, windows, fast = trained("voting"), torch.rand(1, 2, 32, 32), FastPass()
-    fast(network, windows)
+    both_halves(fast, network, windows)
     changes = [
         lambda: network.load_state_dict(trained("voting", seed=1).state_dict()),
         lambda: torch.nn.init.normal_(next(network.parameters())),
@@ -112,16 +135,16 @@ def test_weights_that_change_are_noticed():
     for change in changes:
         change()
         with torch.no_grad():
-            assert_same(fast(network, windows), one_pass(network, windows))
+            assert_same(both_halves(fast, network, windows), one_pass(network, windows))
     other = trained("voting", seed=2)
     with torch.no_grad():
-        assert_same(fast(other, windows), one_pass(other, windows))
+        assert_same(both_halves(fast, other, windows), one_pass(other, windows))
 
 
 def test_a_network_in_training_stays_in_training():
     network = trained("voting").train()
     means = [value.clone() for name, value in network.named_buffers() if name.endswith("running_mean")]
-    FastPass()(network, torch.rand(8, 2, 32, 32))
+    both_halves(FastPass(), network, torch.rand(8, 2, 32, 32))
     after = [value for name, value in network.named_buffers() if name.endswith("running_mean")]
     assert network.training
     assert not any(torch.equal(one, other) for one, other in zip(means, after, strict=True))

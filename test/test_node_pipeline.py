@@ -120,8 +120,8 @@ def test_pictures_are_not_made_when_nobody_wants_them(pipeline):
 def test_one_model_for_masks_and_depth_restores_both_from_one_inference(pipeline, joint_model, monkeypatch):
     joint = Pipeline(load_checked(joint_model, GRASP_CHANNELS, "cpu"), None)
     joint.warm_up(Settings())
-    passes, infer = [], joint.grasp_model.infer
-    monkeypatch.setattr(joint.grasp_model, "infer", lambda windows: passes.append(windows) or infer(windows))
+    passes, describe = [], joint.grasp_model.describe
+    monkeypatch.setattr(joint.grasp_model, "describe", lambda windows: passes.append(windows) or describe(windows))
     scene = make_scene(80, 120)
     add_hand(scene.color, scene.depth_mm, 230, 120)
     result = joint.process(frame_of(scene), Settings())
@@ -198,18 +198,30 @@ def test_camera_info_of_another_resolution_is_scaled(pipeline):
 
 
 class Broken:
-    """A model whose pass goes wrong."""
+    """A model of which one half of a pass goes wrong."""
 
-    def __init__(self, model: Any, fault: Exception | float) -> None:
-        self._model, self._fault = model, fault
+    def __init__(self, model: Any, fault: Exception | float, half: str = "decoder") -> None:
+        self._model, self._fault, self._half = model, fault, half
         self.manifest, self.device = model.manifest, model.device
 
-    def infer(self, windows: np.ndarray) -> Any:
-        if isinstance(self._fault, Exception):
-            raise self._fault
-        inference = self._model.infer(windows)
-        inference.placed[0, 0, 0, 0] = self._fault
+    def describe(self, windows: np.ndarray) -> Any:
+        description = self._model.describe(windows)
+        self._spoil("encoder", description.descriptor)
+        return description
+
+    def restore_described(self, description: Any) -> Any:
+        inference = self._model.restore_described(description)
+        self._spoil("decoder", inference.placed)
         return inference
+
+    def infer(self, windows: np.ndarray) -> Any:
+        return self.restore_described(self.describe(windows))
+
+    def _spoil(self, half: str, values: np.ndarray) -> None:
+        if half == self._half and isinstance(self._fault, Exception):
+            raise self._fault
+        if half == self._half:
+            values.flat[0] = self._fault
 
 
 @pytest.mark.parametrize(
@@ -221,15 +233,22 @@ class Broken:
         (math.inf, "non-finite network output"),
     ],
 )
-@pytest.mark.parametrize("which", ["grasp_model", "depth_model"])
-def test_a_network_that_fails_costs_what_it_was_to_yield_and_nothing_else(pipeline, which, fault, reason):
-    """The grasp model the frame, the depth model the restored depth of it."""
+@pytest.mark.parametrize(
+    ("which", "half"), [("grasp_model", "encoder"), ("grasp_model", "decoder"), ("depth_model", "decoder")]
+)
+def test_a_network_that_fails_costs_what_it_was_to_yield_and_nothing_else(pipeline, which, half, fault, reason):
+    """The encoder the frame, the decoder all but the descriptor, the depth model the restored depth."""
     broken = Pipeline(pipeline.grasp_model, pipeline.depth_model)
-    setattr(broken, which, Broken(getattr(pipeline, which), fault))
+    setattr(broken, which, Broken(getattr(pipeline, which), fault, half))
     frame, whole = frame_of(make_scene()), pipeline.process(frame_of(make_scene()), Settings())
-    if which == "grasp_model":
+    if half == "encoder":
         with pytest.raises(FrameDropped) as caught:
-            broken.process(frame, Settings())
+            broken.describe(frame, Settings())
+    elif which == "grasp_model":
+        described = broken.describe(frame, Settings())
+        with pytest.raises(FrameDropped) as caught:
+            broken.restore(described)
+        np.testing.assert_array_equal(described.descriptors, whole.descriptors)
     else:
         result = broken.process(frame, Settings())
         with pytest.raises(FrameDropped) as caught:

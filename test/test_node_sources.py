@@ -201,14 +201,14 @@ def test_an_exception_in_a_frame_is_logged_with_its_traceback_and_the_next_frame
     assert client.change_state("activate", "/inner/tiae")
     camera = Camera(client, "/inner/")
     camera.wait_for_node()
-    process = Pipeline.process
+    describe = Pipeline.describe
 
     def failing(*arguments):
         raise ZeroDivisionError("a fault of our own")
 
-    monkeypatch.setattr(Pipeline, "process", failing)
+    monkeypatch.setattr(Pipeline, "describe", failing)
     camera.stream_until(make_scene(), lambda: inner_node._statistics.snapshot().drops.get("exception"))
-    monkeypatch.setattr(Pipeline, "process", process)
+    monkeypatch.setattr(Pipeline, "describe", describe)
     assert not client.received["/inner/tiae/grasps"]
     camera.stream_until(make_scene(), lambda: client.received["/inner/tiae/grasps"])
     log = capfd.readouterr().err
@@ -252,7 +252,7 @@ def test_15_out_of_memory_costs_the_frame_and_is_counted(client, inner_node, mon
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         raise MemoryError("Unable to allocate 2 GiB")
 
-    owner, name = (TransformInvariantAutoencoder, "infer") if where == "network" else (pipeline, "find_windows")
+    owner, name = (TransformInvariantAutoencoder, "describe") if where == "network" else (pipeline, "find_windows")
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, failing)
         camera.stream_until(make_scene(), lambda: inner_node._statistics.snapshot().drops.get("out of memory"))
@@ -264,6 +264,41 @@ def test_15_out_of_memory_costs_the_frame_and_is_counted(client, inner_node, mon
 
         client.spin_until(said, 5, "diagnostics that say it")
     camera.stream_until(make_scene(), lambda: client.received["/inner/tiae/grasps"])
+
+
+def test_what_fails_after_the_descriptor_costs_the_later_topics_of_that_frame_alone(client, inner_node, monkeypatch):
+    """The descriptor of each frame comes first, also where the decoder then fails; the next frame works."""
+    import torch
+
+    from tiae_ros import TransformInvariantAutoencoder
+
+    topics = {name: f"/inner/tiae/{name}" for name in ("descriptor", "grasps", "shift", "restored/hand_mask")}
+    for name, topic in topics.items():
+        client.listen({"grasps": PointCloud2, "shift": Vector3Stamped}.get(name, Image), topic)
+    assert client.change_state("configure", "/inner/tiae")
+    assert client.change_state("activate", "/inner/tiae")
+    camera = Camera(client, "/inner/")
+    camera.wait_for_node()
+    client.wait_for_publishers()
+
+    def failing(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    def arrived(name: str) -> list[int]:
+        return [stamp_of(message) for message in client.received[topics[name]]]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TransformInvariantAutoencoder, "restore_described", failing)
+        alone = camera.stream_until(make_scene(), lambda: len(arrived("descriptor")) >= 3)
+        client.spin(0.2)
+        assert inner_node._statistics.snapshot().drops["out of memory"] >= 3
+        assert not any(arrived(name) for name in topics if name != "descriptor")
+        assert set(arrived("descriptor")) <= set(alone)
+    client.received[topics["descriptor"]].clear()
+    camera.stream_until(make_scene(), lambda: len(arrived("restored/hand_mask")) >= 3)
+    client.spin(0.2)
+    whole = [set(arrived(name)) for name in topics]
+    assert len(set.intersection(*whole)) >= 3
 
 
 def test_an_exception_in_a_transition_is_logged_with_its_traceback_and_it_can_be_tried_again(

@@ -26,6 +26,7 @@ from tiae_ros.vision.segmentation_network import (
     reduce_depth,
     save_segmentation,
     segment_by_network,
+    whole_scores,
 )
 from tiae_training import segmentation as training_module
 from tiae_training.segmentation import FrameArrays, SegmentationTraining, augmented, load_frames, train
@@ -76,6 +77,16 @@ def iou(found, true):
 def test_scores_have_the_size_of_the_grid():
     with torch.inference_mode():
         assert SegmentationNetwork(TINY).eval()(torch.zeros(2, INPUTS, 32, 48)).shape == (2, 3, 32, 48)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("learning", [False, True])
+@pytest.mark.parametrize("shape", [(1, 12, 4, 5), (3, 12, 1, 7), (2, 12, 6, 1)])
+def test_quarters_of_cells_find_their_places(memory, learning, shape):
+    quarters = torch.randn(shape).contiguous(memory_format=memory).requires_grad_(learning)
+    scores = whole_scores(quarters)
+    assert torch.equal(scores, torch.nn.functional.pixel_shuffle(quarters, 2))
+    assert scores.requires_grad == learning
 
 
 def test_folding_the_normalisation_changes_nothing():

@@ -12,6 +12,7 @@ from tiae_ros.vision.position import metric_position
 from tiae_ros.vision.window import (
     Window,
     cut_depth,
+    cut_grasp,
     cut_masks,
     depth_from_window,
     find_windows,
@@ -155,6 +156,15 @@ def test_a_hand_without_any_reading_has_no_depth():
     nothing = np.full(labels.shape, np.nan, np.float32)
     assert not cut_depth(nothing, labels, Window(170.0, 130.0, 100.0, 0.5)).any()
     assert find_windows(labels, nothing, FOCAL) == []
+
+
+def test_cutting_all_at_once_gives_what_cutting_each_gives():
+    labels, depth = fist_holding_a_bar()
+    depth[115:150:2, 155:190] = np.nan
+    for window in (Window(173.7, 133.3, 111.0, 0.5), Window(20.0, 400.0, 90.0, 0.5), Window(150.25, 90.5, 20.0, 0.4)):
+        for size in (16, 33):
+            parts = cut_masks(labels, window, size), cut_depth(depth, labels, window, size, 0.2)
+            np.testing.assert_array_equal(cut_grasp(depth, labels, window, size, 0.2), np.concatenate(parts))
 
 
 # --- finding

@@ -1,10 +1,11 @@
-"""One pass of a network for live use: the same numbers to rounding, sooner.
+"""One pass of a network for live use: the same numbers to rounding, sooner, and the encoder's before the decoder runs.
 
 Trained networks carry normalisation layers and memory in the order that training wants. For a batch of one on a CPU a
 copy is kept with each normalisation folded into the layer before it, each convolution made one call with the activation
 after it (`tiae_ros.core.fused_convolutions`), and with a pixel's channels side by side (`torch.channels_last`), which
 the CPU's convolutions take as it is. Any network works: what is not a convolution or linear layer followed by its
-normalisation or activation within an `nn.Sequential` stays as it is.
+normalisation or activation within an `nn.Sequential` stays as it is, unless the network knows what can be joined
+(`Network.joined`).
 """
 
 from __future__ import annotations
@@ -27,14 +28,19 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 def one_pass(network: Network, windows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Descriptors (N, K), restored (N, C, S, S), shifts (N, 2), placed (N, C, S, S) of windows (N, C, S, S)."""
     descriptors, parameters = network.forward_encoder(windows)
+    restored, placed = restoration(network, descriptors, parameters)
+    return descriptors, restored, parameters[:, :2], placed
+
+
+def restoration(network: Network, descriptors: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+    """Restored and placed (N, C, S, S) of descriptors (N, K) and shifts (N, 2) or poses (N, 4)."""
     restored = network.decode(descriptors).clamp(0.0, 1.0)
-    if parameters.shape[1] == 4:
-        return descriptors, restored, parameters[:, :2], place_by_pose(restored, parameters)
-    return descriptors, restored, parameters, shift_images_subpixel(restored, parameters)
+    place = place_by_pose if parameters.shape[1] == 4 else shift_images_subpixel
+    return restored, place(restored, parameters)
 
 
 class FastPass:
-    """`one_pass` by a folded copy of the network, which is renewed when the network's weights change.
+    """`one_pass`, whole or in halves, by a folded copy of the network, which is renewed when the weights change.
 
     Networks in training, on a GPU or of another precision than float32 go through as they are.
     """
@@ -46,16 +52,30 @@ class FastPass:
         self._folded: Network | None = None
 
     def __call__(self, network: Network, windows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        if network.training or windows.device.type != "cpu" or windows.dtype != torch.float32:
-            return one_pass(network, windows)
+        descriptors, restored, shifts, placed = one_pass(self._quick(network, windows), windows)
+        return descriptors.contiguous(), restored.contiguous(), shifts.contiguous(), placed.contiguous()
+
+    def encode(self, network: Network, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Descriptors (N, K) and shifts (N, 2) or poses (N, 4) of windows (N, C, S, S)."""
+        descriptors, parameters = self._quick(network, windows).forward_encoder(windows)
+        return descriptors.contiguous(), parameters.contiguous()
+
+    def restore(self, network: Network, descriptors: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Restored and placed (N, C, S, S), from what `encode` returned."""
+        restored, placed = restoration(self._quick(network, descriptors), descriptors, parameters)
+        return restored.contiguous(), placed.contiguous()
+
+    def _quick(self, network: Network, inputs: Tensor) -> Network:
+        """The folded copy where it serves, else the network itself."""
+        if network.training or inputs.device.type != "cpu" or inputs.dtype != torch.float32:
+            return network
         if network is not self._source:
             self._source, self._folded = network, None
             self._weights = [*network.parameters(), *network.buffers()]
         state = _state_of(self._weights)
         if self._folded is None or state != self._state:
-            self._folded, self._state = folded(network), state
-        descriptors, restored, shifts, placed = one_pass(self._folded, windows)
-        return descriptors.contiguous(), restored.contiguous(), shifts.contiguous(), placed.contiguous()
+            self._folded, self._state = folded(network).joined(), state
+        return self._folded
 
     def __reduce__(self) -> tuple[type[FastPass], tuple[()]]:
         return FastPass, ()  # copies make their own when they need it

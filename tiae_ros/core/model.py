@@ -21,7 +21,20 @@ from tiae_ros.errors import DataError, ModelError
 _SLACK = 0.01  # averages and interpolation may leave 0..1 by rounding
 
 Array = TypeVar("Array", np.ndarray[Any, Any], Tensor)
+Part = TypeVar("Part", "Description", "Inference")
 _BATCH = 512  # images a forward pass takes at most, so that memory stays bounded for any N
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the encoder alone says of N windows, the first half of a pass; arrays of the kind that went in.
+
+    descriptor (N, K); parameters (N, 2), the shift in pixels (dx right, dy down), or (N, 4), the pose, as in
+    `tiae_ros.core.poses`.
+    """
+
+    descriptor: Any
+    parameters: Any
 
 
 @dataclass(frozen=True)
@@ -128,9 +141,24 @@ class TransformInvariantAutoencoder(nn.Module):
         """Descriptor, restored, shift and placed in one pass."""
         with torch.inference_mode():
             result = self._infer(self._windows(images))
-        if isinstance(images, Tensor):
-            return result
-        return Inference(*(part.cpu().numpy() for part in vars(result).values()))
+        return result if isinstance(images, Tensor) else _as_numpy(result)
+
+    def describe(self, images: Array) -> Description:
+        """The first half of `infer`, for those who wait for the descriptor; `restore_described` is the second."""
+        with torch.inference_mode():
+            result = Description(*self._fast_pass.encode(self.network, self._windows(images)))
+        return result if isinstance(images, Tensor) else _as_numpy(result)
+
+    def restore_described(self, description: Description) -> Inference:
+        """The second half of `infer`, from the first."""
+        given = description.descriptor
+        with torch.inference_mode():
+            descriptors, parameters = (
+                torch.as_tensor(part, device=self.device) for part in (given, description.parameters)
+            )
+            restored, placed = self._fast_pass.restore(self.network, descriptors, parameters)
+            result = Inference(descriptors, restored, parameters[:, :2], placed)
+        return result if isinstance(given, Tensor) else _as_numpy(result)
 
     def label(self, descriptor: np.ndarray[Any, Any]) -> str:
         """The name of the nearest labelled prototype of one descriptor (K,); "" when none is near or there are none."""
@@ -199,6 +227,11 @@ class TransformInvariantAutoencoder(nn.Module):
         return floats
 
 
+def _as_numpy(tensors: Part) -> Part:
+    """The same, with numpy arrays in the place of tensors."""
+    return type(tensors)(*(part.cpu().numpy() for part in vars(tensors).values()))
+
+
 def _as_poses(parameters: Tensor) -> Tensor:
     """Shifts (N, 2) as poses (N, 4); poses as they are."""
     return F.pad(parameters, (0, 4 - parameters.shape[1]))
@@ -206,7 +239,7 @@ def _as_poses(parameters: Tensor) -> Tensor:
 
 def _ordinary(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The array as torch takes it: native byte order, contiguous, writable; DataError for values that are no pixels."""
-    if np.issubdtype(images.dtype, np.floating) and images.size:
+    if images.dtype.kind == "f" and images.size:
         low, high = float(images.min()), float(images.max())
         if not (low >= -_SLACK and high <= 1 + _SLACK):  # also when one is NaN
             raise DataError(

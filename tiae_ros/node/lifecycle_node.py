@@ -50,7 +50,7 @@ from tiae_ros.node.mailbox import Mailbox
 from tiae_ros.node.model_folders import DEPTH_CHANNELS, GRASP_CHANNELS, find_device, load_checked
 from tiae_ros.node.pairing import Pairer
 from tiae_ros.node.parameters import CONFIGURE, START, TABLE, Settings, read_overrides, unknown_name
-from tiae_ros.node.pipeline import ERROR, Frame, FrameDropped, Pipeline, Result, Wanted
+from tiae_ros.node.pipeline import ERROR, Described, Frame, FrameDropped, Pipeline, Result, Wanted
 from tiae_ros.node.statistics import Statistics
 from tiae_ros.vision.segmentation_choice import CLASSICAL, Segmentation, choose_segmentation
 
@@ -531,20 +531,25 @@ class PerceptionNode(LifecycleNode):
             segmentation=self._somebody_listens("segmentation"),
             debug_image=self._somebody_listens("debug_image"),
         )
-        result = pipeline.process(job.frame, settings, wanted)
+        described = pipeline.describe(job.frame, settings, wanted)
+        self._publish_descriptor(job, described)
+        self._statistics.latency("pair", waited)
+        with self._reported("what follows the descriptor"):
+            self._add_the_rest(job.header, pipeline, described, settings)
+
+    def _publish_descriptor(self, job: _Job, described: Described) -> None:
+        """First, since most of those who listen wait for it; then it is noted how long that took."""
         started = time.perf_counter()
-        if result.windows:  # first, since most of those who listen wait for it
-            self._send("descriptor", messages.image(job.header, result.descriptors.astype("<f4", copy=False)))
+        if described.windows:
+            self._send("descriptor", messages.image(job.header, described.descriptors.astype("<f4", copy=False)))
         since_arrival = time.monotonic() - job.arrived
         now_ns = self.get_clock().now().nanoseconds
-        self._publish(job.header, result)
         self._statistics.latency("publish", time.perf_counter() - started)
         self._statistics.event(diagnostics.RESULT)
-        if result.windows:
+        if described.windows:
             self._statistics.event(diagnostics.GRASP)
-        for name, seconds in result.timings_s.items():
+        for name, seconds in described.timings_s.items():
             self._statistics.latency(name, seconds)
-        self._statistics.latency("pair", waited)
         self._statistics.latency("arrival to result", since_arrival)
         stamp = job.header.stamp
         since_stamp = (now_ns - stamp.sec * 1_000_000_000 - stamp.nanosec) * 1e-9
@@ -557,17 +562,24 @@ class PerceptionNode(LifecycleNode):
                 self._statistics.latency("transport", since_stamp - since_arrival)
         if self._first_result is None:
             self._first_result = time.monotonic()
-        for reason, message in result.warnings.items():
+        for reason, message in described.warnings.items():
             # The first images may overtake the first camera info: no reason to worry anybody.
             if time.monotonic() - self._first_result > _START_S:
                 self._warn(reason, message)
+
+    def _add_the_rest(self, header: Header, pipeline: Pipeline, described: Described, settings: Settings) -> None:
+        """What else a frame yields, topic by topic."""
+        started = time.perf_counter()
+        result = pipeline.restore(described)
+        self._publish(header, result)
+        self._statistics.latency("restoration", time.perf_counter() - started)
         with self._reported("restored depth"):
-            self._add_depth(job.header, pipeline, result, settings)
-        if wanted.debug_image:
+            self._add_depth(header, pipeline, result, settings)
+        if described.wanted.debug_image:
             with self._reported("debug image"):
                 pipeline.draw(result)
                 if result.debug_image is not None:
-                    self._send("debug_image", messages.image(job.header, result.debug_image))
+                    self._send("debug_image", messages.image(header, result.debug_image))
 
     def _add_depth(self, header: Header, pipeline: Pipeline, result: Result, settings: Settings) -> None:
         started = time.perf_counter()

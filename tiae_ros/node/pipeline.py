@@ -9,9 +9,12 @@ The *shift* of a grasp is where its pattern lies in the colour image, relative t
 
 so moving the picture by (dx, dy) changes it by exactly (dx, dy).
 
-What is waited for comes first: `Pipeline.process` yields the descriptor and all that the grasp model knows;
-restored depth (`Pipeline.restore_depth`, a network of its own) and debug picture (`Pipeline.draw`) are added to
-its result afterwards. What fails there leaves the result as it is.
+What is waited for comes first, and what fails later leaves what came before as it is:
+
+    describe       messages -> descriptors (decode, segment, window, encoder)
+    restore        what else the grasp model knows: restored masks, confidence, label, shift and position
+    restore_depth  restored depth; by a depth model of its own, if there is one
+    draw           the debug picture
 """
 
 from __future__ import annotations
@@ -21,14 +24,14 @@ import dataclasses
 import gc
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.core.model import Inference, TransformInvariantAutoencoder
+from tiae_ros.core.model import Description, Inference, TransformInvariantAutoencoder
 from tiae_ros.errors import ImageError, ModelError
 from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth
 from tiae_ros.node.drawn_frame import drawn_images
@@ -43,6 +46,7 @@ from tiae_ros.vision.window import (
     OBJECT,
     Window,
     cut_depth,
+    cut_grasp,
     cut_masks,
     depth_from_window,
     find_windows,
@@ -52,6 +56,7 @@ from tiae_ros.vision.window import (
 )
 
 Floats = NDArray[np.float32]
+Part = TypeVar("Part", Description, Inference)
 ERROR = "error"
 WARN = "warn"
 NON_FINITE = "non-finite network output"
@@ -99,6 +104,27 @@ class Scene:
     depth_m: Floats  # (H, W)
     labels: NDArray[np.uint8]  # (H, W)
     masks: Floats  # (N, 2, S, S) of hand and object, a row per grasp
+
+
+@dataclass(frozen=True)
+class Described:
+    """A frame as far as the encoder. Rows are grasps, the nearest (the main one) first."""
+
+    scene: Scene
+    windows: list[Window]
+    seen: Floats  # (N, C, S, S), what the grasp model was shown
+    description: Description  # descriptors (N, K); shifts still in window pixels
+    k: NDArray[np.float64] | None  # (3, 3) camera matrix of the colour image; None: unknown
+    wanted: Wanted
+    warnings: dict[str, str]
+    """Reason -> message, about what will be withheld."""
+    timings_s: dict[str, float]
+
+    @property
+    def descriptors(self) -> Floats:
+        """(N, K)."""
+        descriptors: Floats = self.description.descriptor
+        return descriptors
 
 
 @dataclass
@@ -204,7 +230,15 @@ class Pipeline:
         return seen
 
     def process(self, frame: Frame, settings: Settings, wanted: Wanted | None = None) -> Result:
-        """All that one frame yields but restored depth and debug picture.
+        """All that one frame yields but restored depth and debug picture: `describe` and `restore` at once.
+
+        Raises:
+            FrameDropped: the frame cannot be used; the reason says why.
+        """
+        return self.restore(self.describe(frame, settings, wanted))
+
+    def describe(self, frame: Frame, settings: Settings, wanted: Wanted | None = None) -> Described:
+        """From messages to descriptors, all of which are finite.
 
         Raises:
             FrameDropped: the frame cannot be used; the reason says why.
@@ -222,19 +256,40 @@ class Pipeline:
         labels = self._labels(frame, color, depth_m, settings, focal_px)
         watch.lap("segment")
         windows = find_windows(labels, depth_m, focal_px, self._metric_size_m)[: settings.max_grasps]
-        masks = np.zeros((len(windows), 2, self._size, self._size), np.float32)
-        for row, window in zip(masks, windows, strict=True):
-            row[:] = cut_masks(labels, window, self._size)
-        seen = self._with_depth(masks, windows, labels, depth_m) if self.joint else masks
+        seen = self._seen(labels, depth_m, windows)
         watch.lap("window")
-        result = self._infer(Scene(color, depth_m, labels, masks), windows, seen)
+        if windows:
+            description = _finite(self.grasp_model, self.grasp_model.describe, seen)
+        else:
+            none = np.zeros((0, self.grasp_model.manifest.descriptor_size), np.float32)
+            description = Description(none, np.zeros((0, 2), np.float32))
         watch.lap("network")
-        result.warnings.update(warnings)
-        self._locate(result, k, shape)
-        if wanted.segmentation:
-            result.segmentation = labels
-        watch.lap("rest")
-        result.timings_s = watch.timings_s
+        scene = Scene(color, depth_m, labels, seen[:, :2])
+        return Described(scene, windows, seen, description, k, wanted, warnings, watch.timings_s)
+
+    def restore(self, described: Described) -> Result:
+        """What the grasp model knows beside the descriptor.
+
+        Raises:
+            FrameDropped: the model failed; what was described stays as it was.
+        """
+        watch = Stopwatch()
+        count = len(described.windows)
+        result = Result(
+            described.scene,
+            descriptors=described.descriptors,
+            shifts=np.zeros((count, 2), np.float32),
+            positions=np.full((count, 3), np.nan, np.float32),
+            confidences=np.zeros(count, np.float32),
+            windows=described.windows,
+            segmentation=described.scene.labels if described.wanted.segmentation else None,
+            warnings=described.warnings,
+        )
+        if described.windows:
+            self._decode(result, described)
+            self._locate(result, described)
+        watch.lap("restoration")
+        result.timings_s = {**described.timings_s, **watch.timings_s}
         return result
 
     def restore_depth(self, result: Result, settings: Settings) -> None:
@@ -249,7 +304,7 @@ class Pipeline:
         values = result.placed_depth
         if self.depth_model is not None:
             main = cut_depth(scene.depth_m, scene.labels, window, self._size, range_m)  # (1, S, S)
-            values = _run(self.depth_model, main[None]).placed[0, 0]
+            values = _finite(self.depth_model, self.depth_model.infer, main[None]).placed[0, 0]
         if values is not None:
             placed = surface_values(values, result.restored_masks.sum(0))  # outlines are soft
             result.restored_depth_m = depth_from_window(placed, window, range_m, settings.restored_threshold)
@@ -261,12 +316,14 @@ class Pipeline:
 
             result.debug_image = draw(result.scene.color, result.scene.labels, result.scene.masks, result)
 
-    def _with_depth(self, masks: Floats, windows: list[Window], labels: NDArray[np.uint8], depth_m: Floats) -> Floats:
-        """What a joint model sees: masks (N, 2, S, S) -> masks and depth (N, 3, S, S)."""
-        seen = np.empty((len(windows), 3, self._size, self._size), np.float32)
-        seen[:, :2] = masks
+    def _seen(self, labels: NDArray[np.uint8], depth_m: Floats, windows: list[Window]) -> Floats:
+        """What the grasp model sees: masks (N, 2, S, S), or masks and depth (N, 3, S, S)."""
+        seen = np.empty((len(windows), 3 if self.joint else 2, self._size, self._size), np.float32)
         for row, window in zip(seen, windows, strict=True):
-            row[2] = cut_depth(depth_m, labels, window, self._size, self._joint_range_m)[0]
+            if self.joint:
+                row[:] = cut_grasp(depth_m, labels, window, self._size, self._joint_range_m)
+            else:
+                row[:] = cut_masks(labels, window, self._size)
         return seen
 
     def _labels(
@@ -282,55 +339,42 @@ class Pipeline:
         except ModelError as error:
             raise FrameDropped(NON_FINITE, f"{error}; the result is withheld") from error
 
-    def _infer(self, scene: Scene, windows: list[Window], seen: Floats) -> Result:
-        """The grasp model's part, from what it sees (N, C, S, S); shifts are still in window pixels."""
-        count = len(windows)
-        if not windows:
-            descriptor_size = self.grasp_model.manifest.descriptor_size
-            none = np.zeros((0,), np.float32)
-            return Result(scene, np.zeros((0, descriptor_size), np.float32), np.zeros((0, 2), np.float32),
-                          np.zeros((0, 3), np.float32), none, [])  # fmt: skip
-        inference = _run(self.grasp_model, seen)
+    def _decode(self, result: Result, described: Described) -> None:
+        """Restored masks, and depth of a joint model, of the main grasp; how well they explain what was seen; label."""
+        seen = described.seen
+        placed = _finite(self.grasp_model, self.grasp_model.restore_described, described.description).placed
         energy = np.maximum((seen**2).sum(axis=(1, 2, 3)), 1e-6)
-        unexplained = ((inference.placed - seen) ** 2).sum(axis=(1, 2, 3)) / energy
-        result = Result(
-            scene,
-            descriptors=inference.descriptor,
-            shifts=inference.shift,
-            positions=np.full((count, 3), np.nan, np.float32),
-            confidences=np.clip(1 - unexplained, 0, 1).astype(np.float32),
-            windows=windows,
-            restored_masks=np.clip(inference.placed[0, :2], 0, 1),
-            placed_depth=inference.placed[0, 2] if self.joint else None,
-        )
+        unexplained = ((placed - seen) ** 2).sum(axis=(1, 2, 3)) / energy
+        result.confidences = np.clip(1 - unexplained, 0, 1).astype(np.float32)
+        result.restored_masks = np.clip(placed[0, :2], 0, 1)
+        result.placed_depth = placed[0, 2] if self.joint else None
         if self.grasp_model.manifest.prototype_names:
-            result.label = self.grasp_model.label(inference.descriptor[0])
-        return result
+            result.label = self.grasp_model.label(result.descriptors[0])
 
-    def _locate(self, result: Result, k: NDArray[np.float64] | None, shape: tuple[int, int]) -> None:
+    def _locate(self, result: Result, described: Described) -> None:
         """Window pixels -> pixels of the colour image relative to its centre, and metres."""
-        height, width = shape
-        middle = (self._size - 1) / 2
-        shifts = np.zeros((len(result.windows), 2), np.float32)
-        for index, (window, (dx, dy)) in enumerate(zip(result.windows, result.shifts, strict=True)):
+        height, width = described.scene.labels.shape
+        k, middle = described.k, (self._size - 1) / 2
+        shifts = described.description.parameters[:, :2]
+        for index, (window, (dx, dy)) in enumerate(zip(result.windows, shifts, strict=True)):
             x, y = window_to_image(middle + float(dx), middle + float(dy), window, self._size)
-            shifts[index] = x - (width - 1) / 2, y - (height - 1) / 2
+            result.shifts[index] = x - (width - 1) / 2, y - (height - 1) / 2
             position = metric_position(x, y, window.depth_m, k) if k is not None else None
             if position is not None:
                 result.positions[index] = position
-        result.shifts = shifts
-        if k is not None and result.windows:
+        if k is not None:
             result.restored_k = window_camera(k, result.windows[0], self._size)
 
 
-def _run(model: TransformInvariantAutoencoder, windows: Floats) -> Inference:
+def _finite(model: TransformInvariantAutoencoder, half: Callable[[Any], Part], given: Any) -> Part:
+    """What a model's pass, or half of it, makes of what it is given; FrameDropped where that cannot be used."""
     with _enough_memory(str(model.device)):
-        inference = model.infer(windows)
-    if not all(np.isfinite(part).all() for part in vars(inference).values()):
+        made = half(given)
+    if not all(np.isfinite(part).all() for part in vars(made).values()):
         raise FrameDropped(
             NON_FINITE, f"model {model.manifest.model_id} gave a number that is not finite; the result is withheld"
         )
-    return inference
+    return made
 
 
 @contextlib.contextmanager

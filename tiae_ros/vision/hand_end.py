@@ -12,11 +12,11 @@ Mask = NDArray[np.bool_]
 
 _TIP_SIDE_M = 0.02  # the tip is as much of the hand, farthest from the arm, as a square of this side
 _STRAIGHT_SHARE = 0.5
-_BORDER = 16
+_STRIP = 16
 
 
-def bounding_box(mask: Mask) -> tuple[int, int, int, int] | None:
-    """top, left, bottom, right (exclusive) of what is set, None when nothing is."""
+def bounding_box(mask: Mask | NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+    """top, left, bottom, right (exclusive) of what is set (or not 0), None when nothing is."""
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     return (top, left, top + height, left + width) if width else None
 
@@ -47,13 +47,15 @@ def picture_edges(depth_m: NDArray[np.float32], nearest_m: float = 0.0) -> tuple
     def reaches(side: int) -> int | None:
         """The box's top, left, bottom or right (0 to 3), strip by strip from that side: most of it is not read."""
         length = depth_m.shape[side % 2]
-        for start in range(0, length, _BORDER):
-            strip = slice(start, start + _BORDER)
+        start, breadth = 0, 1  # most pictures have readings along the border itself
+        while start < length:
+            strip = slice(start, start + breadth)
             if side >= 2:
-                strip = slice(max(0, length - start - _BORDER), length - start)
+                strip = slice(max(0, length - start - breadth), length - start)
             box = bounding_box(read(depth_m[strip] if side % 2 == 0 else depth_m[:, strip]))
             if box is not None:
                 return strip.start + box[side]
+            start, breadth = start + breadth, _STRIP
         return None
 
     height, width = depth_m.shape
@@ -62,10 +64,10 @@ def picture_edges(depth_m: NDArray[np.float32], nearest_m: float = 0.0) -> tuple
         return 0, 0, height, width
     part = depth_m[top:bottom, left:right]
     return (
-        top if straight(part[:2], 0) else 0,
-        left if straight(part[:, :2], 1) else 0,
-        bottom if straight(part[-2:], 0) else height,
-        right if straight(part[:, -2:], 1) else width,
+        top if top and straight(part[:2], 0) else 0,
+        left if left and straight(part[:, :2], 1) else 0,
+        bottom if bottom < height and straight(part[-2:], 0) else height,
+        right if right < width and straight(part[:, -2:], 1) else width,
     )
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -30,7 +29,6 @@ Labels = NDArray[np.uint8]
 Depth = NDArray[np.float32]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 # Sizes of a hand, from the breadth and length of adult hands (8-9 cm by 17-20 cm) with some slack.
 _HAND_LENGTH_M = 0.17  # from the finger tips to the wrist
@@ -70,7 +68,7 @@ def find_windows(labels: Labels, depth_m: Depth, focal_px: float, metric_size_m:
         raise ParameterError(f"focal length {focal_px} px cannot be used; it must be finite and above 0")
     if not (math.isfinite(metric_size_m) and metric_size_m > 0):
         raise ParameterError(f"window size {metric_size_m} m cannot be used; it must be finite and above 0")
-    box = bounding_box(labels > 0)
+    box = bounding_box(labels)
     if box is None:
         return []
     top, left, bottom, right = box
@@ -100,9 +98,7 @@ def cut_masks(labels: Labels, window: Window, size: int = 32) -> Floats:
     """
     if labels.ndim != 2:
         raise ImageError(f"labels must be (height, width), got shape {labels.shape}")
-    sampler = _Sampler(labels.shape, window, size)
-    part = sampler.crop(labels)
-    return np.stack([sampler.average(part == HAND), sampler.average(part == OBJECT)])
+    return _Sampler(labels, window, size).masks()
 
 
 def cut_depth(
@@ -117,23 +113,17 @@ def cut_depth(
     """
     _check_frame(labels, depth_m)
     _check_range(range_m)
-    sampler = _Sampler(labels.shape, window, size)
-    depth = sampler.crop(depth_m)
-    grasp = sampler.crop(labels) > 0
-    read = grasp & _valid(depth)
-    with np.errstate(invalid="ignore"):
-        values = (1.0 - (depth - (window.depth_m - range_m / 2)) / range_m).astype(np.float32)
-        within = read & (values > 0)
-    values = np.where(within, np.minimum(values, 1.0), np.float32(0.0))
-    covered = sampler.average(grasp) >= 0.5
-    share_read = sampler.average(read)
-    share_within = sampler.average(within)
-    mean = (sampler.average(values) / np.maximum(share_within, 1e-9)).astype(np.float32)
-    # Readings behind the range (background that leaks over an edge) count only where they are the majority.
-    known = covered & (share_read > 1e-6)
-    mean[~(known & (2 * share_within >= share_read))] = 0.0
-    filled = _fill_from_neighbours(mean, known, covered)
-    return np.clip(filled, 0.0, 1.0)[None]  # (size, size) -> (1, size, size)
+    return _Sampler(labels, window, size).depth(depth_m, window.depth_m, range_m)
+
+
+def cut_grasp(
+    depth_m: Depth, labels: Labels, window: Window, size: int = 32, range_m: float = DEFAULT_RANGE_M
+) -> Floats:
+    """Hand, object and depth of a window: (3, size, size) float32, as `cut_masks` and `cut_depth`, in less time."""
+    _check_frame(labels, depth_m)
+    _check_range(range_m)
+    sampler = _Sampler(labels, window, size)
+    return np.concatenate((sampler.masks(), sampler.depth(depth_m, window.depth_m, range_m)))
 
 
 def depth_from_window(
@@ -191,42 +181,83 @@ class _Sampler:
 
     Each window pixel is the mean over a box as wide as itself or as one image pixel, whichever is more. On
     pixels taken as constant squares this is the exact area average when the window is coarser than the image,
-    and bilinear interpolation when it is finer. Outside the picture everything is 0.
+    and bilinear interpolation when it is finer. Outside the picture everything is 0, and so is what has no
+    label: only the box around the labels in the window is looked at.
     """
 
-    def __init__(self, shape: tuple[int, ...], window: Window, size: int) -> None:
+    def __init__(self, labels: Labels, window: Window, size: int) -> None:
         if size < 1:
             raise ParameterError(f"window size {size} px cannot be used; it must be at least 1")
-        self._rows, self._weights_y = _axis_weights(shape[0], window.center_y, window.side_px, size)
-        self._columns, self._weights_x = _axis_weights(shape[1], window.center_x, window.side_px, size)
+        rows = _met(labels.shape[0], window.center_y, window.side_px, size)
+        columns = _met(labels.shape[1], window.center_x, window.side_px, size)
+        top, left, bottom, right = bounding_box(np.ascontiguousarray(labels[rows, columns])) or (0, 0, 0, 0)
+        self._part = (
+            slice(rows.start + top, rows.start + bottom),
+            slice(columns.start + left, columns.start + right),
+        )
+        self._labels = labels[self._part]
+        self._weights_y = _axis_weights(self._part[0], window.center_y, window.side_px, size)
+        self._weights_x = np.ascontiguousarray(_axis_weights(self._part[1], window.center_x, window.side_px, size).T)
 
-    def crop(self, image: NDArray[_Scalar]) -> NDArray[_Scalar]:
-        """The part of an image that the window meets, a view."""
-        return image[self._rows, self._columns]
+    def masks(self) -> Floats:
+        """As `cut_masks`."""
+        planes = self._planes(2)
+        np.equal(self._labels, HAND, out=planes[0])
+        np.equal(self._labels, OBJECT, out=planes[1])
+        return self._averages(planes)
 
-    def average(self, part: NDArray[_Scalar]) -> Floats:
-        """Means of a cropped image with values in 0..1, (h, w) -> (size, size)."""
-        means: Floats = self._weights_y @ part.astype(np.float32) @ self._weights_x.T
-        return np.clip(means, 0.0, 1.0)
+    def depth(self, depth_m: Depth, middle_m: float, range_m: float) -> Floats:
+        """As `cut_depth`."""
+        depth = depth_m[self._part]
+        grasp = self._labels > 0
+        read = grasp & _valid(depth)
+        values = depth - np.float32(middle_m - range_m / 2)
+        values /= np.float32(range_m)
+        np.subtract(np.float32(1.0), values, out=values)
+        within = read & (values > 0)
+        np.minimum(values, np.float32(1.0), out=values)
+        planes = self._planes(4)
+        planes[0], planes[1], planes[2], planes[3] = grasp, read, within, 0.0
+        np.copyto(planes[3], values, where=within)
+        means = self._averages(planes)
+        share, share_read, share_within, mean = means
+        covered = share >= _COVERED
+        mean /= np.maximum(share_within, np.float32(1e-9))
+        # Readings behind the range (background that leaks over an edge) count only where they are the majority.
+        known = covered & (share_read > 1e-6)
+        mean[~(known & (2 * share_within >= share_read))] = 0.0
+        filled = _fill_from_neighbours(mean, known, covered)
+        return np.clip(filled, 0.0, 1.0)[None]  # (size, size) -> (1, size, size)
+
+    def _planes(self, count: int) -> Floats:
+        return np.empty((count, *self._labels.shape), np.float32)
+
+    def _averages(self, planes: Floats) -> Floats:
+        """Means of planes with values in 0..1, (P, h, w) -> (P, size, size)."""
+        means = (self._weights_y @ planes @ self._weights_x).astype(np.float32, copy=False)
+        return np.clip(means, 0.0, 1.0, out=means)
 
 
-def _axis_weights(length: int, center: float, side: float, size: int) -> tuple[slice, Floats]:
-    """The image pixels that a window meets along one axis, and their weights (size, pixels)."""
+def _met(length: int, center: float, side: float, size: int) -> slice:
+    """The image pixels that a window meets along one axis."""
+    half = (size - 1) / 2 * (side / size) + max(side / size, 1.0) / 2
+    low = max(0, math.floor(center - half))
+    high = min(length, math.ceil(center + half) + 1)
+    return slice(low, high) if high > low else slice(0, 0)
+
+
+def _axis_weights(part: slice, center: float, side: float, size: int) -> Floats:
+    """The weights of a part of the image's pixels along one axis: (size, pixels)."""
     # Whole and fractional part are kept apart: the weights then depend on the fraction alone.
     whole = math.floor(center)
     fraction = center - whole
     step = side / size
     width = max(step, 1.0)
-    middles = fraction + (np.arange(size) - (size - 1) / 2) * step
-    low = max(0, math.floor(whole + middles[0] - width / 2))
-    high = min(length, math.ceil(whole + middles[-1] + width / 2) + 1)
-    if high <= low:
-        return slice(0, 0), np.zeros((size, 0), np.float32)
-    pixels = np.arange(low, high) - whole
-    first = np.maximum(middles[:, None] - width / 2, pixels[None] - 0.5)
-    last = np.minimum(middles[:, None] + width / 2, pixels[None] + 0.5)
-    weights = np.maximum(last - first, 0.0) / width
-    return slice(low, high), weights.astype(np.float32)
+    middles = (fraction + (np.arange(size) - (size - 1) / 2) * step)[:, None]
+    pixels = np.arange(part.start - whole, part.stop - whole)
+    covered = np.minimum(middles + width / 2, pixels + 0.5) - np.maximum(middles - width / 2, pixels - 0.5)
+    weights: Floats = np.maximum(covered / width, 0.0).astype(np.float32)
+    return weights
 
 
 def _fill_from_neighbours(values: Floats, known: Mask, wanted: Mask) -> Floats:
@@ -271,9 +302,9 @@ def _grasp_center(
         return None
     px_per_m = focal_px / depth_m
     anchor_x, anchor_y, radius_m = _anchor(hand, held, xs, ys, px_per_m, edges, origin)
-    distance = np.hypot(xs - anchor_x, ys - anchor_y)
+    squared = (xs - anchor_x) ** 2 + (ys - anchor_y) ** 2
     for _ in range(2):  # the radius in pixels needs the depth, the depth the radius; two rounds settle it
-        near = readings & (distance <= max(1.0, radius_m * px_per_m))
+        near = readings & (squared <= max(1.0, radius_m * px_per_m) ** 2)
         if near.any():
             depth_m = _median(z[near])
             px_per_m = focal_px / depth_m
@@ -292,6 +323,10 @@ def _anchor(
 ) -> tuple[float, float, float]:
     """The point around which the grasp lies and the radius (metres) that belongs to it."""
     contact = _contact(hand, held, px_per_m)
+    length = math.hypot(float(np.ptp(xs)), float(np.ptp(ys)))
+    # Within a hand nothing is farther from its tip than it is long: neither tip nor entry can matter then.
+    if length <= (_WHOLE_HAND_M if contact is None else _HAND_LENGTH_M) * px_per_m:
+        return float(xs.mean()), float(ys.mean()), _WHOLE_HAND_M
     tip, entry = tip_and_entry(xs, ys, px_per_m, edges, origin, contact)
     # What is touched far from the tip (but not where the arm begins: a sleeve) knows better where the hand is.
     if (
@@ -300,7 +335,6 @@ def _anchor(
         and (entry is None or math.dist(contact, entry) >= 0.5 * math.dist(tip, entry))
     ):
         return *contact, _GRASP_RADIUS_M
-    length = math.hypot(float(np.ptp(xs)), float(np.ptp(ys)))
     if length <= _WHOLE_HAND_M * px_per_m:
         return float(xs.mean()), float(ys.mean()), _WHOLE_HAND_M
     return *tip, _HAND_LENGTH_M
@@ -322,19 +356,18 @@ def _thick_middle(hand: Mask, held: Mask, x: float, y: float, radius: float) -> 
         cv2.copyMakeBorder(grasp, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3
     )[1:-1, 1:-1]
     height, width = grasp.shape
-    near = hand | held
-    within = ((np.arange(width) - x)[None, :] ** 2 + (np.arange(height) - y)[:, None] ** 2) <= radius**2
-    within &= near
-    if within.any():
-        near = within
-    ys, xs = cells_of(near)
-    weights = thickness[near].astype(np.float64)
-    middle_x = _in_steps(float((weights * xs).sum() / weights.sum()))
-    middle_y = _in_steps(float((weights * ys).sum() / weights.sum()))
+    columns, rows = np.arange(width), np.arange(height)
+    weights = thickness * (((columns - x) ** 2 + ((rows - y) ** 2)[:, None]) <= radius**2)
+    if not weights.any():
+        weights = thickness  # nothing of the grasp is near
+    of_columns, of_rows = (weights.sum(axis=axis, dtype=np.float64) for axis in (0, 1))
+    middle_x = _in_steps(float(of_columns @ columns / of_columns.sum()))
+    middle_y = _in_steps(float(of_rows @ rows / of_rows.sum()))
     column, row = round(middle_x), round(middle_y)
-    if grasp[min(max(row, 0), grasp.shape[0] - 1), min(max(column, 0), grasp.shape[1] - 1)]:
+    if grasp[min(max(row, 0), height - 1), min(max(column, 0), width - 1)]:
         return middle_x, middle_y
-    best = int(np.argmax(weights - np.hypot(xs - middle_x, ys - middle_y)))
+    ys, xs = cells_of(weights > 0)
+    best = int(np.argmax(weights[ys, xs] - np.hypot(xs - middle_x, ys - middle_y)))
     return float(xs[best]), float(ys[best])
 
 
