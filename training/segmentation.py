@@ -121,8 +121,6 @@ def _another_view(
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     target = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
     slack = np.maximum(np.abs(zoom * middle - target), 8) + 8
-    if chance.random() < 0.35:  # only part of the hand reaches into the picture
-        slack = slack + 0.3 * np.array(size)
     target = target + chance.uniform(-1, 1, 2) * slack
     turn = zoom * np.array([[mirror * math.cos(roll), -mirror * math.sin(roll)], [math.sin(roll), math.cos(roll)]])
     matrix = np.hstack([turn, (target - turn @ middle)[:, None]])
@@ -179,7 +177,7 @@ def worse_depth(depth: NDArray[np.float32], chance: np.random.Generator) -> NDAr
         )  # fmt: skip
     if chance.random() < 0.6:
         steps = cv2.morphologyEx(depth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0.03
-        reach = int(chance.choice([3, 5, 7, 9, 13]))
+        reach = int(chance.choice([3, 5, 7, 9]))
         ragged = cv2.resize(
             chance.random((shape[0] // 4, shape[1] // 4), np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC
         )
