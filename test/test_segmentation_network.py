@@ -149,16 +149,34 @@ def test_small_left_overs_and_things_apart_from_the_hand_are_dropped():
     shares = np.zeros((60, 80, 3), np.float32)
     shares[:, :, 0] = 0.2
     depth = np.full((60, 80), 0.5, np.float32)  # a cell is 5 mm wide
-    shares[10:40, 10:30, 1] = 1  # 150 cm2 of hand
-    shares[12:20, 31:40, 2] = 1  # touches it
-    shares[45:55, 60:75, 2] = 1  # stands apart
-    shares[2:5, 70:73, 1] = 1  # 2 cm2
+    shares[10:40, 10:30, 1] = 3  # 150 cm2 of hand
+    shares[12:20, 31:40, 2] = 3  # touches it
+    shares[45:55, 60:75, 2] = 3  # stands apart
+    shares[2:5, 70:73, 1] = 3  # 2 cm2
+    shares[42:59, 5:35, 1] = 1  # 127 cm2 that are a hand with a probability of 0.54
     kept = network_module._plausible(shares.transpose(2, 0, 1), depth, 100.0, SegmentationSettings())
     expected = np.zeros_like(kept)
     expected[10:40, 10:30] = expected[12:20, 31:40] = True
     np.testing.assert_array_equal(kept, expected)
     shares[10:40, 10:30, 1] = 0  # without a hand nothing is held
     assert not network_module._plausible(shares.transpose(2, 0, 1), depth, 100.0, SegmentationSettings()).any()
+
+
+def test_a_second_hand_is_put_before_what_is_behind_it():
+    color, depth = np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 500, np.uint16)
+    depth[0] = 300  # something near
+    labels = np.zeros((4, 4), np.uint8)
+    labels[3] = HAND
+    hand = np.zeros((4, 4), np.uint8)
+    hand[:, 1] = HAND
+    read = np.full((4, 4), 400.0)
+    read[2] = 0  # without depth
+    training_module._put_in_front((color, depth, labels), np.full((4, 4, 3), 9, np.uint8), read, hand)
+    assert labels[:, 1].tolist() == [0, HAND, HAND, HAND]
+    assert depth[:, 1].tolist() == [300, 400, 0, 400]
+    assert color[1, 1].tolist() == [9, 9, 9]
+    assert labels[3].tolist() == [HAND] * 4
+    assert not labels[:3, 2:].any()
 
 
 @pytest.mark.parametrize("colour", [True, False])

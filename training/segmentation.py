@@ -54,6 +54,7 @@ class SegmentationTraining:
     height: int = 96
     width: int = 128
     colourless_share: float = 0.15
+    second_hand_share: float = 0.0  # of pictures into which the hand of another frame is put
     seed: int = 0
     precision: str = "auto"
 
@@ -63,8 +64,9 @@ class SegmentationTraining:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.height % STRIDE or self.width % STRIDE:
             raise ParameterError(f"{self.width}x{self.height} must be multiples of {STRIDE}")
-        if not 0 <= self.colourless_share <= 1:
-            raise ParameterError(f"colourless_share is {self.colourless_share}; it must be within 0 to 1")
+        for name in ("colourless_share", "second_hand_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ParameterError(f"{name} is {getattr(self, name)}; it must be within 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,15 @@ def augmented(
     frames: FrameArrays, index: int, chance: np.random.Generator, settings: SegmentationTraining
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """One frame as another camera would have seen it: planes (h, w, 9) and labels (h, w)."""
-    color, depth_mm, labels, zoom = _another_view(frames, index, chance, (settings.width, settings.height))
+    size_px = settings.width, settings.height
+    color, depth_mm, labels, zoom = _another_view(frames, index, chance, size_px)
+    if settings.second_hand_share and chance.random() < settings.second_hand_share:
+        other = int(chance.integers(len(frames)))
+        second = _another_view(frames, other, chance, size_px)
+        closer = (
+            frames.focal_px[index] * zoom / (frames.focal_px[other] * second[3])
+        )  # so that it is as large in metres
+        _put_in_front((color, depth_mm, labels), second[0], second[1] * closer, second[2])
     depth = worse_depth(depth_mm.astype(np.float32) / 1000, chance)
     size = chance.uniform(0.9, 1.1)  # of the whole scene
     seen = None if chance.random() < settings.colourless_share else other_light(color, chance)
@@ -130,6 +140,18 @@ def _another_view(
     depth = cv2.warpAffine(frames.depth_mm[index], matrix, size, flags=cv2.INTER_NEAREST, borderMode=border)
     labels = cv2.warpAffine(frames.labels[index], matrix, size, flags=cv2.INTER_NEAREST, borderMode=border)
     return color, depth, labels, zoom
+
+
+def _put_in_front(
+    onto: tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8]],
+    color: NDArray[np.uint8],
+    depth_mm: NDArray[np.float64],
+    labels: NDArray[np.uint8],
+) -> None:
+    """Put hand and held thing of another picture into one, where they are not behind what is there."""
+    shown = (labels > 0) & ((depth_mm == 0) | (onto[1] == 0) | (depth_mm < onto[1]))
+    for target, source in zip(onto, (color, depth_mm, labels), strict=True):
+        target[shown] = source[shown]
 
 
 def other_light(color: NDArray[np.uint8], chance: np.random.Generator) -> NDArray[np.uint8]:
