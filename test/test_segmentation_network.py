@@ -356,3 +356,23 @@ def test_the_command_line_trains_measures_and_writes_a_model(tmp_path):
     assert again.returncode == 2
     assert "exists" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_the_mean_of_networks(tmp_path):
+    torch.manual_seed(0)
+    manifest = network_module.SegmentationManifest(widths=(2, 2, 2, 2), blocks=(0, 0, 0, 0))
+    one, other = (network_module.SegmentationNetwork(manifest) for _ in range(2))
+    mean = training_module.average([one, other])
+    for name, weight in mean.state_dict().items():
+        pair = one.state_dict()[name].double(), other.state_dict()[name].double()
+        torch.testing.assert_close(weight.double(), (pair[0] + pair[1]) / 2, atol=1e-6, rtol=0)
+    wider = network_module.SegmentationNetwork(
+        network_module.SegmentationManifest(widths=(2, 2, 2, 4), blocks=(0, 0, 0, 0))
+    )
+    with pytest.raises(ModelError, match="different shapes"):
+        training_module.average([one, wider])
+    for number, network in enumerate((one, other)):
+        network_module.save_segmentation(network, tmp_path / f"n{number}")
+    words = ["--average", str(tmp_path / "n0"), str(tmp_path / "n1"), "--out", str(tmp_path / "mean")]
+    assert training_module.main(words) == 0
+    assert "--average" in network_module.load_network(tmp_path / "mean").manifest.training["command"]

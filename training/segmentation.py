@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tiae_ros.core.model_files import write_durably
-from tiae_ros.errors import DataError, OutputError, ParameterError, TiaeError, TrainingError
+from tiae_ros.errors import DataError, ModelError, OutputError, ParameterError, TiaeError, TrainingError
 from tiae_ros.vision.segmentation_network import (
     INPUTS,
     STRIDE,
@@ -295,6 +296,21 @@ def evaluate(network: SegmentationNetwork, frames: FrameArrays, *, colour: bool 
     return {"hand_iou": float(both[1] / max(either[1], 1)), "object_iou": float(both[2] / max(either[2], 1))}
 
 
+def average(networks: Sequence[SegmentationNetwork]) -> SegmentationNetwork:
+    """The mean of the weights of networks that began from one another (Wortsman et al. 2022, arXiv 2203.05482).
+
+    It does what each of them has learnt, and is surer than each of what is no hand. Raises ModelError where they differ
+    in shape.
+    """
+    first = networks[0].manifest
+    if any((network.manifest.widths, network.manifest.blocks) != (first.widths, first.blocks) for network in networks):
+        raise ModelError("networks of different shapes have no mean; give some that began from one another")
+    states = [network.state_dict() for network in networks]
+    mean = SegmentationNetwork(SegmentationManifest(widths=first.widths, blocks=first.blocks))
+    mean.load_state_dict({name: torch.stack([state[name].double() for state in states]).mean(0) for name in states[0]})
+    return mean.eval()
+
+
 def card_text(manifest: SegmentationManifest) -> str:
     """What the network is, for people."""
     lines = [
@@ -316,7 +332,9 @@ def card_text(manifest: SegmentationManifest) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FRAMES.npz")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, nargs="+", metavar="FRAMES.npz", help="frames to learn from")
+    what.add_argument("--average", type=Path, nargs="+", metavar="DIR", help="train nothing: the mean of these models")
     parser.add_argument("--test", type=Path, nargs="+", metavar="FRAMES.npz", help="held-out frames")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
     parser.add_argument("--start", type=Path, metavar="DIR", help="go on from this model")
@@ -337,10 +355,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.out.exists() and not options.overwrite:
         raise OutputError(f"{options.out} exists; give another --out or --overwrite")
+    test = load_frames(options.test) if options.test else None
+    network, training = _averaged(options) if options.average else _trained(options)
+    training = {"command": "python -m tiae_training.segmentation " + " ".join(options.words), **training}
+    measures = {}
+    if test is not None:
+        for suffix, colour in (("", True), ("_depth_only", False)):
+            for name, value in evaluate(network, test, colour=colour).items():
+                measures[name + suffix] = round(value, 4)
+    save_segmentation(network, options.out, training=training, measures=measures)
+    write_durably(options.out / "card.md", card_text(network.manifest).encode())
+    print(f"{options.out}: {measures}")
+    return 0
+
+
+def _trained(options: argparse.Namespace) -> tuple[SegmentationNetwork, dict[str, Any]]:
     names = [item.name for item in dataclasses.fields(SegmentationTraining)]
     settings = SegmentationTraining(**{name: getattr(options, name) for name in names})
     frames = load_frames(options.data)
-    test = load_frames(options.test) if options.test else None
     start = load_network(options.start) if options.start else None
     torch.manual_seed(settings.seed)
     network = start or SegmentationNetwork()
@@ -351,9 +383,8 @@ def _run(options: argparse.Namespace) -> int:
         if step % SAVE_EVERY == 0:
             save_segmentation(network, options.out, training={"unfinished": f"step {step} of {settings.steps}"})
 
-    network = train(frames, settings, start=network, report=report)
+    train(frames, settings, start=network, report=report)
     training = {
-        "command": "python -m tiae_training.segmentation " + " ".join(options.words),
         "data": " ".join(path.name for path in options.data),
         "frames": len(frames),
         "settings": dataclasses.asdict(settings),
@@ -361,15 +392,15 @@ def _run(options: argparse.Namespace) -> int:
     }
     if start is not None:
         training["started from"] = dict(start.manifest.training)
-    measures = {}
-    if test is not None:
-        for suffix, colour in (("", True), ("_depth_only", False)):
-            for name, value in evaluate(network, test, colour=colour).items():
-                measures[name + suffix] = round(value, 4)
-    save_segmentation(network, options.out, training=training, measures=measures)
-    write_durably(options.out / "card.md", card_text(network.manifest).encode())
-    print(f"{options.out}: {measures}")
-    return 0
+    return network, training
+
+
+def _averaged(options: argparse.Namespace) -> tuple[SegmentationNetwork, dict[str, Any]]:
+    networks = [load_network(folder) for folder in options.average]
+    parts = {
+        f"of {folder.name}": dict(n.manifest.training) for folder, n in zip(options.average, networks, strict=True)
+    }
+    return average(networks), parts
 
 
 if __name__ == "__main__":
