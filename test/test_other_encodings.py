@@ -34,7 +34,7 @@ def test_without_cv_bridge_the_encoding_is_refused_by_name(monkeypatch):
     with pytest.raises(ImageError, match=r"'bayer_rggb8' is not supported without cv_bridge.*rgb8"):
         other_encodings.decode_by_cv_bridge(bayer())
     with pytest.raises(FrameDropped, match="'bayer_rggb8' is not supported without cv_bridge"):
-        Pipeline.process(SimpleNamespace(), SimpleNamespace(color=bayer()), Settings())
+        Pipeline.describe(SimpleNamespace(), SimpleNamespace(color=bayer()), Settings())
 
 
 @pytest.mark.parametrize("changes", [{"step": 5}, {"height": 0}, {"width": 65535, "height": 65535}, {"data": b""}])
