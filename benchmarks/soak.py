@@ -83,7 +83,8 @@ def run(client: Client, node: Process, arguments: argparse.Namespace) -> dict[st
         started, cpu = time.monotonic(), cpu_seconds(node.pid)
         samples: list[tuple[float, float]] = []
         print("  minute   RSS (MB)   results/s   arrival to result p50 / p99", file=sys.stderr)
-        while camera.poll() is None:
+        # The camera ends by printing its stamps, more than a pipe holds and nobody reads here.
+        while camera.poll() is None and time.monotonic() - started < seconds + 2:
             client.spin(min(1.0, arguments.every))
             elapsed = time.monotonic() - started
             if elapsed >= arguments.every * len(samples):
