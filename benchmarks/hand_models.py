@@ -17,7 +17,7 @@ import argparse
 import dataclasses
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,7 @@ from recipes import write_between
 
 from tiae_ros.core.model import TransformInvariantAutoencoder
 from tiae_ros.core.model_files import load_model
-from tiae_ros.vision.segmentation import segment
-from tiae_ros.vision.segmentation_network import load_segmenter
+from tiae_ros.vision.segmentation_choice import choose_segmentation
 from tiae_ros.vision.window import cut_depth, cut_masks, find_windows
 from tiae_training.arrays import ImageArrays, load_arrays
 from tiae_training.baselines import Baseline, fit_baseline
@@ -135,7 +134,7 @@ def of_slides(arrays: ImageArrays) -> ImageArrays:
 
 def segmented(network: Path, channels: tuple[str, ...], scenes: int) -> ImageArrays:
     """Windows of rendered pictures of test subjects, cut where our segmentation finds a hand."""
-    find = segmentation_of(network)
+    find = choose_segmentation("auto", str(network)).segment  # as the node chooses
     images, labels = [], []
     settings = SimulatorSettings(seed=77, subjects=(1000, 1200), grasps=SimulatorSettings().grasps[:SLIDE_GRASPS])
     for number in range(scenes):
@@ -151,11 +150,6 @@ def segmented(network: Path, channels: tuple[str, ...], scenes: int) -> ImageArr
             images.append(parts[[names.index(channel) for channel in channels]])
             labels.append(settings.grasps.index(sample.grasp))
     return ImageArrays(np.stack(images), np.array(labels), settings.grasps, channels=channels)
-
-
-def segmentation_of(network: Path) -> Callable[..., np.ndarray]:
-    """The network's where it is there, else the classical one, as the node chooses."""
-    return load_segmenter(network).segment if (network / "manifest.json").is_file() else segment
 
 
 def draw(name: str, model: TransformInvariantAutoencoder, others: dict[str, Baseline], test: ImageArrays) -> None:
