@@ -1,6 +1,8 @@
 """Segmentation by the network and by the classical method: on renders, on the recorded bag, on camera frames.
 
     python benchmarks/segmentation.py --renders runs/ship/held_any.npz
+    python benchmarks/segmentation.py --renders runs/ship/held_any.npz --certainty 0.01   # without that bound
+    python benchmarks/segmentation.py --grid 128                                          # coarser, quicker
     python benchmarks/segmentation.py --network runs/segmentation --pictures sheets/
     python benchmarks/segmentation.py --renders runs/ship/held_any.npz --docs     # the table of docs/hands.md
 
@@ -20,6 +22,7 @@ Of the bag every third frame is looked at.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,8 +37,8 @@ from real_frames import FOCAL_PX, FRAMES, frame_names, load_frame
 from recipes import write_between
 
 from tiae_ros.bags import Bag
-from tiae_ros.vision.segmentation import segment
-from tiae_ros.vision.segmentation_network import load_segmenter, segment_by_network
+from tiae_ros.vision.segmentation import SegmentationSettings, segment
+from tiae_ros.vision.segmentation_network import load_segmenter
 from tiae_ros.vision.window import Window, find_windows
 from tiae_training.simulator.frame_set import VARIED
 from tiae_training.simulator.simulator import SimulatorSettings, render_scene
@@ -55,16 +58,18 @@ def main() -> int:
     parser.add_argument("--bag", type=Path, default=ROOT / "test" / "data" / "grasps", metavar="BAG")
     parser.add_argument("--limit", type=int, default=500, help="renders looked at")
     parser.add_argument("--empty", type=int, default=1000, help="empty scenes looked at")
+    parser.add_argument("--grid", type=int, default=160, help="cells along the longer side of a picture (160)")
+    parser.add_argument(
+        "--certainty", type=float, default=SegmentationSettings.hand_certainty_min, help="hand_certainty_min (0.75)"
+    )
     parser.add_argument("--docs", action="store_true", help="put the table into docs/hands.md")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="draw what was found")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    network = load_segmenter(options.network)
-
-    def by_network(*arguments: object, **known: object) -> np.ndarray:
-        return segment_by_network(*arguments, network=network, **known)  # type: ignore[arg-type]
-
+    settings = SegmentationSettings(grid_long_side=options.grid, hand_certainty_min=options.certainty)
+    by_classical = functools.partial(segment, settings=settings)
+    by_network = functools.partial(load_segmenter(options.network).segment, settings=settings)
     if options.pictures:
         options.pictures.mkdir(parents=True, exist_ok=True)
     sets: dict[str, list[Frame]] = {
@@ -81,9 +86,9 @@ def main() -> int:
             print(f"{name:<10}skipped: there are none")
             continue
         for label, method, colour in (
-            ("classical", segment, True),
+            ("classical", by_classical, True),
             ("network", by_network, True),
-            ("classical, depth only", segment, False),
+            ("classical, depth only", by_classical, False),
             ("network, depth only", by_network, False),
         ):
             pictures = (

@@ -25,7 +25,6 @@ from tiae_ros.vision.segmentation_network import (
     reduce_color,
     reduce_depth,
     save_segmentation,
-    segment_by_network,
     whole_scores,
 )
 from tiae_training import segmentation as training_module
@@ -113,7 +112,7 @@ def test_labels_have_the_size_of_the_picture(tiny_folder, shape):
     depth[chance.random(shape) < 0.1] = np.nan
     color = chance.integers(0, 256, (*shape, 3), np.uint8)
     for seen in (color, None):
-        labels = segment_by_network(seen, depth, focal_px=None, network=load_segmenter(tiny_folder))
+        labels = load_segmenter(tiny_folder).segment(seen, depth, focal_px=None)
         assert labels.shape == shape
         assert labels.dtype == np.uint8
         assert labels.max() <= 2
@@ -183,7 +182,7 @@ def test_a_second_hand_is_put_before_what_is_behind_it():
 def test_a_hand_with_a_box_is_found_with_and_without_colour(trained, colour):
     scene = make_scene()
     depth = scene.depth_mm.astype(np.float32) / 1000
-    labels = segment_by_network(scene.color if colour else None, depth, focal_px=FOCAL, network=trained)
+    labels = trained.segment(scene.color if colour else None, depth, focal_px=FOCAL)
     assert iou(labels > 0, scene.depth_mm < 1000) > 0.7
 
 
@@ -191,16 +190,16 @@ def test_a_hand_with_a_box_is_found_with_and_without_colour(trained, colour):
 def test_there_is_no_hand_on_an_empty_wall(trained, colour):
     scene = make_scene(hand=False)
     depth = scene.depth_mm.astype(np.float32) / 1000
-    labels = segment_by_network(scene.color if colour else None, depth, focal_px=FOCAL, network=trained)
+    labels = trained.segment(scene.color if colour else None, depth, focal_px=FOCAL)
     assert not labels.any()
-    assert not segment_by_network(scene.color, np.full_like(depth, np.nan), network=trained).any()
+    assert not trained.segment(scene.color, np.full_like(depth, np.nan)).any()
 
 
 def test_what_is_too_far_away_is_nothing(trained):
     scene = make_scene()
     depth = scene.depth_mm.astype(np.float32) / 1000
     near = SegmentationSettings(depth_max_m=0.4)
-    assert not segment_by_network(scene.color, depth, near, focal_px=FOCAL, network=trained).any()
+    assert not trained.segment(scene.color, depth, near, focal_px=FOCAL).any()
 
 
 def test_a_network_of_the_usual_size_is_small(tmp_path):
@@ -218,7 +217,7 @@ def test_a_network_of_the_usual_size_is_small(tmp_path):
 )
 def test_what_is_no_picture_is_refused(tiny_folder, color, depth, message):
     with pytest.raises(ImageError, match=message):
-        segment_by_network(color, depth, network=load_segmenter(tiny_folder))
+        load_segmenter(tiny_folder).segment(color, depth)
 
 
 def test_a_saved_network_is_read_back_as_it_was(tiny_folder):

@@ -17,7 +17,7 @@ import contextlib
 import hashlib
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,11 +145,20 @@ def save_arrays(path: str | os.PathLike[str], arrays: dict[str, Any], *, overwri
     """Write ``FILE.npz`` whole or not at all. Raises OutputError when it exists (unless `overwrite`)."""
     target = Path(path)
     refuse_existing(target, overwrite=overwrite)
+    with written_whole(target) as staged, open(staged, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+@contextlib.contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """Where to write what takes the target's place once it is whole; nothing is left of it otherwise.
+
+    Folders are made. Raises OutputError for a file that cannot be written.
+    """
     staged = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(staged, "wb") as file:
-            np.savez_compressed(file, **arrays)
+        yield staged
         os.replace(staged, target)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from None

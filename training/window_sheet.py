@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import OutputError
 from tiae_ros.node.drawing import HAND_COLOR, OBJECT_COLOR
+from tiae_training.arrays import written_whole
 
 COLUMNS, ROWS = 16, 10
 _SIDE = 64  # pixels of a window on the sheet
@@ -40,16 +38,8 @@ def draw_sheet(images: NDArray[np.generic], channels: Sequence[str]) -> NDArray[
 
 def write_sheet(path: Path, images: NDArray[np.generic], channels: Sequence[str]) -> None:
     """Write the sheet as a picture, whole or not at all. Raises OutputError."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as staged:
         staged.write_bytes(cv2.imencode(".png", draw_sheet(images, channels)[..., ::-1])[1].tobytes())
-        os.replace(staged, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            staged.unlink()
 
 
 def _coloured(window: NDArray[np.generic], channels: Sequence[str]) -> NDArray[np.uint8]:

@@ -59,13 +59,18 @@ def packed(tensor: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def round_weights(network: torch.nn.Module) -> None:
-    """Round matrices and kernels to what float16 holds, so that the model is stored in half the space.
-
-    Vectors (biases, statistics of normalisation), which are small and delicate, stay as they are.
-    """
+    """Round matrices and kernels to what float16 holds, so that the model is stored in half the space."""
     for weight in network.parameters():
-        if weight.ndim >= 2:
-            weight.copy_(weight.half().to(weight.dtype))
+        weight.copy_(rounded(weight))
+
+
+def rounded(weight: torch.Tensor) -> torch.Tensor:
+    """Matrices and kernels rounded to what float16 holds; as they are, if it cannot hold them.
+
+    Vectors (biases, statistics of normalisation), which are small and delicate, stay as they are too.
+    """
+    half = weight.half().to(weight.dtype) if weight.ndim >= 2 else weight
+    return half if bool(torch.isfinite(half).all()) else weight
 
 
 def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> TransformInvariantAutoencoder:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tiae_ros.core.inference import folded
-from tiae_ros.core.model_files import MANIFEST, WEIGHTS, read_whole, write_durably
+from tiae_ros.core.model_files import MANIFEST, WEIGHTS, packed, read_whole, rounded, write_durably
 from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings, check_images
 
@@ -53,8 +53,6 @@ _FARTHEST_BITS = np.float32(100).view(np.uint32)  # metres
 _FARTHEST_READING = np.nextafter(np.float32(100), np.float32(0))
 _RELIEFS = ((7, 0.015), (31, 0.06))  # side of the neighbourhood in cells, unit in metres
 _TOUCH_CELLS = 2
-# Mean probability of a hand's cells; on renders half of the false hands have less, and 3 % of the true ones.
-_SURE = 0.75
 
 
 @dataclass(frozen=True)
@@ -189,7 +187,18 @@ class Segmenter:
         *,
         focal_px: float | None = None,
     ) -> Labels:
-        """As `tiae_ros.vision.segmentation.segment`; with depth alone, too, hand and thing are told apart."""
+        """Labels (H, W): 0 none, 1 hand, 2 what it holds; with depth alone, too, they are told apart.
+
+        Args:
+            color: rgb (H, W, 3) uint8, or None to go by depth alone.
+            depth_m: registered depth (H, W) float32 metres, NaN (or anything not above 0) where there is none.
+            settings: the grid, the least certainty, the limits of size and depth; what concerns skin is not used.
+            focal_px: focal length of the picture; without one, that of a usual camera is assumed.
+
+        Raises:
+            ImageError: colour and depth are not of one size, or not images at all.
+            ModelError: the network gave a number that is not finite.
+        """
         settings = settings or SegmentationSettings()
         check_images(color, depth_m)
         longer = max(depth_m.shape)
@@ -205,29 +214,6 @@ class Segmenter:
         kept = _plausible(scores, depth, focal / cell, settings)
         _enlarge(scores, kept, cell, labels)
         return labels
-
-
-def segment_by_network(
-    color: NDArray[np.uint8] | None,
-    depth_m: Floats,
-    settings: SegmentationSettings | None = None,
-    *,
-    focal_px: float | None = None,
-    network: Segmenter,
-) -> Labels:
-    """Labels (H, W): 0 none, 1 hand, 2 what it holds, by a network that `load_segmenter` read.
-
-    Args:
-        color: rgb (H, W, 3) uint8, or None to go by depth alone.
-        depth_m: registered depth (H, W) float32 metres, NaN (or anything not above 0) where there is none.
-        settings: the grid and the limits of size and depth; what concerns skin is not used.
-        focal_px: focal length of the picture; without one, that of a usual camera is assumed.
-        network: what finds them.
-
-    Raises:
-        ImageError: colour and depth are not of one size, or not images at all.
-    """
-    return network.segment(color, depth_m, settings, focal_px=focal_px)
 
 
 def input_planes(color: NDArray[np.uint8] | None, depth: Floats, focal_cells: float) -> Floats:
@@ -319,7 +305,7 @@ def save_segmentation(network: SegmentationNetwork, folder: str | os.PathLike[st
     Kernels are stored in half precision, which halves the file and moves probabilities by thousandths.
     """
     path = Path(folder)
-    weights = save_tensors({name: _stored(t.detach().cpu()) for name, t in network.state_dict().items()})
+    weights = save_tensors({name: packed(rounded(tensor)) for name, tensor in network.state_dict().items()})
     fields = {**asdict(network.manifest), **known, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     network.manifest = SegmentationManifest(**fields)
     try:
@@ -330,12 +316,6 @@ def save_segmentation(network: SegmentationNetwork, folder: str | os.PathLike[st
             os.replace(path / (name + ".new"), path / name)
     except OSError as error:
         raise OutputError(f"cannot write the model folder {path}: {error.strerror or error}") from None
-
-
-def _stored(weights: Tensor) -> Tensor:
-    """Kernels in half precision if they fit into it, the few other numbers as they are."""
-    half = weights.half() if weights.ndim == 4 else weights
-    return (half if bool(torch.isfinite(half).all()) else weights).contiguous()
 
 
 def load_network(folder: str | os.PathLike[str]) -> SegmentationNetwork:
@@ -392,7 +372,8 @@ def _plausible(scores: Floats, depth: Floats, focal_cells: float, settings: Segm
         return kept
     area = np.square(depth * np.float32(1 / focal_cells))
     odds = np.exp(scores[(slice(None), *part)] - first[part])  # of each class against hand
-    hand = _large_regions(hand, area, settings.hand_area_min_m2, certainty=1 / odds.sum(axis=0))
+    sure = 1 / odds.sum(axis=0) - np.float32(settings.hand_certainty_min)
+    hand = _large_regions(hand, area, settings.hand_area_min_m2, surplus=sure)
     if not hand.any():
         return kept
     side = 2 * _TOUCH_CELLS + 1
@@ -407,12 +388,12 @@ def _large_regions(
     area: Floats,
     smallest_m2: float,
     *,
-    certainty: Floats | None = None,
+    surplus: Floats | None = None,
     touching: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """The regions of a mask of at least some square metres; cells without depth count as the mean of the rest.
 
-    certainty: (H, W) probabilities whose mean over a region must reach `_SURE`.
+    surplus: (H, W) numbers whose mean over a region must not be below 0.
     """
     count, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     flat, areas = regions.ravel(), area.ravel()
@@ -420,8 +401,8 @@ def _large_regions(
     known = np.bincount(flat, weights=areas > 0, minlength=count)
     large = np.bincount(flat, weights=areas, minlength=count) * cells >= smallest_m2 * np.maximum(known, 1)
     large[0] = False
-    if certainty is not None:
-        large &= np.bincount(flat, weights=certainty.ravel(), minlength=count) >= _SURE * cells
+    if surplus is not None:
+        large &= np.bincount(flat, weights=surplus.ravel(), minlength=count) >= 0
     if touching is not None:
         large &= np.bincount(regions[touching], minlength=count) > 0
     chosen: NDArray[np.bool_] = large[regions]
