@@ -68,7 +68,8 @@ def main() -> int:
             say(started, "node started, loading its models")
             spin_until(subscriber, lambda: subscriber.count_subscribers(topics["color/image"]) >= 2, 60.0, "the node")
             say(started, f"node active; playing {options.bag}")
-            with running("play", "--bag", options.bag, "--rate", options.rate, "--quiet") as player:
+            # The node and this process: what is played before both have found the player would be lost to one.
+            with running("play", "--bag", options.bag, "--rate", options.rate, "--subscribers", 2, "--quiet") as player:
                 spin_until(
                     subscriber,
                     lambda: player.poll() is not None,

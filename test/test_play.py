@@ -97,6 +97,7 @@ def test_it_says_who_does_not_listen_and_plays_all_the_same(recording, play):
     [
         (["--rate", "0"], "--rate 0 cannot be used; it must be a number above 0"),
         (["--rate", "nan"], "--rate nan cannot be used"),
+        (["--subscribers", "0"], "--subscribers 0 cannot be used; it must be at least 1"),
         (["--wait", "-1"], "--wait -1 cannot be used"),
         (["--topic-map", "a"], "--topic-map a cannot be read; accepted is OLD:=NEW"),
         (["--topics", "/nowhere"], "has no topic /nowhere; it contains /camera/color/camera_info"),
@@ -142,6 +143,20 @@ def test_a_profile_or_another_middleware_of_the_users_is_left_alone():
     path = Path(publish_large_messages(environment))
     assert environment["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(path)
     assert path.read_text() == PROFILE
+
+
+def test_it_waits_for_as_many_as_it_is_told(client, recording, play):
+    bag, stamps, _ = recording
+    process = play("--bag", str(bag), "--topics", TOPICS["info"], "--subscribers", "2", "--wait", "20")
+    client.listen(CameraInfo, TOPICS["info"])
+    client.spin(2.0)
+    assert process.alive
+    assert not client.received[TOPICS["info"]]
+    second = client.node.create_subscription(CameraInfo, TOPICS["info"], lambda _: None, 10)
+    client.spin_until(lambda: not process.alive, 30)
+    client.spin(0.2)
+    client.node.destroy_subscription(second)
+    assert [stamp_of(m) for m in client.received[TOPICS["info"]]] == stamps
 
 
 def test_the_player_starts_playing_when_somebody_listens(client, recording, play):

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="longest wait for subscribers, seconds (default 10)",
     )
     parser.add_argument(
+        "--subscribers", type=int, default=1, metavar="N", help="how many each topic waits for (default 1)"
+    )
+    parser.add_argument(
         "--best-effort", action="store_true", help="publish best effort, as cameras do (default: reliable)"
     )
     parser.add_argument("--clock", action="store_true", help="also publish the recorded time on /clock")
@@ -49,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"--rate {arguments.rate:g} cannot be used; it must be a number above 0")
     if not (math.isfinite(arguments.wait) and arguments.wait >= 0):
         raise ParameterError(f"--wait {arguments.wait:g} cannot be used; it must be 0 or a number of seconds")
+    if arguments.subscribers < 1:
+        raise ParameterError(f"--subscribers {arguments.subscribers} cannot be used; it must be at least 1")
     names = {}
     for rule in arguments.topic_map:
         old, separator, new = rule.partition(":=")
@@ -78,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         loop=arguments.loop,
         topic_map=names,
         wait_s=arguments.wait,
+        subscribers=arguments.subscribers,
         reliable=not arguments.best_effort,
         clock=arguments.clock,
     )

@@ -33,6 +33,8 @@ class Playback:
     topic_map: Mapping[str, str] | None = None
     wait_s: float = 10.0
     """Longest wait for subscribers before the first message."""
+    subscribers: int = 1
+    """How many of them each topic waits for."""
     reliable: bool = True
     clock: bool = False
     """Publish the recorded time on /clock."""
@@ -93,15 +95,17 @@ class Player:
         return node.create_publisher(Clock, "/clock", 10)
 
     def _wait_for_subscribers(self, publishers: Mapping[str, Any]) -> None:
-        """Until every topic has one, or the time is over."""
+        """Until every topic has enough of them, or the time is over."""
+        wanted = self._playback.subscribers
         deadline = time.monotonic() + self._playback.wait_s
         while not self._stopped.is_set():
-            alone = [p.topic_name for p in publishers.values() if p.get_subscription_count() == 0]
+            alone = [p.topic_name for p in publishers.values() if p.get_subscription_count() < wanted]
             if not alone:
                 self._stopped.wait(_SETTLE_S)
                 return
             if time.monotonic() >= deadline:
-                self._say(f"no subscriber yet on {', '.join(alone)}; playing all the same")
+                few = "no subscriber" if wanted == 1 else f"not {wanted} subscribers"
+                self._say(f"{few} yet on {', '.join(alone)}; playing all the same")
                 return
             self._stopped.wait(0.02)
 

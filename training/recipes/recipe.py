@@ -157,16 +157,16 @@ def draw_rows(path: Path, rows: Sequence[tuple[str, torch.Tensor | np.ndarray]],
     from matplotlib import pyplot
 
     columns = len(rows[0][1])
-    figure, all_axes = pyplot.subplots(
-        len(rows), columns, figsize=(0.62 * columns + 1.8, 0.66 * len(rows) + 0.5), squeeze=False
-    )
+    left = max(1.7, 0.08 * max(len(name) for name, _ in rows) + 0.1)  # inches that the longest name takes
+    width, height = 0.62 * columns + left + 0.1, 0.66 * len(rows) + 0.5
+    figure, all_axes = pyplot.subplots(len(rows), columns, figsize=(width, height), squeeze=False)
     for (name, windows), row in zip(rows, all_axes, strict=True):
         for window, axes in zip(windows, row, strict=True):
             axes.imshow(as_picture(window), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(title, fontsize=10)
-    figure.subplots_adjust(left=1.7 / (0.62 * columns + 1.8), right=0.99, bottom=0.01, top=0.86, wspace=0.05)
+    figure.subplots_adjust(left=left / width, right=0.99, bottom=0.01, top=1 - 0.5 / height, wspace=0.05)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
