@@ -54,8 +54,9 @@ def test_the_fast_pass_gives_the_plain_network_s_numbers(name, count):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_joined_layers_give_the_plain_network_s_numbers_in_fewer_steps(channels):
-    network, windows = trained("voting-half", channels), torch.rand(3, channels, 32, 32)
+@pytest.mark.parametrize("name", ["voting-half", "voting-surface"])
+def test_joined_layers_give_the_plain_network_s_numbers_in_fewer_steps(name, channels):
+    network, windows = trained(name, channels), torch.rand(3, channels, 32, 32)
     joined = folded(network).joined()
 
     def products(one: torch.nn.Module) -> int:

@@ -7,6 +7,7 @@ import torch
 from tiae_ros import TransformInvariantAutoencoder
 from tiae_ros.core.networks import NETWORKS
 from tiae_ros.core.shifts import shift_images, shift_images_subpixel
+from tiae_ros.core.surface_network import on_cover
 from tiae_ros.errors import DataError, ModelError
 
 
@@ -80,7 +81,22 @@ def test_both_halves_of_a_pass_yield_what_one_does(name, kind):
     np.testing.assert_array_equal(description.parameters[:, :2], whole.shift)
 
 
-@pytest.mark.parametrize("name", ["voting", "voting-half"])
+def test_a_surface_lies_on_what_the_masks_cover():
+    restored = torch.tensor([0.5, 0.25, 0.8, 1.0, 1.0, 0.6, -0.5, 0.0, 0.4]).view(3, 3, 1, 1)
+    seen = on_cover(restored)
+    assert torch.equal(seen[:, :2], restored[:, :2])
+    torch.testing.assert_close(seen[:, 2].flatten(), torch.tensor([0.6, 0.6, 0.0]))  # covered by 0.75, 1 and 0
+    assert torch.equal(on_cover(restored[:, :1]), restored[:, :1])
+
+
+def test_depth_s_errors_do_not_move_outlines():
+    restored = torch.full((1, 3, 2, 2), 0.5, requires_grad=True)
+    on_cover(restored)[:, 2].sum().backward()
+    assert not restored.grad[:, :2].any()
+    assert restored.grad[:, 2].all()
+
+
+@pytest.mark.parametrize("name", ["voting", "voting-half", "voting-surface"])
 def test_the_voted_centre_moves_with_the_pattern(name):
     """Equivariance holds before any training, for every pattern that stays clear of the window's edge.
 

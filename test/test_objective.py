@@ -15,6 +15,21 @@ def test_terms_by_hand():
     assert objective.restoration(one, other) == pytest.approx((4 + 1) / 2)
 
 
+def test_depth_counts_on_what_the_masks_show_and_against_what_they_cover():
+    target, restored = torch.zeros(1, 3, 1, 4), torch.zeros(1, 3, 1, 4)
+    target[0, :, 0, 0] = torch.tensor([1.0, 0.0, 0.5])  # hand
+    target[0, :, 0, 1] = torch.tensor([0.0, 1.0, 0.7])  # thing
+    target[0, :, 0, 2] = torch.tensor([0.2, 0.1, 0.9])  # hardly anything: not asked
+    restored[0, :, 0, 0] = torch.tensor([1.0, 0.0, 0.4])  # off by 0.1
+    restored[0, :, 0, 1] = torch.tensor([0.0, 0.5, 0.35])  # half covered, and the right depth on that half
+    restored[0, :, 0, 3] = torch.tensor([1.0, 0.0, 0.8])  # where nothing is: the masks' affair
+    restored.requires_grad_(True)
+    cost = objective.surface(restored, target)
+    assert cost.item() == pytest.approx(0.01)
+    cost.backward()
+    assert not restored.grad[:, :2].any()
+
+
 def test_sparseness_is_one_for_one_dimension_and_k_for_all_alike():
     assert objective.sparseness(torch.tensor([[0.0, -3.0, 0.0]])) == pytest.approx(1.0)
     assert objective.sparseness(torch.tensor([[2.0, -2.0, 2.0]])) == pytest.approx(3.0)

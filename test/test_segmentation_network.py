@@ -324,7 +324,7 @@ def test_a_tiny_training_learns_and_gives_the_same_again():
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(monkeypatch):
-    monkeypatch.setattr(training_module, "objective", lambda scores, _labels: scores.sum() * float("nan"))
+    monkeypatch.setattr(training_module, "objective", lambda scores, *_: scores.sum() * float("nan"))
     settings = SegmentationTraining(steps=2, batch_size=1, height=32, width=32)
     with pytest.raises(TrainingError, match="step 0"):
         train(frame_arrays(2), settings, manifest=TINY)
@@ -355,6 +355,44 @@ def test_the_command_line_trains_measures_and_writes_a_model(tmp_path):
     assert again.returncode == 2
     assert "exists" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_only_pictures_without_a_hand_pay_for_what_looks_like_one():
+    scores = torch.zeros(2, 3, 16, 16)
+    scores[:, 0] = 4.0
+    scores[1, 1, :2, :8] = 8.0  # 16 cells look like a hand
+    labels = torch.zeros(2, 16, 16, dtype=torch.long)
+    with_hand = labels.clone()
+    with_hand[1, :2, :8] = 1
+    plain, surprised = (training_module.objective(scores, labels, weight) for weight in (0.0, 1.0))
+    share = torch.softmax(scores, 1)[:, 1].flatten(1).topk(training_module.SURPRISING_CELLS, dim=1).values
+    assert surprised - plain == pytest.approx(float(-torch.log1p(-share).mean()), rel=1e-4)
+    first_only = -torch.log1p(-share[:1]).mean()
+    by_hand = [training_module.objective(scores, with_hand, weight) for weight in (0.0, 1.0)]
+    assert by_hand[1] - by_hand[0] == pytest.approx(float(first_only), rel=1e-3)
+
+
+def test_pictures_that_deceive_a_network_are_picked(tmp_path, monkeypatch):
+    frames = frame_arrays(4)
+    frames.labels[:3] = 0
+
+    def two_hands(network, color, depth, focal_px):
+        scores = torch.zeros(3, *depth.shape)
+        if any(np.array_equal(color, frames.color[index]) for index in (1, 3)):
+            scores[1] = 1.0
+        return scores
+
+    monkeypatch.setattr(training_module, "scores_of", two_hands)
+    network = network_module.SegmentationNetwork(TINY)
+    assert training_module.deceiving(network, frames).tolist() == [1]  # in 3 there is a hand
+
+    network_module.save_segmentation(network, tmp_path / "model")
+    data = write_frames(tmp_path / "frames.npz", frames)
+    words = ["--deceive", str(tmp_path / "model"), "--data", str(data), "--out", str(tmp_path / "hard.npz")]
+    assert training_module.main(words) == 0
+    (chosen,) = load_frames([tmp_path / "hard.npz"]).color
+    np.testing.assert_array_equal(chosen, frames.color[1])
+    assert training_module.main(words) == 2  # exists
 
 
 def test_the_mean_of_networks(tmp_path):

@@ -400,6 +400,37 @@ def test_command_writes_windows_for_training(tmp_path: Path, capsys: pytest.Capt
     assert "exists already" in capsys.readouterr().err
 
 
+def test_windows_cut_by_a_segmentation_keep_the_true_masks_to_restore(tmp_path: Path) -> None:
+    from tiae_training.arrays import load_arrays
+
+    words = [
+        "simulate",
+        "--count",
+        "24",
+        "--seed",
+        "1",
+        "--grasps",
+        "mug,pen_1",
+        "--workers",
+        "1",
+        "--channels",
+        "both",
+    ]
+    for name, share in (("true", "0"), ("half", "0.5"), ("again", "0.5")):
+        assert main([*words, "--out", str(tmp_path / f"{name}.npz"), "--segmented-share", share]) == 0
+    true, half, again = (load_arrays(tmp_path / f"{name}.npz") for name in ("true", "half", "again"))
+    np.testing.assert_array_equal(true.images[:, :2], true.targets[:, :2])
+    changed = (half.images[:, :2] != half.targets[:, :2]).any(axis=(1, 2, 3))
+    assert 4 <= changed.sum() <= 20
+    hand, wanted = half.images[:, 0] >= 0.5, half.targets[:, 0] >= 0.5
+    overlap = (hand & wanted).sum((1, 2)) / (hand | wanted).sum((1, 2))
+    assert overlap.min() > 0.2
+    assert overlap[~changed].min() == 1
+    np.testing.assert_array_equal(half.images, again.images)
+    assert main([*words, "--out", str(tmp_path / "x.npz"), "--segmented-share", "2"]) == 2
+    assert main([*words, "--out", str(tmp_path / "x.npz"), "--segmented-share", "1", "--segmentation", "no"]) == 2
+
+
 def test_command_writes_frames_with_and_without_hands(tmp_path: Path) -> None:
     out = tmp_path / "frames.npz"
     words = ["--count", "36", "--seed", "3", "--channels", "frames", "--width", "96", "--height", "72"]
@@ -414,6 +445,15 @@ def test_command_writes_frames_with_and_without_hands(tmp_path: Path) -> None:
     assert 0 < (~hand).sum() < 18
     assert not (held & ~named).any()
     assert (hand & ~named).any()  # a hand that reaches for something
+
+
+def test_a_share_of_frames_has_no_hand(tmp_path: Path) -> None:
+    out = tmp_path / "empty.npz"
+    words = ["--count", "6", "--channels", "frames", "--width", "48", "--height", "36", "--empty-share", "1"]
+    assert main(["simulate", "--out", str(out), *words, "--workers", "1"]) == 0
+    with np.load(out) as frames:
+        assert not frames["segmentation"].any()
+        assert (frames["labels"] == -1).all()
 
 
 def test_photographs_that_packages_carry(tmp_path: Path) -> None:

@@ -5,6 +5,13 @@
     tiae simulate --out held_out.npz --count 1000 --seed 901 --subjects 1000:1200 --channels frames
     python -m tiae_training.segmentation --data desk.npz any.npz --test held_out.npz --out runs/segmentation
 
+Pictures without a hand in which a network sees one teach it most. They are picked out of many and learnt from beside
+the others:
+
+    tiae simulate --out empty.npz --count 8000 --seed 103 --subjects 0:1000 --channels frames --empty-share 1
+    python -m tiae_training.segmentation --deceive runs/segmentation --data empty.npz --out deceiving.npz
+    python -m tiae_training.segmentation --data desk.npz any.npz deceiving.npz --start runs/segmentation --out runs/two
+
 One step: draw frames, look at each through another virtual camera (zoom, roll, mirror, crop), another light and a
 worse depth sensor, sometimes without colour, and lower cross-entropy and 1 - Dice of hand and held thing.
 """
@@ -39,8 +46,10 @@ from tiae_ros.vision.segmentation_network import (
     load_network,
     save_segmentation,
 )
+from tiae_training.arrays import save_arrays
 from tiae_training.train import autocast_type
 
+SURPRISING_CELLS = 100  # about as many as a hand has at arm's length
 SAVE_EVERY = 1000  # steps; what a kill may cost
 
 
@@ -56,6 +65,7 @@ class SegmentationTraining:
     width: int = 128
     colourless_share: float = 0.15
     second_hand_share: float = 0.0  # of pictures into which the hand of another frame is put
+    surprise_weight: float = 0.0  # of the cells of a picture without a hand that look most like one
     seed: int = 0
     precision: str = "auto"
 
@@ -218,8 +228,12 @@ def worse_depth(depth: NDArray[np.float32], chance: np.random.Generator) -> NDAr
     return depth
 
 
-def objective(scores: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy plus 1 - Dice of hand and held thing, over the batch."""
+def objective(scores: Tensor, labels: Tensor, surprise_weight: float = 0.0) -> Tensor:
+    """Cross-entropy plus 1 - Dice of hand and held thing, over the batch.
+
+    surprise_weight: of the cross-entropy of the cells that look most like a hand in pictures without one. Among the
+    thousands of cells that are rightly nothing, the hundred that make a false window hardly count.
+    """
     weight = torch.tensor([1.0, 1.2, 2.0], dtype=scores.dtype)
     entropy = F.cross_entropy(scores, labels, weight=weight)
     shares = torch.softmax(scores, dim=1)
@@ -228,7 +242,12 @@ def objective(scores: Tensor, labels: Tensor) -> Tensor:
         true = (labels == value).to(scores.dtype)
         share = shares[:, value]
         dice.append((2 * (share * true).sum() + 1) / (share.sum() + true.sum() + 1))
-    return entropy + 0.5 * (1 - dice[0]) + 0.5 * (1 - dice[1])
+    total = entropy + 0.5 * (1 - dice[0]) + 0.5 * (1 - dice[1])
+    empty = (labels == 0).flatten(1).all(1)
+    if surprise_weight and bool(empty.any()):
+        likeliest = shares[empty, 1].flatten(1).topk(SURPRISING_CELLS, dim=1).values
+        total = total - surprise_weight * torch.log1p(-likeliest.clamp_max(1 - 1e-6)).mean()
+    return total
 
 
 def train(
@@ -262,7 +281,7 @@ def train(
         inputs = torch.from_numpy(planes).permute(0, 3, 1, 2)  # (B, 9, h, w), channels last in memory
         with torch.autocast("cpu", reduced, enabled=reduced is not None):
             scores = network(inputs)
-        loss = objective(scores.float(), torch.from_numpy(labels).long())
+        loss = objective(scores.float(), torch.from_numpy(labels).long(), settings.surprise_weight)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(f"the loss is {value} at step {step}; lower the learning rate")
@@ -281,19 +300,42 @@ def train(
 def evaluate(network: SegmentationNetwork, frames: FrameArrays, *, colour: bool = True) -> dict[str, float]:
     """Intersection over union of all cells of the frames at the network's own grid, without any cleaning."""
     network.eval()
-    height, width = frames.labels.shape[1:]
-    padded = np.zeros((1, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE, INPUTS), np.float32)
     both, either = np.zeros(3), np.zeros(3)
     for index in range(len(frames)):
         seen = frames.color[index] if colour else None
         depth = frames.depth_mm[index].astype(np.float32) / 1000
-        padded[0, :height, :width] = input_planes(seen, depth, float(frames.focal_px[index]))
-        scores = network(torch.from_numpy(padded).permute(0, 3, 1, 2))[0, :, :height, :width]
+        scores = scores_of(network, seen, depth, float(frames.focal_px[index]))
         found, true = scores.argmax(0).numpy(), frames.labels[index]
         for value in (1, 2):
             both[value] += ((found == value) & (true == value)).sum()
             either[value] += ((found == value) | (true == value)).sum()
     return {"hand_iou": float(both[1] / max(either[1], 1)), "object_iou": float(both[2] / max(either[2], 1))}
+
+
+@torch.inference_mode()
+def deceiving(network: SegmentationNetwork, frames: FrameArrays, least_m2: float = 4e-4) -> NDArray[np.int64]:
+    """Indices of the frames without a hand in which the network sees at least so many square metres of one."""
+    network.eval()
+    chosen = []
+    for index in range(len(frames)):
+        if (frames.labels[index] > 0).any():
+            continue
+        depth = frames.depth_mm[index].astype(np.float32) / 1000
+        hand = scores_of(network, frames.color[index], depth, float(frames.focal_px[index])).argmax(0).numpy() == 1
+        if np.square(depth[hand] / frames.focal_px[index]).sum() >= least_m2:
+            chosen.append(index)
+    return np.array(chosen, np.int64)
+
+
+def scores_of(
+    network: SegmentationNetwork, color: NDArray[np.uint8] | None, depth: NDArray[np.float32], focal_px: float
+) -> Tensor:
+    """Class scores (3, H, W) of one frame at the network's own grid; depth in metres, 0 nothing."""
+    height, width = depth.shape
+    padded = np.zeros((1, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE, INPUTS), np.float32)
+    padded[0, :height, :width] = input_planes(color, depth, focal_px)
+    scores: Tensor = network(torch.from_numpy(padded).permute(0, 3, 1, 2))[0, :, :height, :width]
+    return scores
 
 
 def average(networks: Sequence[SegmentationNetwork]) -> SegmentationNetwork:
@@ -335,8 +377,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", type=Path, nargs="+", metavar="FRAMES.npz", help="frames to learn from")
     what.add_argument("--average", type=Path, nargs="+", metavar="DIR", help="train nothing: the mean of these models")
+    parser.add_argument(
+        "--deceive", type=Path, metavar="DIR", help="train nothing: write those of --data that deceive this model"
+    )
     parser.add_argument("--test", type=Path, nargs="+", metavar="FRAMES.npz", help="held-out frames")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder (or FRAMES.npz) to write")
     parser.add_argument("--start", type=Path, metavar="DIR", help="go on from this model")
     for item in dataclasses.fields(SegmentationTraining):
         parser.add_argument(
@@ -355,6 +400,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.out.exists() and not options.overwrite:
         raise OutputError(f"{options.out} exists; give another --out or --overwrite")
+    if options.deceive:
+        return _deceiving(options)
     test = load_frames(options.test) if options.test else None
     network, training = _averaged(options) if options.average else _trained(options)
     training = {"command": "python -m tiae_training.segmentation " + " ".join(options.words), **training}
@@ -366,6 +413,21 @@ def _run(options: argparse.Namespace) -> int:
     save_segmentation(network, options.out, training=training, measures=measures)
     write_durably(options.out / "card.md", card_text(network.manifest).encode())
     print(f"{options.out}: {measures}")
+    return 0
+
+
+def _deceiving(options: argparse.Namespace) -> int:
+    if options.average:
+        raise ParameterError("--deceive takes frames from --data; leave out --average")
+    network, frames = load_network(options.deceive), load_frames(options.data)
+    chosen = deceiving(network, frames)
+    if not len(chosen):
+        raise DataError(f"none of {len(frames)} frames deceives {options.deceive}; give more frames without a hand")
+    k = np.zeros((len(chosen), 3, 3))
+    k[:, 0, 0] = k[:, 1, 1] = frames.focal_px[chosen]
+    content = {"color": frames.color, "depth_mm": frames.depth_mm, "segmentation": frames.labels}
+    save_arrays(options.out, {**{name: a[chosen] for name, a in content.items()}, "k": k}, overwrite=options.overwrite)
+    print(f"{options.out}: {len(chosen)} of {len(frames)} frames")
     return 0
 
 

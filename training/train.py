@@ -407,6 +407,11 @@ class Trainer:
         masks = foreground_masks(arrays)
         self.masks = None if masks is None else masks.to(device)
         self.emphasis = channel_emphasis(arrays, settings).to(device)
+        if settings.surface_weight and arrays.images.shape[1] < 2:
+            raise ParameterError(
+                f"surface_weight is {settings.surface_weight:g} for windows of one channel; accepted is 0, or windows "
+                "of masks and depth, depth last"
+            )
         self.images = torch.from_numpy(arrays.images).to(device)
         self.clean = None if arrays.clean is None else torch.from_numpy(arrays.clean).to(device)
         if self.masks is not None and self.transform.changes_appearance:
@@ -506,6 +511,8 @@ class Trainer:
             "sparseness": objective.sparseness(descriptors),
             "regression": objective.regression(regressed, found),
         }
+        if self.settings.surface_weight:
+            terms["surface"] = objective.surface(restored, nearest)
         if self.settings.gathering_weight:
             one, other = (gather_batch(half) for half in descriptors.chunk(2))
             terms["gathering"] = objective.gathering(one, other, self.settings.gathering_temperature)
@@ -522,6 +529,8 @@ class Trainer:
             + settings.sparseness_weight * terms["sparseness"]
             + settings.regression_weight * terms["regression"]
         )
+        if "surface" in terms:
+            total = total + settings.surface_weight * terms["surface"]
         if "gathering" in terms:
             total = total + settings.gathering_weight * terms["gathering"]
         return total

@@ -78,7 +78,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--width", type=int, help="of the pictures (default: 160; bag: 320)")
     parser.add_argument("--height", type=int, help="of the pictures (default: 120; bag: 240)")
+    parser.add_argument(
+        "--segmented-share",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of windows, cut from masks that --segmentation found; the true ones are what is restored (default: 0)",
+    )
+    parser.add_argument(
+        "--segmentation", default="segmentation", metavar="MODEL", help="network of those (default: the shipped one)"
+    )
     parser.add_argument("--window-size", type=int, default=32, help="pixels (default: 32)")
+    parser.add_argument(
+        "--empty-share", type=float, metavar="SHARE", help="of scenes without any hand (default: 0; frames: 0.12)"
+    )
     parser.add_argument("--views-per-scene", type=int, default=3, help="pictures of each grasped thing (default: 3)")
     parser.add_argument(
         "--photographs", default="", metavar="FOLDER", help="pictures (jpg, png) that replace the walls now and then"
@@ -126,8 +139,9 @@ def _settings(
     grasps = {"all": GRASP_NAMES, "slides": SLIDE_GRASPS}.get(arguments.grasps) or tuple(arguments.grasps.split(","))
     variations: dict[str, Any] = dict(VARIED) if varied else {}
     variations["smooth_skin"] = smooth if arguments.hands is None else arguments.hands == "smooth"
-    if arguments.view:
-        variations["view"] = arguments.view
+    for name in ("view", "empty_share"):
+        if (value := getattr(arguments, name)) is not None:
+            variations[name] = value
     return SimulatorSettings(
         seed=arguments.seed,
         width=width if arguments.width is None else arguments.width,
@@ -175,7 +189,8 @@ def _arrays(arguments: argparse.Namespace) -> int:
         content = {"frames": frame_set.arrays(samples, settings)}
     else:
         shape = window_set.WindowSize(arguments.window_size)
-        rows = _take(window_set.window_rows(settings, shape, arguments.workers), arguments.count)
+        segmented = window_set.Segmented(arguments.segmented_share, arguments.segmentation)
+        rows = _take(window_set.window_rows(settings, shape, arguments.workers, segmented), arguments.count)
         content = {kind: window_set.arrays(rows, settings, kind) for kind in channels}
     for kind, path in outputs.items():
         save_arrays(path, content[kind], overwrite=arguments.overwrite)

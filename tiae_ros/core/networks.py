@@ -12,6 +12,7 @@ gradient vanishes and training stays (measured: two of two seeds). The model's d
 name               structure
 =================  ===========================================================================================
 voting-half        each place votes for the pattern's centre; the encoder sees the window re-centred there (default)
+voting-surface     as voting-half with deeper eyes, for masks and depth: depth lies on what the masks cover
 voting             the first release's, with a vote of every pixel; models made with it go on working
 voting-pose        as voting, and votes for angle and scale on a log-polar grid (`tiae_ros.core.pose_network`)
 still              for patterns that do not move: no votes, the window as it is (`tiae_ros.core.still_network`)
@@ -205,6 +206,12 @@ def _voting_half(channels: int, window_size: int, descriptor_size: int) -> Netwo
     return HalfVotingNetwork(channels, window_size, descriptor_size)
 
 
+def _voting_surface(channels: int, window_size: int, descriptor_size: int) -> Network:
+    from tiae_ros.core.surface_network import SurfaceNetwork  # it builds on Network above
+
+    return SurfaceNetwork(channels, window_size, descriptor_size)
+
+
 def _still(channels: int, window_size: int, descriptor_size: int) -> Network:
     from tiae_ros.core.still_network import StillNetwork  # it builds on Network above
 
@@ -213,6 +220,7 @@ def _still(channels: int, window_size: int, descriptor_size: int) -> Network:
 
 NETWORKS: dict[str, Callable[[int, int, int], Network]] = {
     "voting-half": _voting_half,
+    "voting-surface": _voting_surface,
     "voting": VotingNetwork,
     "voting-pose": _voting_pose,
     "still": _still,

@@ -34,6 +34,17 @@ def restoration(restored: Tensor, targets: Tensor) -> Tensor:
     return (restored - targets).square().sum((1, 2, 3)).mean()
 
 
+def surface(restored: Tensor, targets: Tensor) -> Tensor:
+    """Errors of the last channel (depth) on what the channels before it (masks) show: (N, C, H, W) twice -> scalar.
+
+    What a pixel shows of a surface is the surface's value times the share that is covered, so the target is laid onto
+    the restored masks: where an outline runs is not asked here, nor what is beyond it.
+    """
+    shown = targets[:, :-1].sum(1) >= 0.5
+    cover = restored[:, :-1].detach().sum(1).clamp(0.0, 1.0)
+    return ((restored[:, -1] - targets[:, -1] * cover).square() * shown).sum((1, 2)).mean()
+
+
 def sparseness(descriptors: Tensor) -> Tensor:
     """C_spa: between 1 (one dimension carries all) and K (all alike). (N, K) -> scalar."""
     l1 = descriptors.abs().sum(1)
