@@ -427,7 +427,7 @@ def card_text(manifest: SegmentationManifest) -> str:
         lines += [
             "",
             "On CPUs with AVX-512 VNNI it runs in whole numbers of 8 bits, in about 0.6 of the time. What that costs",
-            "is the difference to the rows with `_int8`; without `activation_ranges` in the manifest it runs in float32.",
+            "is the difference to the rows with `_int8`. Without `activation_ranges` in the manifest it is float32.",
         ]
     return "\n".join(lines) + "\n"
 
