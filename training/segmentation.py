@@ -476,7 +476,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.calibrate:
         network = load_network(options.calibrate)
         training = {**network.manifest.training, "calibration": command}
-        measures = dict(network.manifest.measures)
+        # Those in 8 bits were by other ranges.
+        measures = {name: value for name, value in network.manifest.measures.items() if "_int8" not in name}
     else:
         network, training = _averaged(options) if data is None or options.average else _trained(options, data, settings)
         training = {"command": command, **training}
