@@ -381,8 +381,8 @@ def test_pictures_that_deceive_a_network_are_picked(tmp_path, monkeypatch):
     frames = frame_arrays(4)
     frames.labels[:3] = 0
 
-    def two_hands(network, color, depth, focal_px):
-        scores = torch.zeros(3, *depth.shape)
+    def two_hands(_segmenter, color, depth, focal_px):
+        scores = np.zeros((3, *depth.shape), np.float32)
         if any(np.array_equal(color, frames.color[index]) for index in (1, 3)):
             scores[1] = 1.0
         return scores

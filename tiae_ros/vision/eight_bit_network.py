@@ -7,9 +7,9 @@ what counts when the caches went cold between two frames. A number is held as
 
 with one size and zero per tensor, from the range that training pictures reach there (`SegmentationManifest`, found by
 `tiae_training.segmentation.activation_ranges`), and weights from -127 to 127 with a size per output channel, as in
-Jacob et al. 2018 (arXiv 1712.05877). The first layer stays in float32, since its planes are of very different ranges; what the last one
-gives is float32 again. The operators are those that `torch.compile` calls for quantised networks on such CPUs, here
-without the compiler.
+Jacob et al. 2018 (arXiv 1712.05877). The first layer stays in float32, since its planes are of very different ranges;
+what the last one gives is float32 again. The operators are those that `torch.compile` calls for quantised networks on
+such CPUs, here without the compiler.
 Where this build of PyTorch has none, they give other numbers, or the CPU would be slower with them, `eight_bits_help`
 says so, and the network stays as it is.
 """
