@@ -3,6 +3,7 @@
     python benchmarks/pipeline_steps.py                              # shipped models, frames of test/data/grasps
     python benchmarks/pipeline_steps.py --segmentation network --segmentation-model runs/segmentation
     python benchmarks/pipeline_steps.py --model runs/hands --depth-model none --json
+    python benchmarks/pipeline_steps.py --segmentation network --pause 33      # caches go cold, as between two frames
 
 Times are `time.thread_time`: other work on the machine counts only as far as it slows memory and caches. So compare
 figures of one run. Frames are enlarged to 640x480, as a camera would send them.
@@ -13,6 +14,7 @@ restoration      `Pipeline.restore`, after the descriptor is published
 restored depth   `Pipeline.restore_depth`, after that
 infer            the grasp model alone: encode, decode, shift; batch 1
 segmentation     our own segmentation alone, in metres and rgb
+in float32       the same where the network runs in 8 bits, without them; the two take turns
 """
 
 from __future__ import annotations
@@ -31,11 +33,13 @@ import numpy as np
 import torch
 
 from tiae_ros.bags import Bag
+from tiae_ros.core.shipped_models import find_model
 from tiae_ros.node import pipeline as pipeline_module
 from tiae_ros.node.model_folders import DEPTH_CHANNELS, GRASP_CHANNELS, load_checked
 from tiae_ros.node.parameters import Settings
 from tiae_ros.node.pipeline import Frame, Pipeline
 from tiae_ros.vision.segmentation_choice import METHODS, choose_segmentation
+from tiae_ros.vision.segmentation_network import load_segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (640, 480)
@@ -49,6 +53,7 @@ def main() -> None:
     parser.add_argument("--segmentation", choices=METHODS, default="auto")
     parser.add_argument("--segmentation-model", default="segmentation")
     parser.add_argument("--rounds", type=int, default=4, help="times that each frame is looked at (default 4)")
+    parser.add_argument("--pause", type=float, default=0, metavar="MS", help="before each frame and segmentation")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -68,6 +73,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.depth_model not in ("", "none"):
         depth = load_checked(arguments.depth_model, DEPTH_CHANNELS, "cpu")
     segmentation = choose_segmentation(arguments.segmentation, arguments.segmentation_model)
+    ways = {"segmentation": segmentation.segment}
+    if segmentation.name.endswith("(int8)"):
+        ways["in float32"] = load_segmenter(find_model(arguments.segmentation_model), eight_bits=False).segment
     pipeline, settings = Pipeline(grasp, depth, segmentation), Settings()
     pipeline.warm_up(settings)
     pipeline_module.time = SimpleNamespace(perf_counter=time.thread_time)  # what its stopwatch looks at
@@ -84,17 +92,19 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         if number == 1:
             times.clear()  # the first round warms up
         for frame, rgb, depth_m, focal_px in frames:
+            time.sleep(arguments.pause / 1e3)
             described = timed("describe", lambda: pipeline.describe(frame, settings))  # noqa: B023
             for name, seconds in described.timings_s.items():
                 times[name].append(seconds * 1e3)
             result = timed("restoration", lambda: pipeline.restore(described))  # noqa: B023
             timed("restored depth", lambda: pipeline.restore_depth(result, settings))  # noqa: B023
-            timed("segmentation", lambda: segmentation.segment(rgb, depth_m, focal_px=focal_px))  # noqa: B023
+            for name, segment in ways.items():
+                time.sleep(arguments.pause / 1e3)
+                timed(name, lambda: segment(rgb, depth_m, focal_px=focal_px))  # noqa: B023
             windows = np.zeros((1, len(grasp.manifest.channels), *[grasp.manifest.window_size] * 2), np.float32)
             windows[:, :, 8:20, 10:24] = 0.5
             timed("infer", lambda: grasp.infer(windows))  # noqa: B023
-    order = ("decode", "segment", "window", "network", "describe", "restoration", "restored depth", "segmentation",
-             "infer")  # fmt: skip
+    order = ("decode", "segment", "window", "network", "describe", "restoration", "restored depth", *ways, "infer")
     table: dict[str, Any] = {"segmentation by": segmentation.name, "model": grasp.manifest.model_id}
     for name in order:
         median, least = np.percentile(times[name], (50, 10))

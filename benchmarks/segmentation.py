@@ -3,6 +3,7 @@
     python benchmarks/segmentation.py --renders runs/ship/held_any.npz
     python benchmarks/segmentation.py --renders runs/ship/held_any.npz --certainty 0.01   # without that bound
     python benchmarks/segmentation.py --grid 128                                          # coarser, quicker
+    python benchmarks/segmentation.py --float32                                           # not in 8 bits
     python benchmarks/segmentation.py --network runs/segmentation --pictures sheets/
     python benchmarks/segmentation.py --renders runs/ship/held_any.npz --docs     # the table of docs/hands.md
 
@@ -62,6 +63,7 @@ def main() -> int:
     parser.add_argument(
         "--certainty", type=float, default=SegmentationSettings.hand_certainty_min, help="hand_certainty_min (0.75)"
     )
+    parser.add_argument("--float32", action="store_true", help="the network as on CPUs where 8 bits do not help")
     parser.add_argument("--docs", action="store_true", help="put the table into docs/hands.md")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="draw what was found")
     options = parser.parse_args()
@@ -69,7 +71,9 @@ def main() -> int:
     cv2.setNumThreads(1)
     settings = SegmentationSettings(grid_long_side=options.grid, hand_certainty_min=options.certainty)
     by_classical = functools.partial(segment, settings=settings)
-    by_network = functools.partial(load_segmenter(options.network).segment, settings=settings)
+    network = load_segmenter(options.network, eight_bits=not options.float32)
+    print(f"{options.network.name} runs in {network.precision}")
+    by_network = functools.partial(network.segment, settings=settings)
     if options.pictures:
         options.pictures.mkdir(parents=True, exist_ok=True)
     sets: dict[str, list[Frame]] = {

@@ -24,14 +24,15 @@ for package in {packages!r}:
             importlib.import_module(item.name)
 """
 ROS = ("rclpy", "sensor_msgs", "std_msgs", "geometry_msgs", "cv_bridge")
-NETWORK = "tiae_ros.vision.segmentation_network"  # the only module there that may need torch
+# The only modules of vision that may need torch.
+NETWORK = ("tiae_ros.vision.segmentation_network", "tiae_ros.vision.eight_bit_network")
 
 
 @pytest.mark.parametrize(
     ("packages", "blocked", "apart"),
     [
         (("tiae_ros.core",), (*ROS, "cv2", "rosbags", "mujoco", "sklearn"), ()),
-        (("tiae_ros.vision",), (*ROS, "torch", "rosbags", "mujoco", "sklearn"), (NETWORK,)),
+        (("tiae_ros.vision",), (*ROS, "torch", "rosbags", "mujoco", "sklearn"), NETWORK),
         (("tiae_ros.vision",), (*ROS, "rosbags", "mujoco", "sklearn"), ()),
     ],
 )

@@ -13,6 +13,7 @@ from synthetic_scenes import FOCAL, make_scene
 from tiae_ros.core.model_files import MANIFEST, WEIGHTS
 from tiae_ros.errors import DataError, ImageError, ModelError, ParameterError, TrainingError
 from tiae_ros.vision import segmentation_network as network_module
+from tiae_ros.vision.eight_bit_network import eight_bits_help
 from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings
 from tiae_ros.vision.segmentation_network import (
     INPUTS,
@@ -349,7 +350,11 @@ def test_the_command_line_trains_measures_and_writes_a_model(tmp_path):
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 0, result.stderr
     manifest = load_network(tmp_path / "model").manifest
-    assert set(manifest.measures) == {"hand_iou", "object_iou", "hand_iou_depth_only", "object_iou_depth_only"}
+    suffixes = ("", "_int8") if eight_bits_help() else ("",)
+    assert set(manifest.measures) == {
+        f"{name}_iou{suffix}{seen}"
+        for name in ("hand", "object") for suffix in suffixes for seen in ("", "_depth_only")
+    }  # fmt: skip
     assert "held-out" in (tmp_path / "model" / "card.md").read_text()
     again = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100, check=False)
     assert again.returncode == 2
@@ -376,8 +381,8 @@ def test_pictures_that_deceive_a_network_are_picked(tmp_path, monkeypatch):
     frames = frame_arrays(4)
     frames.labels[:3] = 0
 
-    def two_hands(network, color, depth, focal_px):
-        scores = torch.zeros(3, *depth.shape)
+    def two_hands(_segmenter, color, depth, focal_px):
+        scores = np.zeros((3, *depth.shape), np.float32)
         if any(np.array_equal(color, frames.color[index]) for index in (1, 3)):
             scores[1] = 1.0
         return scores

@@ -83,6 +83,17 @@ class FastPass:
 
 def folded(network: AnyModule) -> AnyModule:
     """A copy for inference on the CPU: no normalisation follows a convolution or linear layer of an `nn.Sequential`."""
+    copied = without_normalisation(network)
+    copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fuse_convolutions(copied)
+    for sequence in copied.modules():
+        if isinstance(sequence, nn.Sequential):
+            _without_identities(sequence)
+    return copied
+
+
+def without_normalisation(network: AnyModule) -> AnyModule:
+    """A copy with each normalisation folded into the convolution or linear layer before it in an `nn.Sequential`."""
     copied = copy.deepcopy(network).eval().requires_grad_(False)
     for sequence in copied.modules():
         if not isinstance(sequence, nn.Sequential):
@@ -97,11 +108,6 @@ def folded(network: AnyModule) -> AnyModule:
                 continue
             sequence[index + 1] = nn.Identity()
         _without_identities(sequence)
-    copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fuse_convolutions(copied)
-    for sequence in copied.modules():
-        if isinstance(sequence, nn.Sequential):
-            _without_identities(sequence)
     return copied
 
 

@@ -38,7 +38,7 @@ class Segmentation:
     """One of the two, ready to be called."""
 
     name: str
-    """"classical", or "network" and its model id."""
+    """"classical", or "network", its model id and, where it runs in 8 bits, "(int8)"."""
     segment: Segment
     remark: str = ""
     """One line about why ``auto`` did without the network; "" when there is nothing to say."""
@@ -77,7 +77,8 @@ def choose_segmentation(method: str = "auto", model: str = SHIPPED_NETWORK) -> S
         if method == "network":
             raise
         return _without(str(error))
-    return Segmentation(f"network {network.manifest.model_id}", network.segment)
+    whole = " (int8)" if network.precision == "int8" else ""
+    return Segmentation(f"network {network.manifest.model_id}{whole}", network.segment)
 
 
 def _without(reason: str) -> Segmentation:

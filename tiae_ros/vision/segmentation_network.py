@@ -3,8 +3,9 @@
     reduce to a grid of cells -> 9 planes of colour, depth and scale -> U-Net -> class of each cell
     -> left-overs too small for a hand or apart from it are dropped -> labels at full resolution
 
-Nothing else in `tiae_ros.vision` needs torch. A network is a folder with ``model.safetensors`` and
-``manifest.json``, as every other model; `python -m tiae_training.segmentation` makes one.
+Nothing else in `tiae_ros.vision` needs torch, but for `eight_bit_network`, by which it runs where that is quicker.
+A network is a folder with ``model.safetensors`` and ``manifest.json``, as every other model;
+`python -m tiae_training.segmentation` makes one.
 `tiae_ros.vision.segmentation_choice` says when it is taken; benchmarks/segmentation.py compares the two.
 """
 
@@ -33,6 +34,7 @@ from torch.nn import functional as F
 from tiae_ros.core.inference import folded
 from tiae_ros.core.model_files import MANIFEST, WEIGHTS, packed, read_whole, rounded, write_durably
 from tiae_ros.errors import ModelError, OutputError
+from tiae_ros.vision.eight_bit_network import in_eight_bits, range_names
 from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings, check_images
 
 Labels = NDArray[np.uint8]
@@ -47,6 +49,7 @@ CLIP_M = 1.5  # depth beyond is as good as this
 _USUAL_FOCAL = 0.8  # focal length over the longer side, when none is known
 _LARGEST_WEIGHTS = 16 * 1024 * 1024
 _LARGEST_MANIFEST = 1024 * 1024
+_LEAST_RANGE, _LARGEST_ACTIVATION = 1e-6, 1e9
 _SURFACE_RATIO = 1.06  # readings of a cell up to 6 % behind its nearest are on one surface
 _NEAREST_BITS = np.float32(0.001).view(np.uint32) + np.uint32(1)  # of the first float above a millimetre
 _FARTHEST_BITS = np.float32(100).view(np.uint32)  # metres
@@ -66,6 +69,8 @@ class SegmentationManifest:
     """Convolutions at each of these after the one that halves."""
     training: Mapping[str, Any] = field(default_factory=dict)
     measures: Mapping[str, float] = field(default_factory=dict)
+    activation_ranges: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Least and greatest number of each of `range_names`, by which 8 bits hold them; empty: 8 bits are not used."""
     weights_sha256: str = ""
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
@@ -88,6 +93,7 @@ class SegmentationManifest:
         for name in ("model_id", "weights_sha256"):
             if not isinstance(getattr(self, name), str):
                 raise ModelError(f"{name} is {getattr(self, name)!r}; it must be text")
+        _check_ranges(self.activation_ranges, range_names(self.blocks))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -127,6 +133,10 @@ class SegmentationNetwork(nn.Module):
         self.head = nn.Conv2d(widths[0], CLASSES * 4, 3, padding=1)
 
     def forward(self, planes: Tensor) -> Tensor:
+        return whole_scores(self.quarters(planes))
+
+    def quarters(self, planes: Tensor) -> Tensor:
+        """(B, 9, H, W) -> scores of each cell's four quarters (B, 12, H / 2, W / 2), for `whole_scores`."""
         levels = []
         x = planes
         for down in self.down:
@@ -135,7 +145,8 @@ class SegmentationNetwork(nn.Module):
         for level in (2, 1, 0):
             coarse = F.interpolate(self.across[level](x), scale_factor=2.0, mode="nearest")
             x = self.up[level](levels[level] + coarse)
-        return whole_scores(self.head(x))
+        quarters: Tensor = self.head(x)
+        return quarters
 
 
 def whole_scores(quarters: Tensor) -> Tensor:
@@ -154,11 +165,21 @@ def whole_scores(quarters: Tensor) -> Tensor:
 
 
 class Segmenter:
-    """A network ready for inference: normalisation folded into the convolutions, memory laid out for speed."""
+    """A network ready for inference: normalisation folded into the convolutions, memory laid out for speed.
 
-    def __init__(self, network: SegmentationNetwork) -> None:
+    Attributes:
+        precision: "int8" where the network runs in whole numbers of 8 bits (`in_eight_bits`), otherwise "float32".
+    """
+
+    def __init__(self, network: SegmentationNetwork, *, eight_bits: bool = True) -> None:
+        """Args:
+        network: as it was trained.
+        eight_bits: take them where they help; False: never.
+        """
         self.manifest = network.manifest
-        self.network = folded(network)
+        whole = in_eight_bits(network) if eight_bits else None
+        self.network = whole or folded(network)
+        self.precision = "int8" if whole else "float32"
 
     @torch.inference_mode()
     def scores(self, planes: Floats) -> Floats:
@@ -173,7 +194,8 @@ class Segmenter:
         cells[height:] = 0
         cells[:, width:] = 0
         cv2.merge([*planes], dst=cells[:height, :width])
-        scores = self.network(torch.from_numpy(cells).permute(2, 0, 1)[None])[0, :, :height, :width]
+        quarters = self.network.quarters(torch.from_numpy(cells).permute(2, 0, 1)[None])
+        scores = whole_scores(quarters)[0, :, :height, :width]
         if not math.isfinite(scores.sum().item()):
             raise ModelError(f"segmentation network {self.manifest.model_id} gave a number that is not finite")
         found: Floats = scores.numpy()
@@ -345,9 +367,27 @@ def load_network(folder: str | os.PathLike[str]) -> SegmentationNetwork:
     return network.eval()
 
 
-def load_segmenter(folder: str | os.PathLike[str]) -> Segmenter:
-    """Read a network and make it ready for inference. Raises ModelError."""
-    return Segmenter(load_network(folder))
+def load_segmenter(folder: str | os.PathLike[str], *, eight_bits: bool = True) -> Segmenter:
+    """Read a network and make it ready for inference, as `Segmenter` does. Raises ModelError."""
+    return Segmenter(load_network(folder), eight_bits=eight_bits)
+
+
+def _check_ranges(ranges: Any, names: Sequence[str]) -> None:
+    """Raises ModelError unless there are none, or one of each name, whose sums alone may be below 0."""
+    advice = "find them again (python -m tiae_training.segmentation --calibrate) or copy the model folder again"
+    if not isinstance(ranges, Mapping):
+        raise ModelError(f"activation_ranges is {str(ranges)[:60]!r}; it must be an object; {advice}")
+    wrong = sorted(set(map(str, ranges)).symmetric_difference(names)) if ranges else []
+    if wrong:
+        raise ModelError(f"activation_ranges lacks, or has beyond what it must, {', '.join(wrong)[:200]}; {advice}")
+    for name, pair in ranges.items():
+        right = isinstance(pair, list | tuple) and len(pair) == 2 and all(type(v) in (int, float) for v in pair)
+        lowest = -_LARGEST_ACTIVATION if name.startswith("sum") else 0
+        if not right or not lowest <= pair[0] <= 0 < _LEAST_RANGE <= pair[1] <= _LARGEST_ACTIVATION:
+            raise ModelError(
+                f"activation_ranges of {name} is {str(pair)[:60]}; it must be two numbers, the first from {lowest:g} "
+                f"to 0, the second from {_LEAST_RANGE:g} to {_LARGEST_ACTIVATION:g}; {advice}"
+            )
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
