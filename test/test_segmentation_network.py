@@ -311,6 +311,38 @@ def test_one_frame_of_many_looks():
         np.testing.assert_array_equal(array, old)
 
 
+def test_a_matcher_of_large_windows_joins_fingers_and_leaves_a_shadow_as_broad_as_the_step():
+    depth = np.full((40, 60), 1.0, np.float32)
+    depth[10:30, 20:26] = depth[10:30, 28:34] = 0.5  # two fingers, two cells apart
+    joined = shadowed = 0
+    for seed in range(20):
+        seen = training_module.matched_by_large_windows(depth.copy(), np.random.default_rng(seed))
+        assert seen.shape == depth.shape
+        known = seen[seen > 0]
+        assert (np.isclose(known, 0.5) | np.isclose(known, 1.0)).all()  # no surface that is not there
+        joined += bool(np.isclose(seen[15:25, 20:34], 0.5).all())
+        shadowed += bool((seen[20] == 0).any())
+    assert joined >= 5
+    assert shadowed >= 10
+
+
+def test_only_the_hand_loses_its_depth():
+    depth = np.full((40, 60), 1.0, np.float32)
+    hand = np.zeros((40, 60), bool)
+    hand[10:30, 20:40] = True
+    depth[hand] = 0.5
+    flat = 0
+    for seed in range(30):
+        seen = training_module.without_parts_of_the_hand(depth, hand, np.random.default_rng(seed))
+        assert (seen[hand] != 0.5).any()
+        assert (seen == 1.0)[:2].all()  # far from the hand
+        flat += bool((seen[hand] == 1.0).all())
+    assert depth[hand].min() == 0.5  # what was given is not changed
+    assert 1 <= flat <= 9
+    nothing = np.zeros_like(hand)
+    assert training_module.without_parts_of_the_hand(depth, nothing, np.random.default_rng(0)) is depth
+
+
 def test_a_tiny_training_learns_and_gives_the_same_again():
     frames = frame_arrays(8)
     settings = SegmentationTraining(steps=30, batch_size=8, height=64, width=80, seed=3, precision="float32")

@@ -77,6 +77,8 @@ class SegmentationTraining:
     width: int = 128
     colourless_share: float = 0.15
     second_hand_share: float = 0.0  # of pictures into which the hand of another frame is put
+    matcher_share: float = 0.0  # of pictures whose depth comes from a matcher of large windows
+    hidden_hand_share: float = 0.0  # of pictures in which much of the hand has no depth
     surprise_weight: float = 0.0  # of the cells of a picture without a hand that look most like one
     seed: int = 0
     precision: str = "auto"
@@ -87,7 +89,7 @@ class SegmentationTraining:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.height % STRIDE or self.width % STRIDE:
             raise ParameterError(f"{self.width}x{self.height} must be multiples of {STRIDE}")
-        for name in ("colourless_share", "second_hand_share"):
+        for name in ("colourless_share", "second_hand_share", "matcher_share", "hidden_hand_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be within 0 to 1")
 
@@ -136,6 +138,10 @@ def augmented(
         )  # so that it is as large in metres
         _put_in_front((color, depth_mm, labels), second[0], second[1] * closer, second[2])
     depth = worse_depth(depth_mm.astype(np.float32) / 1000, chance)
+    if settings.matcher_share and chance.random() < settings.matcher_share:
+        depth = matched_by_large_windows(depth, chance)
+    if settings.hidden_hand_share and chance.random() < settings.hidden_hand_share:
+        depth = without_parts_of_the_hand(depth, labels == 1, chance)
     size = chance.uniform(0.9, 1.1)  # of the whole scene
     seen = None if chance.random() < settings.colourless_share else other_light(color, chance)
     return input_planes(seen, (depth * size).astype(np.float32), float(frames.focal_px[index]) * zoom), labels
@@ -237,6 +243,50 @@ def worse_depth(depth: NDArray[np.float32], chance: np.random.Generator) -> NDAr
         depth = cv2.ellipse(np.ascontiguousarray(depth), middle, axes, float(chance.uniform(0, 180)), 0, 360, 0, -1)
     if chance.random() < 0.15:
         depth = np.where(depth < chance.uniform(0.6, 1.5), depth, np.float32(0))
+    return depth
+
+
+def matched_by_large_windows(depth: NDArray[np.float32], chance: np.random.Generator) -> NDArray[np.float32]:
+    """As block matchers see: fingers grow together or vanish, outlines are coarse, a broad shadow lies to one side."""
+    side = int(chance.choice([3, 5, 7]))
+    kernel = np.ones((side, side), np.uint8)
+    farthest = np.float32(99)
+    near = np.where(depth > 0, depth, farthest)
+    if chance.random() < 0.7:  # the nearer surface spreads, and gaps close
+        seen = cv2.erode(near, kernel)
+        if chance.random() < 0.5:
+            seen = cv2.dilate(seen, kernel)
+    else:  # what is thinner than the window is lost to what lies behind
+        seen = cv2.dilate(np.where(near < farthest, near, np.float32(0)), kernel)
+        seen = cv2.erode(np.where(seen > 0, seen, farthest), kernel)
+    seen = cv2.medianBlur(seen, 5)
+    reach = int(chance.integers(5, 26))
+    anchor = (0 if chance.random() < 0.5 else reach - 1, 0)
+    # A shadow is as broad as the step is high: what is nearest around tells how far it reaches.
+    beside = cv2.erode(seen, np.ones((1, reach), np.uint8), anchor=anchor)
+    seen[seen > beside + np.float32(chance.uniform(0.05, 0.3))] = 0
+    return np.where((seen < farthest) & (depth > 0), seen, np.float32(0)).astype(np.float32)
+
+
+def without_parts_of_the_hand(
+    depth: NDArray[np.float32], hand: NDArray[np.bool_], chance: np.random.Generator
+) -> NDArray[np.float32]:
+    """Holes on the hand, or it all at the depth of what lies around: colour has to tell."""
+    rows, columns = np.nonzero(hand)
+    if not len(rows):
+        return depth
+    depth = depth.copy()
+    if chance.random() < 0.2:
+        around = depth[~hand & (depth > 0)]
+        depth[hand] = np.median(around) if len(around) and chance.random() < 0.5 else 0
+        return depth
+    reach = max(2, round(0.4 * math.sqrt(len(rows))))
+    for _ in range(int(chance.integers(1, 5))):
+        place = int(chance.integers(len(rows)))
+        axes = (int(chance.integers(1, reach + 1)), int(chance.integers(1, reach + 1)))
+        depth = cv2.ellipse(
+            depth, (int(columns[place]), int(rows[place])), axes, float(chance.uniform(0, 180)), 0, 360, 0, -1
+        )
     return depth
 
 
