@@ -23,7 +23,7 @@ from tiae_ros.errors import MissingExtraError
 from tiae_training.arrays import ImageArrays
 from tiae_training.measures import ShiftedViews
 
-PER_CLASS = 64
+PER_CLASS = 48
 NEAR_SHARE = 0.9
 _FIFTHS = 5
 

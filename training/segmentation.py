@@ -79,6 +79,7 @@ class SegmentationTraining:
     second_hand_share: float = 0.0  # of pictures into which the hand of another frame is put
     matcher_share: float = 0.0  # of pictures whose depth comes from a matcher of large windows
     hidden_hand_share: float = 0.0  # of pictures in which much of the hand has no depth
+    bare_hand_share: float = 0.0  # of pictures drawn from those with a hand that holds nothing, beside their own share
     surprise_weight: float = 0.0  # of the cells of a picture without a hand that look most like one
     seed: int = 0
     precision: str = "auto"
@@ -89,7 +90,7 @@ class SegmentationTraining:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.height % STRIDE or self.width % STRIDE:
             raise ParameterError(f"{self.width}x{self.height} must be multiples of {STRIDE}")
-        for name in ("colourless_share", "second_hand_share", "matcher_share", "hidden_hand_share"):
+        for name in ("colourless_share", "second_hand_share", "matcher_share", "hidden_hand_share", "bare_hand_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be within 0 to 1")
 
@@ -332,6 +333,7 @@ def train(
         optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
     )
     order: list[int] = []
+    bare = _bare_hands(frames) if settings.bare_hand_share else np.empty(0, np.int64)
     planes = np.zeros((settings.batch_size, settings.height, settings.width, INPUTS), np.float32)
     labels = np.zeros((settings.batch_size, settings.height, settings.width), np.uint8)
     mean = math.nan
@@ -339,7 +341,10 @@ def train(
         for row in range(settings.batch_size):
             if not order:
                 order = chance.permutation(len(frames)).tolist()
-            planes[row], labels[row] = augmented(frames, order.pop(), chance, settings)
+            index = order.pop()
+            if settings.bare_hand_share and chance.random() < settings.bare_hand_share:
+                index = int(chance.choice(bare))
+            planes[row], labels[row] = augmented(frames, index, chance, settings)
         inputs = torch.from_numpy(planes).permute(0, 3, 1, 2)  # (B, 9, h, w), channels last in memory
         with torch.autocast("cpu", reduced, enabled=reduced is not None):
             scores = network(inputs)
@@ -356,6 +361,15 @@ def train(
         if report and (step % 50 == 49 or step == settings.steps - 1):
             report(step + 1, mean)
     return network.eval()
+
+
+def _bare_hands(frames: FrameArrays) -> NDArray[np.int64]:
+    """Frames whose hand holds nothing. Raises DataError where there are none."""
+    cells = frames.labels.reshape(len(frames), -1)
+    bare = np.flatnonzero([bool((one == 1).any()) and not bool((one == 2).any()) for one in cells])
+    if not len(bare):
+        raise DataError(f"bare_hand_share: none of {len(frames)} frames shows a hand that holds nothing; leave it at 0")
+    return bare
 
 
 def evaluate(network: SegmentationNetwork, frames: FrameArrays, *, colour: bool = True) -> dict[str, float]:
