@@ -326,6 +326,18 @@ def test_a_matcher_of_large_windows_joins_fingers_and_leaves_a_shadow_as_broad_a
     assert shadowed >= 10
 
 
+def test_hands_that_hold_nothing_are_picked():
+    frames = frame_arrays(3)
+    frames.labels[1][frames.labels[1] == 2] = 0
+    frames.labels[2][:] = 0
+    assert training_module._bare_hands(frames).tolist() == [1]
+    settings = SegmentationTraining(steps=1, batch_size=2, height=32, width=32, bare_hand_share=1.0)
+    train(frames, settings, manifest=TINY)
+    frames.labels[:] = 0
+    with pytest.raises(DataError, match="bare_hand_share"):
+        train(frames, settings, manifest=TINY)
+
+
 def test_only_the_hand_loses_its_depth():
     depth = np.full((40, 60), 1.0, np.float32)
     hand = np.zeros((40, 60), bool)
