@@ -1,6 +1,7 @@
 """Camera process -> node -> subscriber over DDS: latency, drops, CPU, memory, and where each millisecond goes.
 
     python benchmarks/node_latency.py                       # 640x480 at 30 Hz for 60 s, shipped models
+    python benchmarks/node_latency.py --awake               # the processor does not sleep between frames
     python benchmarks/node_latency.py --rate 60 --seconds 20
     python benchmarks/node_latency.py --json
 
@@ -54,6 +55,7 @@ STEPS = (
     "restoration",
     "restored depth",
 )
+WAKE_UP_TIME = "/dev/cpu_dma_latency"
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -67,6 +69,9 @@ def main() -> None:
     parser.add_argument("--segmentation", choices=("auto", "network", "classical"), default="auto")
     parser.add_argument("--segmentation-model", default="segmentation")
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--awake", action="store_true", help="keep the processor from sleeping meanwhile (docs/deploy.md; needs root)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -75,6 +80,8 @@ def main() -> None:
         camera(arguments)
         return
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    if arguments.awake:
+        keep_awake()
     figures = measure(arguments)
     if arguments.json:
         print(json.dumps(figures))
@@ -140,6 +147,14 @@ def camera(arguments: argparse.Namespace) -> None:
     time.sleep(1.0)
     print(json.dumps(stamps), flush=True)
     rclpy.shutdown()
+
+
+def keep_awake() -> None:
+    """Ask Linux for a wake-up time of 0 µs (PM QoS), which holds as long as this process lives."""
+    try:
+        os.write(os.open(WAKE_UP_TIME, os.O_WRONLY), (0).to_bytes(4, sys.byteorder))
+    except OSError as error:
+        raise SystemExit(f"--awake: {WAKE_UP_TIME} cannot be written ({error.strerror}); be root on Linux") from None
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

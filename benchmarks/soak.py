@@ -101,7 +101,7 @@ def run(client: Client, node: Process, arguments: argparse.Namespace) -> dict[st
         share = (cpu_seconds(node.pid) - cpu) / elapsed
     finally:
         if camera.poll() is None:
-            camera.terminate()
+            camera.kill()  # it may be waiting for somebody to read its stamps, and has nothing to lose
         camera.wait(10)
     client.spin(1.5)
     return figures(samples, status[0], counts, share, seconds)
