@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from tiae_ros import TransformInvariantAutoencoder
-from tiae_ros.core import fused_convolutions
+from tiae_ros.core import fused_convolutions, half_weights
 from tiae_ros.core.inference import FastPass, folded, one_pass
+from tiae_ros.core.model_files import round_weights
 from tiae_ros.core.networks import NETWORKS, Network
 
 
@@ -67,6 +68,38 @@ def test_joined_layers_give_the_plain_network_s_numbers_in_fewer_steps(name, cha
         assert_same([part.contiguous() for part in one_pass(joined, windows)], one_pass(network, windows))
         unfolded = copy.deepcopy(network).joined()  # joins what there is
         assert_same([part.contiguous() for part in one_pass(unfolded, windows)], one_pass(network, windows))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_large_matrices_that_float16_holds_are_kept_in_it(count):
+    network, windows = trained("voting-surface", 3), torch.rand(count, 3, 32, 32)
+    round_weights(network)
+    fast = FastPass()
+    with torch.inference_mode():
+        assert_same(fast(network, windows), one_pass(network, windows))
+    kept = [type(layer) for layer in fast._folded.modules() if isinstance(layer, half_weights.HalfWeightsLinear)]
+    assert len(kept) == half_weights._available()  # the painter's
+
+
+@pytest.mark.parametrize("value", [1 / 3, float("inf"), float("nan")])
+def test_matrices_that_float16_does_not_hold_stay_as_they_are(value):
+    layer = torch.nn.Linear(600, 500).requires_grad_(False)
+    layer.weight.fill_(0.5)
+    layer.weight[1, 2] = value
+    network = torch.nn.Sequential(layer)
+    half_weights.half_weights_where_exact(network)
+    assert network[0] is layer
+
+
+def test_matrices_stay_where_the_operators_give_other_numbers(monkeypatch):
+    monkeypatch.setattr(torch, "fbgemm_linear_fp16_weight_fp32_activation", lambda values, packed, bias: values)
+    half_weights._available.cache_clear()
+    layer = torch.nn.Linear(600, 500).requires_grad_(False)
+    layer.weight.fill_(0.5)
+    network = torch.nn.Sequential(layer)
+    half_weights.half_weights_where_exact(network)
+    assert network[0] is layer
+    half_weights._available.cache_clear()
 
 
 def test_no_normalisation_is_left_and_the_network_itself_is_untouched():

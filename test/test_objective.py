@@ -30,6 +30,28 @@ def test_depth_counts_on_what_the_masks_show_and_against_what_they_cover():
     assert not restored.grad[:, :2].any()
 
 
+def test_overlap_is_what_union_lacks_by_shares_and_without_specks():
+    target, restored = torch.zeros(2, 2, 2, 4), torch.zeros(2, 2, 2, 4)
+    target[0, 0] = 1.0  # eight pixels
+    restored[0, 0, 0] = 1.5  # four of them, as 1
+    restored[0, 0, 1] = 0.25  # four quarters: 5 of 8
+    target[1, 0, 0] = 0.6  # four pixels, since they are more than half covered
+    restored[1, 0, 0] = 1.0
+    restored[1, 0, 1, :2] = 1.0  # two beside: 4 of 6
+    target[0, 1, 0, :3] = 1.0  # a speck of three pixels, all missed
+    restored.requires_grad_(True)
+    cost = objective.overlap(restored, target)
+    assert cost.item() == pytest.approx(((1 - 5 / 8) + (1 - 4 / 6)) / 2)
+    cost.backward()
+    assert (restored.grad[0, 0, 1] < 0).all()  # more of what is there would be better
+    assert (restored.grad[1, 0, 1, :2] > 0).all()
+    assert not restored.grad[:, 1].any()
+
+
+def test_overlap_of_nothing_costs_nothing():
+    assert objective.overlap(torch.rand(2, 2, 8, 8), torch.zeros(2, 2, 8, 8)) == 0
+
+
 def test_sparseness_is_one_for_one_dimension_and_k_for_all_alike():
     assert objective.sparseness(torch.tensor([[0.0, -3.0, 0.0]])) == pytest.approx(1.0)
     assert objective.sparseness(torch.tensor([[2.0, -2.0, 2.0]])) == pytest.approx(3.0)

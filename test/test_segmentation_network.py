@@ -142,7 +142,16 @@ def test_cells_take_the_nearest_surface_and_know_nothing_from_nothing():
     kept = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0011, 0.5, 99.9, 0, 0]
     np.testing.assert_array_equal(reduce_depth(np.float32([kinds]), 1), np.float32([kept]))
     color = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
-    np.testing.assert_array_equal(reduce_color(color, 4)[0, 0], np.round(color.mean((0, 1))))
+    np.testing.assert_allclose(reduce_color(color, 4)[0, 0], color.mean((0, 1)), atol=1)
+
+
+@pytest.mark.parametrize("cell", [1, 2, 3, 4, 5, 6, 8])
+def test_colours_of_cells_are_means(cell):
+    rest = cell - 1  # belongs to no cell
+    color = np.random.default_rng(0).integers(0, 256, (4 * cell + rest, 5 * cell + rest, 3), np.uint8)
+    whole = color[: 4 * cell, : 5 * cell].astype(float)
+    means = whole.reshape(4, cell, 5, cell, 3).mean((1, 3))
+    np.testing.assert_allclose(reduce_color(color, cell), means, atol=2)
 
 
 def test_small_left_overs_and_things_apart_from_the_hand_are_dropped():
@@ -366,6 +375,18 @@ def test_a_tiny_training_learns_and_gives_the_same_again():
     short = []
     train(frames, dataclasses.replace(settings, steps=1), manifest=TINY, report=lambda _step, loss: short.append(loss))
     assert losses[-1] < 0.9 * short[-1]  # a running mean over 50 steps
+
+
+def test_a_widened_network_gives_the_same_until_it_is_trained():
+    torch.manual_seed(0)
+    narrow = SegmentationNetwork(SegmentationManifest(widths=(4, 8, 8, 8), blocks=(1, 1, 1, 1))).eval()
+    wide, planes = training_module.widened(narrow, (8, 8, 12, 16)), torch.rand(2, 9, 32, 48)
+    assert wide.manifest.widths == (8, 8, 12, 16)
+    assert not wide.training
+    with torch.no_grad():
+        torch.testing.assert_close(wide(planes), narrow(planes))
+    with pytest.raises(ParameterError, match=r"widths are \[4, 8, 8, 7\]; at least \[4, 8, 8, 8\]"):
+        training_module.widened(narrow, (4, 8, 8, 7))
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(monkeypatch):

@@ -1,5 +1,6 @@
 """Training end to end on small patterns: it learns, repeats itself, survives being killed, refuses nonsense."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -261,6 +262,30 @@ def test_scaled_gradients_change_nothing_and_their_factor_is_resumed(tmp_path, m
         run_training(tmp_path / "cut", checkpoint_minutes=0, report=lambda epoch, _: interrupt(epoch == 3))
     assert training.read_progress(tmp_path / "cut").scaler["scale"] > 65536.0  # it has grown
     assert same(whole, weights(run_training(tmp_path / "cut", resume=True)))
+
+
+def test_a_training_can_go_on_from_another_model(tmp_path):
+    first = run_training(tmp_path / "first")
+    once = TrainingSettings(**{**SMALL.to_dict(), "epochs": 1, "learning_rate": 1e-7})
+    second = run_training(tmp_path / "second", once, start=first)
+    for (name, one), other in zip(first.network.named_parameters(), second.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0, msg=name)
+
+
+def test_what_it_goes_on_from_must_be_of_its_kind(tmp_path):
+    other = TransformInvariantAutoencoder(("figure",), window_size=16, descriptor_size=9)
+    with pytest.raises(ParameterError, match="descriptor_size is 9; needed is 8"):
+        run_training(tmp_path / "run", start=other)
+
+
+def test_overlap_is_of_masks_and_lowers_what_union_lacks(tmp_path):
+    settings = TrainingSettings(**{**SMALL.to_dict(), "overlap_weight": 20.0})
+    with pytest.raises(ParameterError, match="overlap_weight is 20 for channels figure; accepted is 0, or"):
+        run_training(tmp_path / "figure", settings)
+    arrays = dataclasses.replace(patterns(), channels=("hand_mask",))
+    training.train(arrays, settings, tmp_path / "mask")
+    costs = [terms["overlap"] for terms in training.read_history(tmp_path / "mask")]
+    assert costs[-1] < 0.7 * costs[0]
 
 
 def test_a_used_folder_is_refused_unless_asked(trained, tmp_path):

@@ -6,6 +6,7 @@
     python -m tiae_training.segmentation --data desk.npz any.npz --test held_out.npz --out runs/segmentation
     python -m tiae_training.segmentation --average runs/one runs/two --data desk.npz any.npz --out runs/segmentation
     python -m tiae_training.segmentation --calibrate runs/old --data desk.npz any.npz --out runs/with_8_bits
+    python -m tiae_training.segmentation --start runs/old --widths 32 64 64 128 --data desk.npz any.npz --out runs/wider
 
 Pictures without a hand in which a network sees one teach it most. They are picked out of many and learnt from beside
 the others:
@@ -363,6 +364,30 @@ def train(
     return network.eval()
 
 
+def widened(network: SegmentationNetwork, widths: Sequence[int]) -> SegmentationNetwork:
+    """A network of more channels that gives what this one does, and can learn more (Net2Net, arXiv 1511.05641).
+
+    Nothing that was there is given what the new channels make, until training finds a use for it.
+
+    Raises:
+        ParameterError: fewer channels than there are.
+    """
+    narrow = network.manifest
+    if any(wide < old for wide, old in zip(widths, narrow.widths, strict=True)):
+        raise ParameterError(f"widths are {list(widths)}; at least {list(narrow.widths)} is what the network has")
+    wide = SegmentationNetwork(dataclasses.replace(narrow, widths=tuple(widths), activation_ranges={}))
+    old = network.state_dict()
+    with torch.no_grad():
+        for name, values in wide.state_dict().items():
+            if values.dim() < 2:
+                values[tuple(map(slice, old[name].shape))] = old[name]
+            else:
+                outputs, inputs = old[name].shape[:2]
+                values[:outputs, inputs:] = 0
+                values[:outputs, :inputs] = old[name]
+    return wide.train(network.training)
+
+
 def _bare_hands(frames: FrameArrays) -> NDArray[np.int64]:
     """Frames whose hand holds nothing. Raises DataError where there are none."""
     cells = frames.labels.reshape(len(frames), -1)
@@ -510,6 +535,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--test", type=Path, nargs="+", metavar="FRAMES.npz", help="held-out frames")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder (or FRAMES.npz) to write")
     parser.add_argument("--start", type=Path, metavar="DIR", help="go on from this model")
+    parser.add_argument(
+        "--widths", type=int, nargs=4, metavar="CHANNELS", help="at 1/2, 1/4, 1/8, 1/16; wider than --start is widened"
+    )
     for item in dataclasses.fields(SegmentationTraining):
         parser.add_argument(
             f"--{item.name.replace('_', '-')}", type=type(item.default), default=item.default, help="%(default)s"
@@ -579,6 +607,9 @@ def _trained(
     start = load_network(options.start) if options.start else None
     torch.manual_seed(settings.seed)
     network = start or SegmentationNetwork()
+    if options.widths:
+        widths = tuple(options.widths)
+        network = widened(start, widths) if start else SegmentationNetwork(SegmentationManifest(widths=widths))
     network.manifest = dataclasses.replace(network.manifest, activation_ranges={})  # those it began with go
     began = time.monotonic()
 

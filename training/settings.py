@@ -43,6 +43,7 @@ class TrainingSettings:
     whole_targets: bool = False  # what is restored is held against whole windows, not what the edge left of the view
     regression_weight: float = 1.0  # of the shift regressor's own loss
     surface_weight: float = 0.0  # λ_sur: of depth, the last channel, on what the masks before it show
+    overlap_weight: float = 0.0  # of intersection over union of the masks (channels named hand_mask, object_mask)
     channel_weights: str = ""  # of squared errors, by channel name: "object_mask=4,depth=4"; 1 where not named
     seed: int = 0
     gathering_weight: float | None = None  # λ_gat; None: 1, and 0 for an ordinary auto-encoder
@@ -65,6 +66,7 @@ class TrainingSettings:
             "sparseness_weight": (0.0, 1e6),
             "regression_weight": (0.0, 1e6),
             "surface_weight": (0.0, 1e6),
+            "overlap_weight": (0.0, 1e6),
             "gathering_weight": (0.0, 1e6),
             "gathering_temperature": (1e-3, 1e3),
             "deformation": (0.0, 4.0),

@@ -56,6 +56,7 @@ from tiae_training.distributed import (
     use_global_batch_norms,
 )
 from tiae_training.early_stop import BestWeights, best_epoch, is_time_to_stop
+from tiae_training.hand_measures import MASKS
 from tiae_training.prototypes import add_prototypes
 from tiae_training.settings import TrainingSettings
 
@@ -113,12 +114,15 @@ def train(
     command: str = "",
     checkpoint_minutes: float = 1.0,
     half_weights: bool = False,
+    start: TransformInvariantAutoencoder | None = None,
     report: Report | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> TransformInvariantAutoencoder:
     """Train, save the model folder and return the model.
 
     half_weights: round the weights in the end to what float16 holds, for a file of half the size.
+    start: a model to go on from, of the same network, channels and sizes (ParameterError else); without one, weights
+    are drawn by chance, as those of a second attempt are in any case.
     report is told every epoch's number (from 0) and terms, announce in a line when a collapse or patience ends an
     attempt. checkpoint_minutes: what a kill may cost; 0 saves after every step. Where several processes train
     together, each calls this with the same arguments and the first one writes.
@@ -126,7 +130,7 @@ def train(
     Raises DataError for data that cannot be trained on, TrainingError for a non-finite loss, OutputError for a
     disk that is full; the last complete model and checkpoint stay whole in every case.
     """
-    training = _Training(arrays, settings, run, choose_device(device), announce or _silent)
+    training = _Training(arrays, settings, run, choose_device(device), announce or _silent, start)
     progress = Progress(settings.to_dict(), arrays.data_id, data_path, epoch=0, history=[])
     if resume:
         progress = read_progress(run)
@@ -177,10 +181,12 @@ class _Training:
         run: Path,
         device: torch.device,
         announce: Callable[[str], None],
+        start: TransformInvariantAutoencoder | None,
     ) -> None:
         check_trainable(arrays)
         check_shares(min(settings.batch_size, len(arrays)))
         self.folder, self.settings, self.device, self.announce = run, settings, device, announce
+        self.start = start
         self.learnt, self.held_out = arrays, None
         if settings.validation_fraction:
             self.learnt, self.held_out = split(arrays, settings.validation_fraction, settings.seed)
@@ -196,6 +202,8 @@ class _Training:
             descriptor_size=self.settings.descriptor_size,
             network=self.settings.network,
         ).to(self.device)
+        if self.start is not None and attempt == 0:
+            take_up(self.model, self.start)
         same_everywhere(self.model.network)
         use_global_batch_norms(self.model.network)
         network = self.model.network.to(memory_format=torch.channels_last)
@@ -340,6 +348,15 @@ def check_shares(batch_size: int) -> None:
         )
 
 
+def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoencoder) -> None:
+    """Give a model the weights of another. Raises ParameterError where they are not of one kind."""
+    for name in ("network", "channels", "window_size", "descriptor_size"):
+        wanted, given = getattr(model.manifest, name), getattr(start.manifest, name)
+        if wanted != given:
+            raise ParameterError(f"--start is a model whose {name} is {given}; needed is {wanted}")
+    model.network.load_state_dict(start.network.state_dict())
+
+
 def make_optimizer(network: Network, settings: TrainingSettings) -> torch.optim.Adam:
     """Adam in one kernel: on a CPU it takes a third of the time of one operation after the other."""
     return torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
@@ -411,6 +428,13 @@ class Trainer:
             raise ParameterError(
                 f"surface_weight is {settings.surface_weight:g} for windows of one channel; accepted is 0, or windows "
                 "of masks and depth, depth last"
+            )
+        self.mask_channels = [index for index, name in enumerate(arrays.channels) if name in MASKS]
+        if settings.overlap_weight and not self.mask_channels:
+            names = ", ".join(arrays.channels) or "(unnamed)"
+            raise ParameterError(
+                f"overlap_weight is {settings.overlap_weight:g} for channels {names}; accepted is 0, or windows with "
+                f"{' or '.join(MASKS)}"
             )
         self.images = torch.from_numpy(arrays.images).to(device)
         self.clean = None if arrays.clean is None else torch.from_numpy(arrays.clean).to(device)
@@ -513,6 +537,8 @@ class Trainer:
         }
         if self.settings.surface_weight:
             terms["surface"] = objective.surface(restored, nearest)
+        if self.settings.overlap_weight:
+            terms["overlap"] = objective.overlap(restored[:, self.mask_channels], nearest[:, self.mask_channels])
         if self.settings.gathering_weight:
             one, other = (gather_batch(half) for half in descriptors.chunk(2))
             terms["gathering"] = objective.gathering(one, other, self.settings.gathering_temperature)
@@ -531,6 +557,8 @@ class Trainer:
         )
         if "surface" in terms:
             total = total + settings.surface_weight * terms["surface"]
+        if "overlap" in terms:
+            total = total + settings.overlap_weight * terms["overlap"]
         if "gathering" in terms:
             total = total + settings.gathering_weight * terms["gathering"]
         return total

@@ -58,6 +58,7 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
         "when they were shifted",
     ),
     ("--surface-weight", "surface_weight", float, "weight of depth's errors on what the masks show"),
+    ("--overlap-weight", "overlap_weight", float, "weight of the masks' intersection over union"),
     ("--regression-weight", "regression_weight", float, "weight of the shift regressor's loss"),
     (
         "--channel-weights",
@@ -85,6 +86,7 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="FILE.npz", help="windows to learn from: images (N, C, H, W)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the model")
+    parser.add_argument("--start", metavar="MODEL", help="go on from this model: a folder, or a shipped one's name")
     parser.add_argument("--test", type=Path, metavar="FILE.npz", help="held-out windows to measure the model on")
     for flag, name, kind, text in _SETTINGS:
         takes: dict[str, Any] = {"action": "store_const", "const": True} if kind is bool else {"type": kind}
@@ -137,6 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, device: torch.device) -> int:
     """All of it on one device; where several processes train together, the first one writes and prints."""
+    from tiae_ros.core.model_files import load_model
     from tiae_ros.core.processes import process_rank
     from tiae_ros.errors import MissingExtraError, ParameterError
     from tiae_training import train as training
@@ -155,6 +158,8 @@ def _train(arguments: argparse.Namespace, device: torch.device) -> int:
     asked = {name: getattr(arguments, name) for _, name, *_ in _SETTINGS if getattr(arguments, name) is not None}
     preprocessing = parse_pairs(arguments.preprocessing)
     data_path = arguments.data
+    if arguments.resume and arguments.start:
+        raise ParameterError(f"--start {arguments.start} with --resume; what is resumed goes on from its checkpoint")
     if arguments.resume:
         settings, saved_path = training.resumed_settings(arguments.out, asked)
         data_path = data_path or Path(saved_path)
@@ -170,6 +175,7 @@ def _train(arguments: argparse.Namespace, device: torch.device) -> int:
         raise ParameterError(
             f"--test holds windows {held_out.images.shape[1:]}, --data {arrays.images.shape[1:]}; they must be alike"
         )
+    start = load_model(arguments.start) if arguments.start else None
     training.set_threads()
     with contextlib.ExitStack() as held:
         if first:
@@ -200,6 +206,7 @@ def _train(arguments: argparse.Namespace, device: torch.device) -> int:
             command=_command_line(arguments, data_path, settings.to_dict(), asked),
             checkpoint_minutes=arguments.checkpoint_minutes,
             half_weights=arguments.half_weights,
+            start=start,
             report=report,
             announce=announce,
         )
@@ -252,6 +259,7 @@ def _command_line(arguments: argparse.Namespace, data: Path, settings: dict[str,
         words.append(f"--test {arguments.test.name}")
     chosen = [(flag, name, kind) for flag, name, kind, _ in _SETTINGS if name in asked or settings[name] != usual[name]]
     words += [flag if kind is bool else f"{flag} {settings[name]}" for flag, name, kind in chosen]
+    words += [f"--start {Path(arguments.start).name}"] if arguments.start else []
     words += ["--half-weights"] if arguments.half_weights else []
     if arguments.preprocessing:
         words.append(f"--preprocessing {arguments.preprocessing}")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from tiae_ros.core.fused_convolutions import fuse_convolutions
+from tiae_ros.core.half_weights import half_weights_where_exact
 from tiae_ros.core.networks import Network
 from tiae_ros.core.poses import place_by_pose
 from tiae_ros.core.shifts import shift_images_subpixel
@@ -74,7 +75,9 @@ class FastPass:
             self._weights = [*network.parameters(), *network.buffers()]
         state = _state_of(self._weights)
         if self._folded is None or state != self._state:
-            self._folded, self._state = folded(network).joined(), state
+            quick = folded(network).joined()
+            half_weights_where_exact(quick)
+            self._folded, self._state = quick, state
         return self._folded
 
     def __reduce__(self) -> tuple[type[FastPass], tuple[()]]:

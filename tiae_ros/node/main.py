@@ -67,6 +67,21 @@ def _use_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
+def _executor() -> Any:
+    """rclpy's executor of events (Kilted and later), or the one that goes through all entities before it waits.
+
+    That takes half a millisecond of Python after each message, in which the worker cannot begin with the frame.
+    The executor of events need not be shut down in order here (it has been seen to hang): the process ends by `_leave`.
+    """
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:
+        from rclpy.executors import SingleThreadedExecutor
+
+        return SingleThreadedExecutor()
+    return EventsExecutor()
+
+
 def run(ros_arguments: Sequence[str]) -> int:
     """Run the node until a signal; the process ends here, with 0.
 
@@ -80,7 +95,6 @@ def run(ros_arguments: Sequence[str]) -> int:
     profile = publish_large_messages()
     try:
         import rclpy
-        from rclpy.executors import SingleThreadedExecutor
         from rclpy.lifecycle import TransitionCallbackReturn
         from rclpy.signals import SignalHandlerOptions
         from rclpy.utilities import remove_ros_args
@@ -104,7 +118,7 @@ def run(ros_arguments: Sequence[str]) -> int:
         raise ParameterError(f"ROS arguments cannot be read: {str(error).partition(', at ')[0]}") from None
     node = PerceptionNode()
     remove_profile(profile)  # now, since the process ends without its exit handlers
-    executor = SingleThreadedExecutor()
+    executor = _executor()
     executor.add_node(node)
     stop.loop_runs = True
     if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:

@@ -287,13 +287,15 @@ def _planes(color: NDArray[np.uint8] | None, depth: Floats, focal_cells: float) 
 
 
 def reduce_color(color: NDArray[np.uint8], cell: int) -> NDArray[np.uint8]:
-    """Mean colour of each cell."""
-    if cell == 1:
-        return color
+    """Mean colour of each cell, to a level or two: halving, which OpenCV does fastest, rounds each time."""
     height, width = color.shape[0] // cell, color.shape[1] // cell
-    cut = color[: height * cell, : width * cell]
-    reduced: NDArray[np.uint8] = cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return reduced
+    color = color[: height * cell, : width * cell]
+    while cell > 1:
+        step = 2 if cell % 2 == 0 else cell
+        cell //= step
+        size = width * cell, height * cell
+        color = cv2.resize(color, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return color
 
 
 def reduce_depth(depth_m: Floats, cell: int) -> Floats:
