@@ -78,7 +78,8 @@ def test_large_matrices_that_float16_holds_are_kept_in_it(count):
     with torch.inference_mode():
         assert_same(fast(network, windows), one_pass(network, windows))
     kept = [type(layer) for layer in fast._folded.modules() if isinstance(layer, half_weights.HalfWeightsLinear)]
-    assert len(kept) == half_weights._available()  # the painter's
+    # The painter's, and what gathers the eyes' features, into which a normalisation was folded.
+    assert len(kept) == (2 if half_weights._available() else 0)
 
 
 @pytest.mark.parametrize("value", [1 / 3, float("inf"), float("nan")])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tiae_ros.core.half_weights import ROW_FACTORS
 from tiae_ros.core.networks import Network
 from tiae_ros.core.pattern_layers import make_eyes, make_painter, silence, straight_layers
 from tiae_ros.core.shifts import shift_images_subpixel
@@ -100,7 +101,9 @@ class JoinedHalfVotingNetwork(Network):
         quarter = trained.window_size // 4
         by_place = gather.weight.view(gather.out_features, -1, quarter, quarter).permute(0, 2, 3, 1).flatten(1)
         self.look = nn.Sequential(*eyes[:flatten])
-        self.gather = nn.Sequential(_linear(by_place, gather.bias), *eyes[flatten + 2 :])
+        moved = _linear(by_place, gather.bias)
+        setattr(moved, ROW_FACTORS, getattr(gather, ROW_FACTORS, None))
+        self.gather = nn.Sequential(moved, *eyes[flatten + 2 :])
         describe, correct, straight = trained.describe, trained.correct, trained.describe_straight
         silent = straight.weight.new_zeros(correct.out_features, straight.in_features)
         self.tell = _linear(  # (hidden + C · S · S) -> (K + 2)

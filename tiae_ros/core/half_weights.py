@@ -5,6 +5,9 @@ model that was trained with ``--half-weights``, half the memory gives the same n
 The operators are PyTorch's own (FBGEMM, x86 CPUs with AVX2). It means to remove them one day; the quantised ones
 beside them take 30 µs more a call, which is a third of the gain. Where a build has none, or they give other numbers,
 layers stay as they are.
+
+Where a normalisation was folded into a layer, float16 held its weights before each row was multiplied by a factor. A
+layer that knows these (`ROW_FACTORS`) is multiplied by them afterwards.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+ROW_FACTORS = "row_factors"
+"""Attribute of a layer: what each of its rows was multiplied by (outputs,)."""
 _WORTH_PACKING = 250_000
 """Weights below which the call costs what memory saves."""
 
@@ -24,12 +29,16 @@ class HalfWeightsLinear(nn.Module):
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        self._bias = layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias.detach()
-        self._packed = torch.fbgemm_pack_gemm_matrix_fp16(layer.weight.detach().contiguous())
+        nothing = layer.weight.new_zeros(layer.out_features)
+        self._bias = nothing if layer.bias is None else layer.bias.detach()
+        self._factors: Tensor | None = getattr(layer, ROW_FACTORS, None)
+        self._added = self._bias if self._factors is None else nothing  # by the product itself
+        self._packed = torch.fbgemm_pack_gemm_matrix_fp16(_in_half(layer).float().contiguous())
 
     def forward(self, values: Tensor) -> Tensor:
         """(N, inputs) -> (N, outputs)."""
-        return torch.fbgemm_linear_fp16_weight_fp32_activation(values.contiguous(), self._packed, self._bias)
+        product = torch.fbgemm_linear_fp16_weight_fp32_activation(values.contiguous(), self._packed, self._added)
+        return product if self._factors is None else torch.addcmul(self._bias, product, self._factors)
 
 
 def half_weights_where_exact(network: nn.Module) -> None:
@@ -41,8 +50,18 @@ def half_weights_where_exact(network: nn.Module) -> None:
 
 
 def _exact(layer: nn.Linear) -> bool:
-    half = layer.weight.half()
-    return bool(half.isfinite().all()) and torch.equal(half.float(), layer.weight)
+    half, factors = _in_half(layer), getattr(layer, ROW_FACTORS, None)
+    if not half.isfinite().all():
+        return False
+    if factors is None:
+        return torch.equal(half.float(), layer.weight)
+    return torch.allclose(half.float() * factors[:, None], layer.weight, rtol=1e-6, atol=0)
+
+
+def _in_half(layer: nn.Linear) -> Tensor:
+    factors = getattr(layer, ROW_FACTORS, None)
+    weights = layer.weight.detach()
+    return (weights if factors is None else weights / factors[:, None]).half()
 
 
 @functools.lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from tiae_ros.core.fused_convolutions import fuse_convolutions
-from tiae_ros.core.half_weights import half_weights_where_exact
+from tiae_ros.core.half_weights import ROW_FACTORS, half_weights_where_exact
 from tiae_ros.core.networks import Network
 from tiae_ros.core.poses import place_by_pose
 from tiae_ros.core.shifts import shift_images_subpixel
@@ -107,11 +107,20 @@ def without_normalisation(network: AnyModule) -> AnyModule:
                 sequence[index] = fuse_conv_bn_eval(layer, following)
             elif isinstance(layer, nn.Linear) and isinstance(following, nn.BatchNorm1d):
                 sequence[index] = fuse_linear_bn_eval(layer, following)
+                setattr(sequence[index], ROW_FACTORS, _factors(following))
             else:
                 continue
             sequence[index + 1] = nn.Identity()
         _without_identities(sequence)
     return copied
+
+
+def _factors(normalisation: nn.BatchNorm1d) -> Tensor:
+    """What a normalisation of trained statistics multiplies each feature by: (features,)."""
+    variance, scale = normalisation.running_var, normalisation.weight
+    assert variance is not None
+    factors = torch.rsqrt(variance + normalisation.eps)
+    return factors if scale is None else factors * scale.detach()
 
 
 def _without_identities(sequence: nn.Sequential) -> None:

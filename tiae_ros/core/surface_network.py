@@ -39,10 +39,13 @@ class SurfaceNetwork(HalfVotingNetwork):
 
 
 class JoinedSurfaceNetwork(JoinedHalfVotingNetwork):
-    """The same with joined products (see `JoinedHalfVotingNetwork`)."""
+    """The same with joined products (see `JoinedHalfVotingNetwork`), for inference alone."""
 
     def decode(self, descriptors: Tensor) -> Tensor:
-        return on_cover(super().decode(descriptors))
+        restored = super().decode(descriptors)
+        if self.channels > 1:  # as `on_cover`, in place
+            restored[:, -1:] *= restored[:, :-1].sum(1, keepdim=True).clamp_(0.0, 1.0)
+        return restored
 
 
 def on_cover(restored: Tensor) -> Tensor:
