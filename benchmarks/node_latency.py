@@ -161,6 +161,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run camera and node, listen, and count."""
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
+    from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
     from sensor_msgs.msg import Image, PointCloud2
 
@@ -181,6 +182,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         camera_process = None
         rclpy.init()
         node = Node("benchmark_listener")
+        executor = SingleThreadedExecutor()  # of its own: `rclpy.spin_once` sets one up and takes it down every time
+        executor.add_node(node)
         try:
             latencies: list[tuple[int, float]] = []
             results: list[int] = []
@@ -207,13 +210,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             cpu, memory = cpu_seconds(node_process.pid), []
             started = time.monotonic()
             while camera_process.poll() is None:
-                rclpy.spin_once(node, timeout_sec=0.1)
+                executor.spin_once(timeout_sec=0.1)
                 if time.monotonic() - started >= len(memory):
                     memory.append(memory_mb(node_process.pid))
             elapsed = time.monotonic() - started
             cpu = cpu_seconds(node_process.pid) - cpu
             for _ in range(30):
-                rclpy.spin_once(node, timeout_sec=0.05)
+                executor.spin_once(timeout_sec=0.05)
             sent = json.loads(camera_process.stdout.readline())
             return figures(arguments, sent, results, latencies, status[-1], cpu / elapsed, memory, inference)
         finally:
