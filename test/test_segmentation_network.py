@@ -427,6 +427,18 @@ def test_the_command_line_trains_measures_and_writes_a_model(tmp_path):
     assert "Traceback" not in again.stderr
 
 
+def test_the_card_of_a_network_that_goes_on_from_another_tells_of_both(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_module, "SAVE_EVERY", 1)  # what is saved on the way says only that it is unfinished
+    data = write_frames(tmp_path / "frames.npz", frame_arrays(4))
+    usual = ["--data", str(data), "--steps", "1", "--batch-size", "2", "--height", "32", "--width", "48", "--out"]
+    assert training_module.main([*usual, str(tmp_path / "first"), "--seed", "5"]) == 0
+    for out, words in (("second", []), ("wider", ["--widths", "16", "32", "64", "128"])):
+        assert training_module.main([*usual, str(tmp_path / out), "--start", str(tmp_path / "first"), *words]) == 0
+        training = load_network(tmp_path / out).manifest.training
+        assert training["started from"]["settings"]["seed"] == 5
+    assert load_network(tmp_path / "wider").manifest.widths == (16, 32, 64, 128)
+
+
 def test_only_pictures_without_a_hand_pay_for_what_looks_like_one():
     scores = torch.zeros(2, 3, 16, 16)
     scores[:, 0] = 4.0

@@ -605,6 +605,7 @@ def _trained(
     options: argparse.Namespace, frames: FrameArrays, settings: SegmentationTraining
 ) -> tuple[SegmentationNetwork, dict[str, Any]]:
     start = load_network(options.start) if options.start else None
+    begun_with = {} if start is None else dict(start.manifest.training)  # what is saved on the way replaces it
     torch.manual_seed(settings.seed)
     network = start or SegmentationNetwork()
     if options.widths:
@@ -626,7 +627,7 @@ def _trained(
         "torch": torch.__version__,
     }
     if start is not None:
-        training["started from"] = dict(start.manifest.training)
+        training["started from"] = begun_with
     return network, training
 
 
