@@ -237,7 +237,18 @@ def test_how_windows_were_cut_goes_into_the_model(bag, tmp_path):
 )
 def test_a_sheet_shows_every_window_in_its_colours(bag, tmp_path, channels, hand, thing):
     out, sheet = tmp_path / "w.npz", tmp_path / "sheets" / "w.png"
-    words = ["extract", "--bag", str(bag), "--out", str(out), "--channels", channels, "--sheet", str(sheet)]
+    words = [
+        "extract",
+        *CLASSICALLY,
+        "--bag",
+        str(bag),
+        "--out",
+        str(out),
+        "--channels",
+        channels,
+        "--sheet",
+        str(sheet),
+    ]
     assert main(words) == 0
     picture = cv2.imread(str(sheet))[..., ::-1].astype(int)
     assert picture.shape == (64, FRAMES * 66 - 2, 3)
