@@ -8,7 +8,8 @@ Windows are those of `tiae simulate`: subjects 0–999 to train on, 1000–1199 
 ±8 pixels; medians over --seeds of those shifts. Compared: the slides' ordinary auto-encoder and principal components,
 with as many numbers, fitted on the same windows under the same shifts.
 "Through our segmentation": hand and thing are found in noisy colour and depth pictures of test subjects as the node
-finds them, and named by the training windows (two in five of which were cut from what it found, three from true masks).
+finds them, and named by the training windows (two in five of which were cut from what the segmentation that
+`scripts/train_models` calls segmentation_mean found, three from true masks).
 """
 
 from __future__ import annotations

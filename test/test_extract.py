@@ -77,6 +77,11 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bag(tmp_path_factory.mktemp("bags") / "hand")
 
 
+def extract(bag: Path, out: Path, *words: str) -> int:
+    """Run the command by the classical method; its exit code."""
+    return main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(out), *words])
+
+
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """The one line that an impossible command prints."""
     assert main(["extract", *CLASSICALLY, *words]) == 2  # what is said twice counts as said last
@@ -87,7 +92,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_masks_of_every_frame(bag, tmp_path, capsys):
     out = tmp_path / "windows.npz"
-    assert main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(out)]) == 0
+    assert extract(bag, out) == 0
     assert f"{FRAMES} windows (2, 32, 32) of hand_mask, object_mask from {FRAMES} frames" in capsys.readouterr().out
     with np.load(out, allow_pickle=False) as arrays:
         images, windows = arrays["images"], arrays["windows"]
@@ -107,7 +112,7 @@ def test_the_file_can_be_trained_on(bag, tmp_path):
     from tiae_training.arrays import load_arrays
 
     out = tmp_path / "windows.npz"
-    main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(out), "--channels", "masks+depth"])
+    extract(bag, out, "--channels", "masks+depth")
     arrays = load_arrays(out)
     assert arrays.images.shape == (FRAMES, 3, 32, 32)
     assert arrays.channels == ("hand_mask", "object_mask", "depth")
@@ -115,23 +120,7 @@ def test_the_file_can_be_trained_on(bag, tmp_path):
 
 def test_depth_windows(bag, tmp_path):
     out = tmp_path / "windows.npz"
-    assert (
-        main(
-            [
-                "extract",
-                *CLASSICALLY,
-                "--bag",
-                str(bag),
-                "--out",
-                str(out),
-                "--channels",
-                "depth",
-                "--window-size",
-                "48",
-            ]
-        )
-        == 0
-    )
+    assert extract(bag, out, "--channels", "depth", "--window-size", "48") == 0
     with np.load(out) as arrays:
         images = arrays["images"]
     assert images.shape == (FRAMES, 1, 48, 48)
@@ -143,7 +132,7 @@ def test_an_existing_file_is_kept_unless_asked(bag, tmp_path, capsys):
     out.write_bytes(b"precious")
     assert "--overwrite" in refused(capsys, "--bag", str(bag), "--out", str(out))
     assert out.read_bytes() == b"precious"
-    assert main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(out), "--overwrite"]) == 0
+    assert extract(bag, out, "--overwrite") == 0
 
 
 @pytest.mark.parametrize(
@@ -191,12 +180,12 @@ def test_the_network_is_taken_when_it_can_be_used_and_not_missed_by_auto(bag, tm
 def test_without_camera_info_a_focal_length_can_be_given(tmp_path):
     bag = write_bag(tmp_path / "bag", camera_info=False)
     out = tmp_path / "windows.npz"
-    assert main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(out), "--focal-px", "300"]) == 0
+    assert extract(bag, out, "--focal-px", "300") == 0
 
 
 def test_the_camera_info_may_come_after_the_first_picture(tmp_path):
     bag = write_bag(tmp_path / "bag", info_last=True)
-    assert main(["extract", *CLASSICALLY, "--bag", str(bag), "--out", str(tmp_path / "windows.npz")]) == 0
+    assert extract(bag, tmp_path / "windows.npz") == 0
 
 
 def test_a_bag_that_is_not_there(tmp_path, capsys):
@@ -237,19 +226,7 @@ def test_how_windows_were_cut_goes_into_the_model(bag, tmp_path):
 )
 def test_a_sheet_shows_every_window_in_its_colours(bag, tmp_path, channels, hand, thing):
     out, sheet = tmp_path / "w.npz", tmp_path / "sheets" / "w.png"
-    words = [
-        "extract",
-        *CLASSICALLY,
-        "--bag",
-        str(bag),
-        "--out",
-        str(out),
-        "--channels",
-        channels,
-        "--sheet",
-        str(sheet),
-    ]
-    assert main(words) == 0
+    assert extract(bag, out, "--channels", channels, "--sheet", str(sheet)) == 0
     picture = cv2.imread(str(sheet))[..., ::-1].astype(int)
     assert picture.shape == (64, FRAMES * 66 - 2, 3)
     for start in range(0, FRAMES * 66, 66):

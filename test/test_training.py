@@ -274,7 +274,7 @@ def test_a_training_can_go_on_from_another_model(tmp_path):
 
 def test_what_it_goes_on_from_must_be_of_its_kind(tmp_path):
     other = TransformInvariantAutoencoder(("figure",), window_size=16, descriptor_size=9)
-    with pytest.raises(ParameterError, match="descriptor_size is 9; needed is 8"):
+    with pytest.raises(ParameterError, match="descriptor_size 9; needed is 8"):
         run_training(tmp_path / "run", start=other)
 
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import Tensor
 
+from tiae_ros.core.objective import FEWEST_PIXELS
 from tiae_ros.vision.window import DEFAULT_RANGE_M, surface_values
 
 MASKS = {"hand_mask": "hand_iou", "object_mask": "object_iou"}
 DEPTH = "depth"
-FEWEST_PIXELS = 4
 VIEWS_LOOKED_AT = 2
 
 Place = Callable[[Tensor], Tensor]

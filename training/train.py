@@ -353,7 +353,7 @@ def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoe
     for name in ("network", "channels", "window_size", "descriptor_size"):
         wanted, given = getattr(model.manifest, name), getattr(start.manifest, name)
         if wanted != given:
-            raise ParameterError(f"--start is a model whose {name} is {given}; needed is {wanted}")
+            raise ParameterError(f"the model to start from has {name} {given}; needed is {wanted}")
     model.network.load_state_dict(start.network.state_dict())
 
 

@@ -27,13 +27,17 @@ _WORTH_PACKING = 250_000
 class HalfWeightsLinear(nn.Module):
     """A trained layer for float32 on the CPU, its weights in float16."""
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear, weights: Tensor) -> None:
+        """Args:
+        layer: as it was trained, or with a normalisation folded in.
+        weights: its weights, before they were multiplied by row factors, float16 (outputs, inputs).
+        """
         super().__init__()
         nothing = layer.weight.new_zeros(layer.out_features)
         self._bias = nothing if layer.bias is None else layer.bias.detach()
         self._factors: Tensor | None = getattr(layer, ROW_FACTORS, None)
         self._added = self._bias if self._factors is None else nothing  # by the product itself
-        self._packed = torch.fbgemm_pack_gemm_matrix_fp16(_in_half(layer).float().contiguous())
+        self._packed = torch.fbgemm_pack_gemm_matrix_fp16(weights.float().contiguous())
 
     def forward(self, values: Tensor) -> Tensor:
         """(N, inputs) -> (N, outputs)."""
@@ -45,23 +49,20 @@ def half_weights_where_exact(network: nn.Module) -> None:
     """Put a `HalfWeightsLinear` in the place of each large linear layer whose weights float16 holds exactly."""
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
-            if type(layer) is nn.Linear and layer.weight.numel() >= _WORTH_PACKING and _exact(layer) and _available():
-                setattr(parent, name, HalfWeightsLinear(layer))
+            if type(layer) is not nn.Linear or layer.weight.numel() < _WORTH_PACKING or not _available():
+                continue
+            weights = _in_half(layer)
+            if weights is not None:
+                setattr(parent, name, HalfWeightsLinear(layer, weights))
 
 
-def _exact(layer: nn.Linear) -> bool:
-    half, factors = _in_half(layer), getattr(layer, ROW_FACTORS, None)
-    if not half.isfinite().all():
-        return False
-    if factors is None:
-        return torch.equal(half.float(), layer.weight)
-    return torch.allclose(half.float() * factors[:, None], layer.weight, rtol=1e-6, atol=0)
-
-
-def _in_half(layer: nn.Linear) -> Tensor:
-    factors = getattr(layer, ROW_FACTORS, None)
-    weights = layer.weight.detach()
-    return (weights if factors is None else weights / factors[:, None]).half()
+def _in_half(layer: nn.Linear) -> Tensor | None:
+    """The weights before they were multiplied by row factors, in float16; None where it does not hold them."""
+    weights, factors = layer.weight.detach(), getattr(layer, ROW_FACTORS, None)
+    rows = torch.ones(len(weights), 1) if factors is None else factors[:, None]
+    half = (weights / rows).half()
+    exact = torch.allclose(half.float() * rows, weights, rtol=0 if factors is None else 1e-6, atol=0)
+    return half if exact and bool(half.isfinite().all()) else None
 
 
 @functools.lru_cache(maxsize=1)
@@ -74,6 +75,6 @@ def _available() -> bool:
     with torch.inference_mode(), warnings.catch_warnings():  # they warn once, when first called
         warnings.filterwarnings("ignore", message=".*fbgemm.* is deprecated")
         try:
-            return torch.allclose(HalfWeightsLinear(layer)(values), layer(values), atol=1e-5)
+            return torch.allclose(HalfWeightsLinear(layer, layer.weight.half())(values), layer(values), atol=1e-5)
         except (AttributeError, RuntimeError):
             return False

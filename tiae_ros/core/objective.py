@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_FEWEST_PIXELS = 4
+FEWEST_PIXELS = 4  # of a mask whose overlap counts
 LEVER_PX = 8.0  # where a pattern's outline typically lies from its centre: what an angle amounts to in pixels
 
 
@@ -51,14 +51,14 @@ def overlap(restored: Tensor, targets: Tensor) -> Tensor:
 
     Squared errors are least where a pixel's value is the share of patterns that cover it; of a thin thing that lies a
     little differently each time that is under a half everywhere, and nothing of it is left when the mask is cut there.
-    Shares count as they are in place of pixels (Rahman & Wang 2016), and masks of fewer than four pixels do not count.
+    Shares count as they are in place of pixels (Rahman & Wang 2016); masks of fewer than `FEWEST_PIXELS` do not.
     """
     shares = restored.clamp(0.0, 1.0)
     true = (targets >= 0.5).to(shares.dtype)
     sizes = true.sum((2, 3))  # (N, C)
     shared = (shares * true).sum((2, 3))
     missed = 1.0 - shared / (shares.sum((2, 3)) + sizes - shared).clamp_min(1e-6)
-    counted = sizes >= _FEWEST_PIXELS
+    counted = sizes >= FEWEST_PIXELS
     return (missed * counted).sum() / counted.sum().clamp_min(1)
 
 

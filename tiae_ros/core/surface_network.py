@@ -39,13 +39,10 @@ class SurfaceNetwork(HalfVotingNetwork):
 
 
 class JoinedSurfaceNetwork(JoinedHalfVotingNetwork):
-    """The same with joined products (see `JoinedHalfVotingNetwork`), for inference alone."""
+    """The same with joined products (see `JoinedHalfVotingNetwork`)."""
 
     def decode(self, descriptors: Tensor) -> Tensor:
-        restored = super().decode(descriptors)
-        if self.channels > 1:  # as `on_cover`, in place
-            restored[:, -1:] *= restored[:, :-1].sum(1, keepdim=True).clamp_(0.0, 1.0)
-        return restored
+        return on_cover(super().decode(descriptors))
 
 
 def on_cover(restored: Tensor) -> Tensor:

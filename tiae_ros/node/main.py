@@ -68,9 +68,10 @@ def _use_one_heap() -> None:
 
 
 def _executor() -> Any:
-    """rclpy's executor of events (Kilted and later), or the one that goes through all entities before it waits.
+    """rclpy's executor of events where it has one (later releases of Jazzy do), or else the usual one.
 
-    That takes half a millisecond of Python after each message, in which the worker cannot begin with the frame.
+    The usual one goes through all topics, timers and services before it waits: half a millisecond of Python after each
+    message, in which the worker cannot begin with the frame.
     The executor of events need not be shut down in order here (it has been seen to hang): the process ends by `_leave`.
     """
     try:

@@ -121,14 +121,11 @@ def to_depth_m(array: NDArray[Any], encoding: str) -> NDArray[np.float32]:
     if encoding == "32FC1":
         depth = array.astype(np.float32)
         with np.errstate(invalid="ignore"):
-            read = (depth >= _NEAREST_READING_M) & (depth < _NO_READING_MM)
-            depth *= _one_or_nan(read.astype(np.float32))
+            depth[~((depth >= _NEAREST_READING_M) & (depth < _NO_READING_MM))] = np.nan
         return depth
     depth = array.astype(np.float32)
     depth *= np.float32(0.001)
-    depth *= _one_or_nan(depth)
-    if array.size and array.max() == _NO_READING_MM:
-        depth[array == _NO_READING_MM] = np.nan
+    depth[(array == 0) | (array == _NO_READING_MM)] = np.nan
     return depth
 
 
@@ -150,13 +147,6 @@ def resize_depth_to(depth_m: NDArray[np.float32], color_shape: tuple[int, ...]) 
         )
     resized = cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return resized.astype(np.float32, copy=False)
-
-
-def _one_or_nan(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """NaN where a finite value is 0, 1 elsewhere: a factor takes a fraction of the time of writing NaN by a mask."""
-    with np.errstate(invalid="ignore"):
-        factor: NDArray[np.float32] = values / values
-    return factor
 
 
 def _bytes_of(data: Any) -> NDArray[np.uint8]:
