@@ -1,13 +1,15 @@
 """Camera process -> node -> subscriber over DDS: latency, drops, CPU, memory, and where each millisecond goes.
 
     python benchmarks/node_latency.py                       # 640x480 at 30 Hz for 60 s, shipped models
+    python benchmarks/node_latency.py --listener usual      # with rclpy's usual executor, .7 ms slower
     python benchmarks/node_latency.py --awake               # the processor does not sleep between frames
     python benchmarks/node_latency.py --rate 60 --seconds 20
     python benchmarks/node_latency.py --json
 
 Frames are those of test/data/grasps, enlarged to 640x480. The camera stamps each frame when it publishes it; the
 latency is from that stamp to the arrival of the frame's descriptor here. Camera, node and this process are three
-processes on this machine; what else runs on it counts too.
+processes on this machine; what else runs on it counts too. Who listens here has the executor that the node has (that of
+events, where rclpy has one), so that it is not what is measured; `--listener usual` is what `rclpy.spin` takes.
 
 Where each millisecond goes (the node's own diagnostics, p50 / p99 over its last 512 frames):
 
@@ -69,6 +71,7 @@ def main() -> None:
     parser.add_argument("--segmentation", choices=("auto", "network", "classical"), default="auto")
     parser.add_argument("--segmentation-model", default="segmentation")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--listener", choices=("events", "usual"), default="events", help="executor of who listens")
     parser.add_argument(
         "--awake", action="store_true", help="keep the processor from sleeping meanwhile (docs/deploy.md; needs root)"
     )
@@ -165,6 +168,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from rclpy.node import Node
     from sensor_msgs.msg import Image, PointCloud2
 
+    from tiae_ros.node.main import make_executor
+
     inference = inference_ms(arguments.model)
     with tempfile.TemporaryDirectory(prefix="tiae_latency_") as folder:
         log = Path(folder) / "node.log"
@@ -182,7 +187,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         camera_process = None
         rclpy.init()
         node = Node("benchmark_listener")
-        executor = SingleThreadedExecutor()  # of its own: `rclpy.spin_once` sets one up and takes it down every time
+        # Of its own: `rclpy.spin_once` sets one up and takes it down every time.
+        executor = make_executor() if arguments.listener == "events" else SingleThreadedExecutor()
         executor.add_node(node)
         try:
             latencies: list[tuple[int, float]] = []
@@ -280,6 +286,7 @@ def figures(
         "node's share of one core": round(cpu_share, 2),
         "growth of memory (MB)": round(max(settled) - settled[0], 1),
         "inference alone p50 / p99 (ms)": f"{inference[0]:.2f} / {inference[1]:.2f}",
+        "listener": arguments.listener,
         "device": values.get("device", ""),
         "segmentation": values.get("segmentation", ""),
     }

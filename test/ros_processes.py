@@ -31,6 +31,7 @@ from tiae_ros.node.large_messages import publish_large_messages
 # Linux leaves 0..101 free of its ephemeral ports.
 DOMAIN = int(os.environ.get("TIAE_TEST_DOMAIN_ID") or 1 + os.getpid() % 100)
 START_TIMEOUT_S = 40.0
+PROGRAM = ("-m", "tiae_ros.cli")
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 _CHILD_ENVIRONMENT = dict(os.environ)
 publish_large_messages()  # the test is a camera; the node has to get along with Fast DDS as it is
@@ -44,7 +45,7 @@ def environment() -> dict[str, str]:
 class Process:
     """`tiae ...` with its output in a file."""
 
-    def __init__(self, words: Sequence[str], log: Path, program: Sequence[str] = ("-m", "tiae_ros.cli")) -> None:
+    def __init__(self, words: Sequence[str], log: Path, program: Sequence[str] = PROGRAM) -> None:
         self.log_file = log
         with log.open("w") as output:
             self._process = subprocess.Popen(
@@ -110,13 +111,14 @@ def node_process(
     arguments: Sequence[str] = (),
     wait_for: str = "active; listening",
     name: str = "node",
+    program: Sequence[str] = PROGRAM,
 ) -> Iterator[Process]:
     """`tiae node` with parameters, ended (and waited for) at the end."""
     words = ["node", "--ros-args"]
     for key, value in (parameters or {}).items():
         text = str(value).lower() if isinstance(value, bool) else value
         words += ["-p", f"{key}:={text}"]
-    process = Process([*words, *arguments], folder / f"{name}.log")
+    process = Process([*words, *arguments], folder / f"{name}.log", program)
     try:
         if wait_for:
             process.wait_for(wait_for)

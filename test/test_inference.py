@@ -55,7 +55,7 @@ def test_the_fast_pass_gives_the_plain_network_s_numbers(name, count):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ["voting-half", "voting-surface"])
+@pytest.mark.parametrize("name", ["voting-half", "voting-surface", "voting-relief"])
 def test_joined_layers_give_the_plain_network_s_numbers_in_fewer_steps(name, channels):
     network, windows = trained(name, channels), torch.rand(3, channels, 32, 32)
     joined = folded(network).joined()

@@ -15,7 +15,7 @@ pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installati
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState
-from ros_processes import Camera, Client, Process, node_process, stamp_of, transition_request
+from ros_processes import PROGRAM, Camera, Client, Process, node_process, stamp_of, transition_request
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool
 from synthetic_scenes import make_scene
@@ -260,10 +260,20 @@ def test_models_that_cannot_be_used_fail_configure_with_one_line_and_the_node_li
         assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_it_within_a_second_with_0_while_it_works(tmp_path, client, fresh_models, number):
+WITHOUT_EVENTS = (
+    "-c",
+    "import sys; sys.modules['rclpy.experimental'] = None; from tiae_ros.cli import main; sys.exit(main())",
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "program"),
+    [(signal.SIGINT, PROGRAM), (signal.SIGTERM, PROGRAM), (signal.SIGINT, WITHOUT_EVENTS)],
+    ids=["SIGINT", "SIGTERM", "SIGINT, no executor of events"],
+)
+def test_signals_end_it_within_a_second_with_0_while_it_works(tmp_path, client, fresh_models, number, program):
     client.listen(PointCloud2, "/tiae/grasps")
-    with node_process(tmp_path, fresh_models) as node:
+    with node_process(tmp_path, fresh_models, program=program) as node:
         camera = Camera(client)
         camera.wait_for_node()
         client.wait_for_publishers()

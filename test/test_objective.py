@@ -25,9 +25,21 @@ def test_depth_counts_on_what_the_masks_show_and_against_what_they_cover():
     restored[0, :, 0, 3] = torch.tensor([1.0, 0.0, 0.8])  # where nothing is: the masks' affair
     restored.requires_grad_(True)
     cost = objective.surface(restored, target)
-    assert cost.item() == pytest.approx(0.01)
+    assert cost.item() == pytest.approx(2 * 0.02 * 0.1 - 0.02**2)  # beyond 0.02 no longer squared
     cost.backward()
     assert not restored.grad[:, :2].any()
+    with torch.no_grad():
+        restored[0, 2, 0, 0] = 0.49
+    assert objective.surface(restored, target).item() == pytest.approx(0.01**2, rel=1e-4)
+
+
+def test_without_masks_depth_counts_where_all_around_is_depth():
+    target, restored = torch.zeros(1, 1, 5, 6), torch.zeros(1, 1, 5, 6)
+    target[0, 0, :, :4] = 0.5  # its outline runs beside the fourth column
+    restored[0, 0, :, :4] = 0.5
+    restored[0, 0, 2, 1] = 0.51
+    restored[0, 0, 2, 3:] = 0.9
+    assert objective.surface(restored, target).item() == pytest.approx(0.01**2, rel=1e-4)
 
 
 def test_overlap_is_what_union_lacks_by_shares_and_without_specks():

@@ -14,6 +14,7 @@ from tiae_ros.core.model_files import MANIFEST, WEIGHTS
 from tiae_ros.errors import DataError, ImageError, ModelError, ParameterError, TrainingError
 from tiae_ros.vision import segmentation_network as network_module
 from tiae_ros.vision.eight_bit_network import eight_bits_help
+from tiae_ros.vision.plausible_cells import plausible_cells
 from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings
 from tiae_ros.vision.segmentation_network import (
     INPUTS,
@@ -163,12 +164,12 @@ def test_small_left_overs_and_things_apart_from_the_hand_are_dropped():
     shares[45:55, 60:75, 2] = 3  # stands apart
     shares[2:5, 70:73, 1] = 3  # 2 cm2
     shares[42:59, 5:35, 1] = 1  # 127 cm2 that are a hand with a probability of 0.54
-    kept = network_module._plausible(shares.transpose(2, 0, 1), depth, 100.0, SegmentationSettings())
+    kept = plausible_cells(shares.transpose(2, 0, 1), depth, 100.0, SegmentationSettings())
     expected = np.zeros_like(kept)
     expected[10:40, 10:30] = expected[12:20, 31:40] = True
     np.testing.assert_array_equal(kept, expected)
     shares[10:40, 10:30, 1] = 0  # without a hand nothing is held
-    assert not network_module._plausible(shares.transpose(2, 0, 1), depth, 100.0, SegmentationSettings()).any()
+    assert not plausible_cells(shares.transpose(2, 0, 1), depth, 100.0, SegmentationSettings()).any()
 
 
 def test_a_second_hand_is_put_before_what_is_behind_it():

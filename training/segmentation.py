@@ -126,10 +126,28 @@ def load_frames(paths: Sequence[Path]) -> FrameArrays:
     return FrameArrays(color, depth, labels, focal)
 
 
+@dataclass(frozen=True)
+class SeenFrame:
+    """One frame as a camera saw it."""
+
+    color: NDArray[np.uint8] | None  # (h, w, 3)
+    depth_m: NDArray[np.float32]  # (h, w), 0 nothing
+    labels: NDArray[np.uint8]  # (h, w)
+    focal_px: float
+
+
 def augmented(
     frames: FrameArrays, index: int, chance: np.random.Generator, settings: SegmentationTraining
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """One frame as another camera would have seen it: planes (h, w, 9) and labels (h, w)."""
+    seen = seen_by_another(frames, index, chance, settings)
+    return input_planes(seen.color, seen.depth_m, seen.focal_px), seen.labels
+
+
+def seen_by_another(
+    frames: FrameArrays, index: int, chance: np.random.Generator, settings: SegmentationTraining
+) -> SeenFrame:
+    """One frame as another camera would have seen it."""
     size_px = settings.width, settings.height
     color, depth_mm, labels, zoom = _another_view(frames, index, chance, size_px)
     if settings.second_hand_share and chance.random() < settings.second_hand_share:
@@ -146,7 +164,7 @@ def augmented(
         depth = without_parts_of_the_hand(depth, labels == 1, chance)
     size = chance.uniform(0.9, 1.1)  # of the whole scene
     seen = None if chance.random() < settings.colourless_share else other_light(color, chance)
-    return input_planes(seen, (depth * size).astype(np.float32), float(frames.focal_px[index]) * zoom), labels
+    return SeenFrame(seen, (depth * size).astype(np.float32), labels, float(frames.focal_px[index]) * zoom)
 
 
 def _another_view(
@@ -250,7 +268,7 @@ def worse_depth(depth: NDArray[np.float32], chance: np.random.Generator) -> NDAr
 
 def matched_by_large_windows(depth: NDArray[np.float32], chance: np.random.Generator) -> NDArray[np.float32]:
     """As block matchers see: fingers grow together or vanish, outlines are coarse, a broad shadow lies to one side."""
-    side = int(chance.choice([3, 5, 7]))
+    side = int(chance.choice([3, 5, 7, 11, 15]))
     kernel = np.ones((side, side), np.uint8)
     farthest = np.float32(99)
     near = np.where(depth > 0, depth, farthest)
@@ -546,6 +564,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.data and not options.average:
         parser.error("--data is needed: frames to learn from, or for --calibrate")
+    trains_nothing = next((name for name in ("average", "deceive", "calibrate") if getattr(options, name)), "")
+    beside = next((name for name in ("start", "widths") if getattr(options, name)), "")
+    if trains_nothing and beside:
+        parser.error(f"--{beside} is for training; --{trains_nothing} trains nothing")
     options.words = list(arguments if arguments is not None else sys.argv[1:])
     try:
         return _run(options)

@@ -42,7 +42,7 @@ class TrainingSettings:
     sparseness_weight: float = 0.0
     whole_targets: bool = False  # what is restored is held against whole windows, not what the edge left of the view
     regression_weight: float = 1.0  # of the shift regressor's own loss
-    surface_weight: float = 0.0  # λ_sur: of depth, the last channel, on what the masks before it show
+    surface_weight: float = 0.0  # λ_sur: of depth, the last channel, where there is a surface
     overlap_weight: float = 0.0  # of intersection over union of the masks (channels named hand_mask, object_mask)
     channel_weights: str = ""  # of squared errors, by channel name: "object_mask=4,depth=4"; 1 where not named
     seed: int = 0

@@ -424,11 +424,6 @@ class Trainer:
         masks = foreground_masks(arrays)
         self.masks = None if masks is None else masks.to(device)
         self.emphasis = channel_emphasis(arrays, settings).to(device)
-        if settings.surface_weight and arrays.images.shape[1] < 2:
-            raise ParameterError(
-                f"surface_weight is {settings.surface_weight:g} for windows of one channel; accepted is 0, or windows "
-                "of masks and depth, depth last"
-            )
         self.mask_channels = [index for index, name in enumerate(arrays.channels) if name in MASKS]
         if settings.overlap_weight and not self.mask_channels:
             names = ", ".join(arrays.channels) or "(unnamed)"

@@ -42,7 +42,12 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
     ("--clutter", "clutter_px", int, "side of the fragments of other windows in pixels"),
     ("--blur", "blur_px", float, "largest standard deviation of blur in pixels"),
     ("--gain", "gain_factor", float, "largest gain; the smallest is its inverse"),
-    ("--network", "network", str, "voting-half, voting-surface, voting-pose, still, slide-cnn or slide-fc"),
+    (
+        "--network",
+        "network",
+        str,
+        "voting-half, voting-surface, voting-relief, voting-pose, still, slide-cnn or slide-fc",
+    ),
     ("--descriptor-size", "descriptor_size", int, "numbers in a descriptor"),
     ("--epochs", "epochs", int, "passes over the data"),
     ("--batch-size", "batch_size", int, "windows per step"),
@@ -57,7 +62,7 @@ _SETTINGS: tuple[tuple[str, str, type, str], ...] = (
         "hold what is restored against the whole windows of FILE.npz, not against what the window's edge left of them "
         "when they were shifted",
     ),
-    ("--surface-weight", "surface_weight", float, "weight of depth's errors on what the masks show"),
+    ("--surface-weight", "surface_weight", float, "weight of depth's errors where there is a surface"),
     ("--overlap-weight", "overlap_weight", float, "weight of the masks' intersection over union"),
     ("--regression-weight", "regression_weight", float, "weight of the shift regressor's loss"),
     (

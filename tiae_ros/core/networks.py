@@ -13,6 +13,7 @@ name               structure
 =================  ===========================================================================================
 voting-half        each place votes for the pattern's centre; the encoder sees the window re-centred there (default)
 voting-surface     as voting-half with deeper eyes, for masks and depth: depth lies on what the masks cover
+voting-relief      the same for depth alone, restored as an outline and a surface
 voting             the first release's, with a vote of every pixel; models made with it go on working
 voting-pose        as voting, and votes for angle and scale on a log-polar grid (`tiae_ros.core.pose_network`)
 still              for patterns that do not move: no votes, the window as it is (`tiae_ros.core.still_network`)
@@ -212,6 +213,12 @@ def _voting_surface(channels: int, window_size: int, descriptor_size: int) -> Ne
     return SurfaceNetwork(channels, window_size, descriptor_size)
 
 
+def _voting_relief(channels: int, window_size: int, descriptor_size: int) -> Network:
+    from tiae_ros.core.relief_network import ReliefNetwork  # it builds on Network above
+
+    return ReliefNetwork(channels, window_size, descriptor_size)
+
+
 def _still(channels: int, window_size: int, descriptor_size: int) -> Network:
     from tiae_ros.core.still_network import StillNetwork  # it builds on Network above
 
@@ -221,6 +228,7 @@ def _still(channels: int, window_size: int, descriptor_size: int) -> Network:
 NETWORKS: dict[str, Callable[[int, int, int], Network]] = {
     "voting-half": _voting_half,
     "voting-surface": _voting_surface,
+    "voting-relief": _voting_relief,
     "voting": VotingNetwork,
     "voting-pose": _voting_pose,
     "still": _still,

@@ -19,14 +19,14 @@ from tiae_ros.core.pattern_layers import make_painter
 class SurfaceNetwork(HalfVotingNetwork):
     """`HalfVotingNetwork` whose last channel lies on the others, with a residual block (He et al. 2016) in its eyes.
 
-    A single channel has nothing to lie on and is restored as it is.
+    A single channel has nothing to lie on and is restored as it is; for depth alone see `ReliefNetwork`.
     """
 
     def __init__(
         self, channels: int, window_size: int, descriptor_size: int, *, hidden: int = 256, painter_hidden: int = 384
     ) -> None:
         super().__init__(channels, window_size, descriptor_size, hidden=hidden)
-        self.eyes = _deep_eyes(channels, window_size, hidden)
+        self.eyes = make_deep_eyes(channels, window_size, hidden)
         self.expand = make_painter(
             channels, window_size, descriptor_size, painter_hidden, activation=nn.SiLU, silent=True
         )
@@ -74,7 +74,7 @@ class ResidualBlock(nn.Module):
         return F.silu(features + self.change(features))
 
 
-def _deep_eyes(channels: int, window_size: int, hidden: int, *, width: int = 64, blocks: int = 1) -> nn.Sequential:
+def make_deep_eyes(channels: int, window_size: int, hidden: int, *, width: int = 64, blocks: int = 1) -> nn.Sequential:
     """(N, C, S, S) -> features (N, hidden)."""
     quarter = window_size // 4
     return nn.Sequential(

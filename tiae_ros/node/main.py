@@ -67,7 +67,7 @@ def _use_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def _executor() -> Any:
+def make_executor() -> Any:
     """rclpy's executor of events where it has one (later releases of Jazzy do), or else the usual one.
 
     The usual one goes through all topics, timers and services before it waits: half a millisecond of Python after each
@@ -119,7 +119,7 @@ def run(ros_arguments: Sequence[str]) -> int:
         raise ParameterError(f"ROS arguments cannot be read: {str(error).partition(', at ')[0]}") from None
     node = PerceptionNode()
     remove_profile(profile)  # now, since the process ends without its exit handlers
-    executor = _executor()
+    executor = make_executor()
     executor.add_node(node)
     stop.loop_runs = True
     if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:

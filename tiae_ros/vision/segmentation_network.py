@@ -1,7 +1,8 @@
 """Hand, held thing or nothing, by a small network from colour and registered depth; the learned sibling of `segment`.
 
     reduce to a grid of cells -> 9 planes of colour, depth and scale -> U-Net -> class of each cell
-    -> left-overs too small for a hand or apart from it are dropped -> labels at full resolution
+    -> regions too small for a hand are dropped, and those that a second look finds to be none
+    -> what touches the rest -> labels at full resolution
 
 Nothing else in `tiae_ros.vision` needs torch, but for `eight_bit_network`, by which it runs where that is quicker.
 A network is a folder with ``model.safetensors`` and ``manifest.json``, as every other model;
@@ -35,6 +36,9 @@ from tiae_ros.core.inference import folded
 from tiae_ros.core.model_files import MANIFEST, WEIGHTS, packed, read_whole, rounded, write_durably
 from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.vision.eight_bit_network import in_eight_bits, range_names
+from tiae_ros.vision.layers import convolution
+from tiae_ros.vision.plausible_cells import Certainty, plausible_cells
+from tiae_ros.vision.second_look import SecondLook, close_up
 from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings, check_images
 
 Labels = NDArray[np.uint8]
@@ -55,7 +59,6 @@ _NEAREST_BITS = np.float32(0.001).view(np.uint32) + np.uint32(1)  # of the first
 _FARTHEST_BITS = np.float32(100).view(np.uint32)  # metres
 _FARTHEST_READING = np.nextafter(np.float32(100), np.float32(0))
 _RELIEFS = ((7, 0.015), (31, 0.06))  # side of the neighbourhood in cells, unit in metres
-_TOUCH_CELLS = 2
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class SegmentationManifest:
     measures: Mapping[str, float] = field(default_factory=dict)
     activation_ranges: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Least and greatest number of each of `range_names`, by which 8 bits hold them; empty: 8 bits are not used."""
+    second_look: bool = False
+    """Whether a `SecondLook` is stored with it."""
     weights_sha256: str = ""
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
@@ -90,6 +95,8 @@ class SegmentationManifest:
         for name in ("training", "measures"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ModelError(f"{name} is {getattr(self, name)!r}; it must be an object")
+        if type(self.second_look) is not bool:
+            raise ModelError(f"second_look is {self.second_look!r}; it must be true or false")
         for name in ("model_id", "weights_sha256"):
             if not isinstance(getattr(self, name), str):
                 raise ModelError(f"{name} is {getattr(self, name)!r}; it must be text")
@@ -125,12 +132,13 @@ class SegmentationNetwork(nn.Module):
         self.down = nn.ModuleList()
         inputs = INPUTS
         for width, block in zip(widths, blocks, strict=True):
-            rest = [_convolution(width, width) for _ in range(block)]
-            self.down.append(nn.Sequential(_convolution(inputs, width, stride=2), *rest))
+            rest = [convolution(width, width) for _ in range(block)]
+            self.down.append(nn.Sequential(convolution(inputs, width, stride=2), *rest))
             inputs = width
         self.across = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in itertools.pairwise(widths))
-        self.up = nn.ModuleList(_convolution(width, width) for width in widths[:-1])
+        self.up = nn.ModuleList(convolution(width, width) for width in widths[:-1])
         self.head = nn.Conv2d(widths[0], CLASSES * 4, 3, padding=1)
+        self.second_look = SecondLook() if self.manifest.second_look else None
 
     def forward(self, planes: Tensor) -> Tensor:
         return whole_scores(self.quarters(planes))
@@ -179,6 +187,7 @@ class Segmenter:
         self.manifest = network.manifest
         whole = in_eight_bits(network) if eight_bits else None
         self.network = whole or folded(network)
+        self.second_look = None if network.second_look is None else folded(network.second_look)
         self.precision = "int8" if whole else "float32"
 
     @torch.inference_mode()
@@ -232,10 +241,33 @@ class Segmenter:
         if not (depth > 0).any():
             return labels
         small = reduce_color(color, cell) if color is not None else None
-        scores = self.scores(_planes(small, depth, focal / cell))
-        kept = _plausible(scores, depth, focal / cell, settings)
+        planes = _planes(small, depth, focal / cell)
+        scores = self.scores(planes)
+        look_again = self._second_look(planes, scores, depth, focal / cell)
+        kept = plausible_cells(scores, depth, focal / cell, settings, look_again)
         _enlarge(scores, kept, cell, labels)
         return labels
+
+    def _second_look(self, planes: Floats, scores: Floats, depth: Floats, focal_cells: float) -> Certainty | None:
+        """What finds how likely a region of the picture is a hand; None where nothing but the cells tells."""
+        look = self.second_look
+        if look is None:
+            return None
+
+        def certainty(region: NDArray[np.bool_]) -> float:
+            probability = look.probability(close_up(planes, depth, shares(scores)[1:], region, focal_cells))
+            if not math.isfinite(probability):
+                raise ModelError(f"segmentation network {self.manifest.model_id} gave a number that is not finite")
+            return probability
+
+        return certainty
+
+
+def shares(scores: Floats) -> Floats:
+    """Class scores (3, H, W) -> probabilities."""
+    odds: Floats = np.exp(scores - scores.max(axis=0))
+    odds /= odds.sum(axis=0)
+    return odds
 
 
 def input_planes(color: NDArray[np.uint8] | None, depth: Floats, focal_cells: float) -> Floats:
@@ -390,65 +422,6 @@ def _check_ranges(ranges: Any, names: Sequence[str]) -> None:
                 f"activation_ranges of {name} is {str(pair)[:60]}; it must be two numbers, the first from {lowest:g} "
                 f"to 0, the second from {_LEAST_RANGE:g} to {_LARGEST_ACTIVATION:g}; {advice}"
             )
-
-
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
-
-
-def _plausible(scores: Floats, depth: Floats, focal_cells: float, settings: SegmentationSettings) -> NDArray[np.bool_]:
-    """Cells that may count, by scores (3, H, W): of a hand large and sure enough, and of the things that touch it."""
-    none, first, second = scores
-    near = depth <= settings.depth_max_m
-    hand = (first > none) & (first >= second) & near
-    held = (second > none) & (second > first) & near
-    kept = np.zeros(depth.shape, np.bool_)
-    left, top, width, height = cv2.boundingRect((hand | held).astype(np.uint8))
-    part = slice(top, top + height), slice(left, left + width)  # the rest of the picture is nothing
-    hand, held, depth = hand[part], held[part], depth[part]
-    if not hand.any():
-        return kept
-    area = np.square(depth * np.float32(1 / focal_cells))
-    odds = np.exp(scores[(slice(None), *part)] - first[part])  # of each class against hand
-    sure = 1 / odds.sum(axis=0) - np.float32(settings.hand_certainty_min)
-    hand = _large_regions(hand, area, settings.hand_area_min_m2, surplus=sure)
-    if not hand.any():
-        return kept
-    side = 2 * _TOUCH_CELLS + 1
-    beside = cv2.dilate(hand.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-    held = _large_regions(held, area, settings.object_area_min_m2, touching=beside)
-    kept[part] = hand | held
-    return kept
-
-
-def _large_regions(
-    mask: NDArray[np.bool_],
-    area: Floats,
-    smallest_m2: float,
-    *,
-    surplus: Floats | None = None,
-    touching: NDArray[np.bool_] | None = None,
-) -> NDArray[np.bool_]:
-    """The regions of a mask of at least some square metres; cells without depth count as the mean of the rest.
-
-    surplus: (H, W) numbers whose mean over a region must not be below 0.
-    """
-    count, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    flat, areas = regions.ravel(), area.ravel()
-    cells = np.bincount(flat, minlength=count)
-    known = np.bincount(flat, weights=areas > 0, minlength=count)
-    large = np.bincount(flat, weights=areas, minlength=count) * cells >= smallest_m2 * np.maximum(known, 1)
-    large[0] = False
-    if surplus is not None:
-        large &= np.bincount(flat, weights=surplus.ravel(), minlength=count) >= 0
-    if touching is not None:
-        large &= np.bincount(regions[touching], minlength=count) > 0
-    chosen: NDArray[np.bool_] = large[regions]
-    return chosen
 
 
 def _enlarge(scores: Floats, kept: NDArray[np.bool_], cell: int, labels: Labels) -> None:

@@ -1,0 +1,91 @@
+"""Which cells of what the segmentation network says may count: of hands large and sure enough, and what these touch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tiae_ros.vision.segmentation import SegmentationSettings
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Certainty = Callable[[Mask], float]
+"""A region's cells (H, W) -> probability that they are a hand."""
+
+LEAST_CERTAINTY = 0.4  # mean probability of a region's cells below which it is not looked at again,
+SURE = 0.94  # and from which on it need not be
+_TOUCH_CELLS = 2
+
+
+class Regions:
+    """The parts of a mask that hang together, numbered from 1; 0 is what is outside it."""
+
+    def __init__(self, mask: Mask) -> None:
+        self.count, self.numbers = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+        self._flat = self.numbers.ravel()
+        self.cells = np.bincount(self._flat, minlength=self.count)
+
+    def sums(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Of values (H, W) over each region."""
+        return np.bincount(self._flat, weights=values.ravel(), minlength=self.count).astype(np.float64, copy=False)
+
+    def at_least(self, area: Floats, smallest: float) -> Mask:
+        """By number, which regions have that area; cells without one (0) count as the mean of the region's others."""
+        large: Mask = self.sums(area) * self.cells >= smallest * np.maximum(self.sums(area > 0), 1)
+        large[0] = False
+        return large
+
+    def touching(self, mask: Mask) -> Mask:
+        """By number, which regions share a cell with a mask."""
+        return np.bincount(self.numbers[mask], minlength=self.count) > 0
+
+
+def plausible_cells(
+    scores: Floats,
+    depth: Floats,
+    focal_cells: float,
+    settings: SegmentationSettings,
+    certainty_of: Certainty | None = None,
+) -> Mask:
+    """Cells that may count, by scores (3, H, W): of a hand large and sure enough, and of the things that touch it.
+
+    Args:
+        depth: (H, W) metres, 0 where there is none.
+        certainty_of: asked about regions that are not clear by the mean probability of their cells.
+    """
+    none, first, second = scores
+    near = depth <= settings.depth_max_m
+    hand = (first > none) & (first >= second) & near
+    held = (second > none) & (second > first) & near
+    kept = np.zeros(depth.shape, np.bool_)
+    left, top, width, height = cv2.boundingRect((hand | held).astype(np.uint8))
+    part = slice(top, top + height), slice(left, left + width)  # the rest of the picture is nothing
+    hand, held, depth = hand[part], held[part], depth[part]
+    if not hand.any():
+        return kept
+    area = np.square(depth * np.float32(1 / focal_cells))
+    regions = Regions(hand)
+    chosen = regions.at_least(area, settings.hand_area_min_m2)
+    if not chosen.any():
+        return kept
+    odds = np.exp(scores[(slice(None), *part)] - first[part])  # of each class against hand
+    certainty = regions.sums(1 / odds.sum(axis=0)) / np.maximum(regions.cells, 1)
+    if certainty_of is not None:
+        least = min(LEAST_CERTAINTY, settings.hand_certainty_min)
+        for number in np.flatnonzero(chosen & (certainty >= least) & (certainty < SURE)):
+            region = np.zeros(kept.shape, np.bool_)
+            np.equal(regions.numbers, number, out=region[part])
+            certainty[number] = certainty_of(region)
+    chosen &= certainty >= settings.hand_certainty_min
+    if not chosen.any():
+        return kept
+    hand = chosen[regions.numbers]
+    side = 2 * _TOUCH_CELLS + 1
+    beside = cv2.dilate(hand.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    things = Regions(held)
+    held = (things.at_least(area, settings.object_area_min_m2) & things.touching(beside))[things.numbers]
+    kept[part] = hand | held
+    return kept
