@@ -217,7 +217,7 @@ def write_frames(path, data):
 
 def test_regions_are_collected_with_what_they_are(monkeypatch):
     monkeypatch.setattr(training_module, "Segmenter", lambda network: unsure_segmenter(monkeypatch, SecondLook()))
-    found = training_module.collect(tiny_network(), frames(), SecondLookTraining(looks=4))
+    found = training_module.collect(tiny_network(), frames(), SecondLookTraining(looks=4, hidden_hand_share=0))
     assert len(found) >= 40
     assert 0.3 < found.hands.mean() < 0.7
     assert found.certainty == pytest.approx(0.67, abs=0.01)
@@ -226,7 +226,7 @@ def test_regions_are_collected_with_what_they_are(monkeypatch):
 def test_a_network_that_finds_nothing_is_said_so(tmp_path):
     save_segmentation(tiny_network(), tmp_path / "network")
     write_frames(tmp_path / "data", dataclasses.replace(frames(), labels=np.zeros((16, 120, 160), np.uint8)))
-    words = [f"--{name}={tmp_path / name}" for name in ("network", "data", "out")]
+    words = [f"--{name}={tmp_path / name}" for name in ("network", "data", "out")] + ["--bare-hand-share=0"]
     done = subprocess.run(
         [sys.executable, "-m", "tiae_training.second_look", *words], capture_output=True, text=True, timeout=120
     )

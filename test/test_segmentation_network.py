@@ -340,7 +340,7 @@ def test_hands_that_hold_nothing_are_picked():
     frames = frame_arrays(3)
     frames.labels[1][frames.labels[1] == 2] = 0
     frames.labels[2][:] = 0
-    assert training_module._bare_hands(frames).tolist() == [1]
+    assert training_module.bare_hands(frames).tolist() == [1]
     settings = SegmentationTraining(steps=1, batch_size=2, height=32, width=32, bare_hand_share=1.0)
     train(frames, settings, manifest=TINY)
     frames.labels[:] = 0

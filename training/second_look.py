@@ -41,6 +41,7 @@ from tiae_training.segmentation import (
     FrameArrays,
     SeenFrame,
     SegmentationTraining,
+    bare_hands,
     card_text,
     load_frames,
     seen_by_another,
@@ -58,14 +59,14 @@ LEAST_REGIONS = 20  # of either kind
 class SecondLookTraining:
     """How to train; saved with the model."""
 
-    looks: int = 2  # at each frame
+    looks: int = 2  # at each frame, on average
     epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
-    matcher_share: float = 0.3
-    hidden_hand_share: float = 0.3
-    bare_hand_share: float = 0.0
+    matcher_share: float = 0.4  # this and the next ones as in `SegmentationTraining`
+    hidden_hand_share: float = 0.6
+    bare_hand_share: float = 0.1
     colourless_share: float = 0.1
     seed: int = 0
 
@@ -77,8 +78,7 @@ class SecondLookTraining:
 
     def frames(self) -> SegmentationTraining:
         """How frames are looked at; whole ones."""
-        shared = {item.name for item in dataclasses.fields(self)} & {"matcher_share", "hidden_hand_share"}
-        shared |= {"bare_hand_share", "colourless_share"}
+        shared = ("matcher_share", "hidden_hand_share", "bare_hand_share", "colourless_share")
         return SegmentationTraining(**{name: getattr(self, name) for name in shared}, height=112, width=144)
 
 
@@ -123,10 +123,14 @@ def collect(
     """What the network finds in each frame, `looks` times. Raises DataError for too little of either kind."""
     segmenter = Segmenter(network)
     chance = np.random.default_rng(settings.seed)
+    bare = bare_hands(frames) if settings.bare_hand_share else np.empty(0, np.int64)
     views, hands, certainty = [], [], []
     total = settings.looks * len(frames)
     for number in range(total):
-        seen = seen_by_another(frames, number % len(frames), chance, settings.frames())
+        index = number % len(frames)
+        if settings.bare_hand_share and chance.random() < settings.bare_hand_share:
+            index = int(chance.choice(bare))
+        seen = seen_by_another(frames, index, chance, settings.frames())
         for view, is_hand, sure in regions_of(segmenter, seen):
             views.append(view.astype(np.float16))
             hands.append(is_hand)

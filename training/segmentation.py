@@ -352,7 +352,7 @@ def train(
         optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
     )
     order: list[int] = []
-    bare = _bare_hands(frames) if settings.bare_hand_share else np.empty(0, np.int64)
+    bare = bare_hands(frames) if settings.bare_hand_share else np.empty(0, np.int64)
     planes = np.zeros((settings.batch_size, settings.height, settings.width, INPUTS), np.float32)
     labels = np.zeros((settings.batch_size, settings.height, settings.width), np.uint8)
     mean = math.nan
@@ -406,7 +406,7 @@ def widened(network: SegmentationNetwork, widths: Sequence[int]) -> Segmentation
     return wide.train(network.training)
 
 
-def _bare_hands(frames: FrameArrays) -> NDArray[np.int64]:
+def bare_hands(frames: FrameArrays) -> NDArray[np.int64]:
     """Frames whose hand holds nothing. Raises DataError where there are none."""
     cells = frames.labels.reshape(len(frames), -1)
     bare = np.flatnonzero([bool((one == 1).any()) and not bool((one == 2).any()) for one in cells])

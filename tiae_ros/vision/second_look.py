@@ -10,6 +10,7 @@ it.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -61,24 +62,32 @@ def close_up(planes: Floats, depth: Floats, shares: Floats, region: NDArray[np.b
         region: its cells (H, W), at least one of them with depth.
         focal_cells: focal length in cells.
     """
-    rows, columns = np.nonzero(region)
-    of_region = depth[rows, columns]
+    left, top, columns, rows = cv2.boundingRect(region.view(np.uint8))
+    box = region[top : top + rows, left : left + columns]
+    of_region = depth[top : top + rows, left : left + columns][box]
     middle_m = float(np.median(of_region[of_region > 0]))
+    cells = np.count_nonzero(box)
+    row = top + float(box.sum(axis=1) @ np.arange(rows)) / cells
+    column = left + float(box.sum(axis=0) @ np.arange(columns)) / cells
     step = SIDE_M / SIDE_CELLS * focal_cells / middle_m  # cells of the picture per cell of the view
     offsets = (np.arange(SIDE_CELLS) - (SIDE_CELLS - 1) / 2) * step
-    height, width = depth.shape
-    y, x = np.rint(rows.mean() + offsets).astype(np.intp), np.rint(columns.mean() + offsets).astype(np.intp)
-    inside_y, inside_x = (y >= 0) & (y < height), (x >= 0) & (x < width)
-    places = np.ix_(y[inside_y], x[inside_x])
-    top, left = int(np.argmax(inside_y)), int(np.argmax(inside_x))
-    part = slice(top, top + int(inside_y.sum())), slice(left, left + int(inside_x.sum()))
+    y, rows_of_view = _within(np.rint(row + offsets), depth.shape[0])
+    x, columns_of_view = _within(np.rint(column + offsets), depth.shape[1])
+    places = y[:, None] * depth.shape[1] + x  # flat: the quickest way to pick
     view = np.zeros((CHANNELS, SIDE_CELLS, SIDE_CELLS), np.float32)
-    for channel, plane in enumerate(_SEEN):
-        view[channel][part] = planes[plane][places]
-    near = depth[places]
-    relative = np.clip((near - np.float32(middle_m)) / np.float32(_RELATIVE_M), -_RELATIVE_MAX, _RELATIVE_MAX)
-    view[7][part] = relative * (near > 0)
-    view[8][part], view[9][part] = shares[0][places], shares[1][places]
-    view[10][part] = region[places]
-    view[11][part] = 1.0
+    part = view[:, rows_of_view, columns_of_view]
+    for channel, plane in enumerate((*(planes[plane] for plane in _SEEN), depth, *shares, region)):
+        part[channel] = plane.take(places)
+    near = part[7]
+    known = near > 0
+    near -= np.float32(middle_m)
+    near *= known / np.float32(_RELATIVE_M)
+    np.clip(near, -_RELATIVE_MAX, _RELATIVE_MAX, out=near)
+    part[11] = 1.0
     return view
+
+
+def _within(places: NDArray[np.float64], length: int) -> tuple[NDArray[np.intp], slice]:
+    """Of ascending places those from 0 to length - 1, and where among all they are."""
+    first, last = np.searchsorted(places, (0, length))
+    return places[first:last].astype(np.intp), slice(int(first), int(last))
