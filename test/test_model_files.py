@@ -61,7 +61,18 @@ def test_rounded_weights_take_half_the_space_and_lose_nothing_more(tmp_path):
     again = load_model(tmp_path / "half")
     assert all(weight.dtype == torch.float32 for weight in again.network.parameters())
     assert torch.equal(again.restore(images), rounded)
-    assert (rounded - exact).abs().max() < 0.01
+    assert (rounded - exact).abs().max() < 0.02
+
+
+def test_matrices_are_rounded_to_seven_significant_bits_and_vectors_are_not():
+    values = torch.tensor([1.0, 1.0 + 1 / 64, 1.0 + 1 / 128 + 1e-4, -3.03, 100.7, 6e-5, 0.0, 1e-9])
+    wanted = torch.tensor([1.0, 1.0 + 1 / 64, 1.0 + 1 / 64, -3.03125, 101.0, 0.0, 0.0, 0.0])
+    found = model_files.rounded(values[:, None])[:, 0]
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
+    assert found[5] == pytest.approx(6e-5, rel=1 / 128)
+    assert model_files.rounded(values) is values
+    too_large = torch.tensor([[1e6, 1.003]])
+    assert model_files.rounded(too_large) is too_large
 
 
 def test_prototypes_name_what_is_near(tmp_path):

@@ -90,7 +90,8 @@ def test_only_regions_of_which_the_cells_are_unsure_are_looked_at_again():
     scores, depth = scores_of_regions()
     asked = []
 
-    def yes(region):
+    def yes(region, of_cells):
+        assert of_cells == pytest.approx(0.67, abs=0.01)
         asked.append(region)
         return 1.0
 
@@ -98,7 +99,7 @@ def test_only_regions_of_which_the_cells_are_unsure_are_looked_at_again():
     assert len(asked) == 1
     np.testing.assert_array_equal(np.nonzero(asked[0].any(0))[0], np.arange(5, 35))
     np.testing.assert_array_equal(np.nonzero(kept.any(0))[0], [*range(5, 35), *range(45, 75)])
-    assert not plausible_cells(scores, depth, 100.0, SETTINGS, lambda region: 0.74)[:, :40].any()
+    assert not plausible_cells(scores, depth, 100.0, SETTINGS, lambda region, of_cells: 0.74)[:, :40].any()
     alone = plausible_cells(scores, depth, 100.0, SETTINGS)
     np.testing.assert_array_equal(np.nonzero(alone.any(0))[0], np.arange(45, 75))
     assert LEAST_CERTAINTY < 0.67 < SURE < 0.98
@@ -108,7 +109,7 @@ def test_a_bound_below_that_of_the_second_look_lowers_it():
     scores, depth = scores_of_regions()
     asked = []
     plausible_cells(
-        scores, depth, 100.0, SegmentationSettings(hand_certainty_min=0.01), lambda region: asked.append(region) or 0.5
+        scores, depth, 100.0, SegmentationSettings(hand_certainty_min=0.01), lambda *seen: asked.append(seen) or 0.5
     )
     assert len(asked) == 2
 
@@ -130,7 +131,7 @@ def test_it_learns_to_tell_hands_from_others():
     probabilities = judged(look, found)
     assert (probabilities[found.hands] > 0.75).all()
     assert (probabilities[~found.hands] < 0.25).all()
-    assert look.probability(found.views[0].astype(np.float32)) == pytest.approx(probabilities[0], abs=1e-3)
+    assert look.probability(found.views[0].astype(np.float32), 0.7) == pytest.approx(probabilities[0], abs=1e-3)
 
 
 def tiny_network():
@@ -144,9 +145,9 @@ def test_it_is_stored_with_the_network(tmp_path):
     save_segmentation(network, tmp_path)
     read = load_network(tmp_path)
     assert read.manifest.second_look
-    assert read.second_look.probability(view) == pytest.approx(network.second_look.probability(view), abs=1e-3)
-    quick = load_segmenter(tmp_path).second_look
-    assert quick.probability(view) == pytest.approx(read.second_look.probability(view), abs=1e-5)
+    probability = network.second_look.probability(view, 0.7)
+    assert read.second_look.probability(view, 0.7) == pytest.approx(probability, abs=3e-3)
+    assert load_segmenter(tmp_path).second_look.probability(view, 0.7) == pytest.approx(probability, abs=3e-3)
     assert load_segmenter(tmp_path, eight_bits=False).second_look is not None
 
 

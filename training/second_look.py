@@ -101,12 +101,12 @@ def regions_of(segmenter: Segmenter, seen: SeenFrame) -> list[tuple[NDArray[np.f
     probabilities = shares(scores)
     found = []
 
-    def note(region: NDArray[np.bool_]) -> float:
+    def note(region: NDArray[np.bool_], of_cells: float) -> float:
         labels = seen.labels[region]
         is_hand = (labels == HAND).mean() >= TRUE_SHARE
         if is_hand or (labels != NONE).mean() <= FALSE_SHARE:
             view = close_up(planes, seen.depth_m, probabilities[1:], region, seen.focal_px)
-            found.append((view, bool(is_hand), float(probabilities[1][region].mean())))
+            found.append((view, bool(is_hand), of_cells))
         return 0.0
 
     settings = SegmentationSettings(hand_certainty_min=LEAST_CERTAINTY)
@@ -152,7 +152,7 @@ def train(
     """Hands and others count alike, whatever their numbers. Raises TrainingError for a loss that is not finite."""
     torch.manual_seed(settings.seed)
     look = SecondLook().train()
-    views, hands = torch.from_numpy(found.views), torch.from_numpy(found.hands)
+    views, hands, certainty = (torch.from_numpy(a) for a in (found.views, found.hands, found.certainty))
     weights = torch.where(hands, 0.5 / hands.float().mean(), 0.5 / (~hands).float().mean())
     steps = max(1, len(found) // settings.batch_size)
     optimizer = torch.optim.AdamW(
@@ -165,7 +165,8 @@ def train(
         total = 0.0
         for rows in torch.randperm(len(found)).tensor_split(steps):
             seen = _varied(views[rows].float())
-            loss = F.binary_cross_entropy_with_logits(look(seen), hands[rows].float(), weight=weights[rows])
+            odds = look(seen, certainty[rows])
+            loss = F.binary_cross_entropy_with_logits(odds, hands[rows].float(), weight=weights[rows])
             total += float(loss.detach())
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -202,7 +203,8 @@ def _varied(views: Tensor) -> Tensor:
 @torch.inference_mode()
 def judged(look: SecondLook, found: FoundRegions) -> NDArray[np.float32]:
     """Probabilities of being a hand (N,)."""
-    parts = [torch.sigmoid(look(views.float())) for views in torch.from_numpy(found.views).split(256)]
+    views, certainty = (torch.from_numpy(array).split(256) for array in (found.views, found.certainty))
+    parts = [torch.sigmoid(look(some.float(), sure)) for some, sure in zip(views, certainty, strict=True)]
     probabilities: NDArray[np.float32] = torch.cat(parts).numpy()
     return probabilities
 

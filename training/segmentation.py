@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tiae_ros.core.inference import without_normalisation
-from tiae_ros.core.model_files import write_durably
+from tiae_ros.core.model_files import round_weights, write_durably
 from tiae_ros.errors import DataError, ModelError, OutputError, ParameterError, TiaeError, TrainingError
 from tiae_ros.vision.eight_bit_network import range_names
 from tiae_ros.vision.segmentation_network import (
@@ -521,6 +521,7 @@ def card_text(manifest: SegmentationManifest) -> str:
         "",
         "Hand (with arm and sleeve) / held thing / nothing, from colour and registered depth, or from depth alone.",
         f"U-Net, channels {', '.join(map(str, manifest.widths))}, on a grid of about 160 x 120 cells.",
+        *(["Regions that it is half sure of are looked at a second time, close up."] if manifest.second_look else []),
         "",
         "## Trained",
         "",
@@ -595,6 +596,7 @@ def _run(options: argparse.Namespace) -> int:
     else:
         network, training = _averaged(options) if data is None or options.average else _trained(options, data, settings)
         training = {"command": command, **training}
+    round_weights(network)  # what is measured is what is stored
     calibration = test if data is None else data
     if calibration is not None:
         ranges = activation_ranges(network, calibration, settings)

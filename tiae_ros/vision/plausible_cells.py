@@ -12,8 +12,8 @@ from tiae_ros.vision.segmentation import SegmentationSettings
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
-Certainty = Callable[[Mask], float]
-"""A region's cells (H, W) -> probability that they are a hand."""
+Certainty = Callable[[Mask, float], float]
+"""A region's cells (H, W) and their mean probability of being hand -> probability that it is one."""
 
 LEAST_CERTAINTY = 0.4  # mean probability of a region's cells below which it is not looked at again,
 SURE = 0.94  # and from which on it need not be
@@ -78,7 +78,7 @@ def plausible_cells(
         for number in np.flatnonzero(chosen & (certainty >= least) & (certainty < SURE)):
             region = np.zeros(kept.shape, np.bool_)
             np.equal(regions.numbers, number, out=region[part])
-            certainty[number] = certainty_of(region)
+            certainty[number] = certainty_of(region, float(certainty[number]))
     chosen &= certainty >= settings.hand_certainty_min
     if not chosen.any():
         return kept

@@ -26,10 +26,14 @@ CHANNELS = 12
 _SEEN = (0, 1, 2, 3, 4, 6, 7)  # of the network's planes: colour, there is colour, there is depth, relief at two sizes
 _RELATIVE_M = 0.1  # unit of depth against the region's
 _RELATIVE_MAX = 2.0
+_LEAST_DOUBT = 0.01
 
 
 class SecondLook(nn.Module):
-    """(N, 12, 48, 48) as `close_up` makes them -> (N,) log odds that a region is a hand."""
+    """(N, 12, 48, 48) as `close_up` makes them, (N,) mean probabilities of the cells -> (N,) log odds of being a hand.
+
+    What it sees is added to what the cells say.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,14 +46,14 @@ class SecondLook(nn.Module):
         )
         self.judge = nn.Sequential(nn.Linear(48 * 36, 48), nn.ReLU(), nn.Dropout(0.3), nn.Linear(48, 1))
 
-    def forward(self, views: Tensor) -> Tensor:
-        odds: Tensor = self.judge(self.eyes(views))[:, 0]
+    def forward(self, views: Tensor, certainty: Tensor) -> Tensor:
+        odds: Tensor = self.judge(self.eyes(views))[:, 0] + torch.logit(certainty, eps=_LEAST_DOUBT)
         return odds
 
     @torch.inference_mode()
-    def probability(self, view: Floats) -> float:
+    def probability(self, view: Floats, certainty: float) -> float:
         """Of one view (12, 48, 48); NaN in, NaN out."""
-        return float(torch.sigmoid(self(torch.from_numpy(view)[None]))[0])
+        return float(torch.sigmoid(self(torch.from_numpy(view)[None], torch.tensor([certainty])))[0])
 
 
 def close_up(planes: Floats, depth: Floats, shares: Floats, region: NDArray[np.bool_], focal_cells: float) -> Floats:

@@ -254,8 +254,9 @@ class Segmenter:
         if look is None:
             return None
 
-        def certainty(region: NDArray[np.bool_]) -> float:
-            probability = look.probability(close_up(planes, depth, shares(scores)[1:], region, focal_cells))
+        def certainty(region: NDArray[np.bool_], of_cells: float) -> float:
+            view = close_up(planes, depth, shares(scores)[1:], region, focal_cells)
+            probability = look.probability(view, of_cells)
             if not math.isfinite(probability):
                 raise ModelError(f"segmentation network {self.manifest.model_id} gave a number that is not finite")
             return probability
@@ -358,7 +359,7 @@ def reduce_depth(depth_m: Floats, cell: int) -> Floats:
 def save_segmentation(network: SegmentationNetwork, folder: str | os.PathLike[str], **known: Any) -> None:
     """Write a model folder; ``known`` are fields of the manifest (training, measures, model_id). Raises OutputError.
 
-    Kernels are stored in half precision, which halves the file and moves probabilities by thousandths.
+    Kernels are stored as `rounded` makes them, which halves the file and moves probabilities by thousandths.
     """
     path = Path(folder)
     weights = save_tensors({name: packed(rounded(tensor)) for name, tensor in network.state_dict().items()})
