@@ -117,9 +117,9 @@ def test_the_voted_centre_moves_with_the_pattern(name):
     pattern = torch.zeros(1, 1, 32, 32)
     pattern[:, :, 13:19, 12:20] = torch.rand(1, 1, 6, 8)
     with torch.no_grad():
-        still = network.find_centre(pattern)
+        still = network.forward_encoder(pattern)[1]
         for shift in ([2, 0], [0, -2], [-2, 2], *([[-1, 2]] if name == "voting" else [])):
-            moved = network.find_centre(shift_images(pattern, torch.tensor([shift])))
+            moved = network.forward_encoder(shift_images(pattern, torch.tensor([shift])))[1]
             torch.testing.assert_close(moved - still, torch.tensor([shift], dtype=torch.float32), atol=0.05, rtol=0)
 
 

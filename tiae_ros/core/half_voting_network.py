@@ -121,9 +121,12 @@ class JoinedHalfVotingNetwork(Network):
 
     def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
         centre = self.find_centre(images)
-        still = shift_images_subpixel(images.float(), -centre)
+        return self.described(shift_images_subpixel(images.float(), -centre), centre)
+
+    def described(self, still: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """Descriptors and shifts of re-centred windows (N, >= C, S, S); straight layers see their first C channels."""
         seen = self.gather(self.look(still).permute(0, 2, 3, 1).flatten(1))  # (N, hidden)
-        told: Tensor = self.tell(torch.cat((seen, still.flatten(1)), 1))
+        told: Tensor = self.tell(torch.cat((seen, still[:, : self.channels].flatten(1)), 1))
         return told[:, : self.descriptor_size], centre + told[:, self.descriptor_size :]
 
     def decode(self, descriptors: Tensor) -> Tensor:
