@@ -16,7 +16,7 @@ Certainty = Callable[[Mask, float], float]
 """A region's cells (H, W) and their mean probability of being hand -> probability that it is one."""
 
 LEAST_CERTAINTY = 0.4  # mean probability of a region's cells below which it is not looked at again,
-SURE = 0.94  # and from which on it need not be
+SURE = 0.91  # and from which on it need not be
 _TOUCH_CELLS = 2
 
 
