@@ -9,7 +9,7 @@ Windows are those of `tiae simulate`: subjects 0–999 to train on, 1000–1199 
 with as many numbers, fitted on the same windows under the same shifts.
 "Through our segmentation": hand and thing are found in noisy colour and depth pictures of test subjects as the node
 finds them, and named by the training windows (two in five of which were cut from what the segmentation that
-`scripts/train_models` calls segmentation_mean found, three from true masks).
+`scripts/train_models` calls segmentation_hidden found, three from true masks).
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ Rows = list[tuple[str, str, float, str]]  # model, measure, figure, target
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="train_both.npz and test_both.npz")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="train_late_both.npz and test_both.npz")
     parser.add_argument("--models", type=Path, default=ROOT / "models", metavar="DIR")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the random shifts")
     parser.add_argument("--scenes", type=int, default=200, help="scenes (of three pictures each) to segment")
     parser.add_argument("--epochs", type=int, default=30, help="of the ordinary auto-encoder")
     parser.add_argument("--docs", action="store_true", help="write docs/hands.md and docs/hands/*.png")
     options = parser.parse_args()
-    training, test = (load_arrays(options.work / f"{part}_both.npz") for part in ("train", "test"))
+    training, test = (load_arrays(options.work / f"{part}_both.npz") for part in ("train_late", "test"))
     rows: Rows = []
     for folder in sorted(path.parent for path in options.models.glob("*/manifest.json")):
         if folder.name != "segmentation":
