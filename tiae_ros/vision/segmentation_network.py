@@ -4,7 +4,8 @@
     -> regions too small for a hand are dropped, and those that a second look finds to be none
     -> what touches the rest -> labels at full resolution
 
-Nothing else in `tiae_ros.vision` needs torch, but for `eight_bit_network`, by which it runs where that is quicker.
+Nothing else in `tiae_ros.vision` needs torch, but for what it is made of: `layers`, `second_look`, and
+`eight_bit_network`, by which it runs where that is quicker.
 A network is a folder with ``model.safetensors`` and ``manifest.json``, as every other model;
 `python -m tiae_training.segmentation` makes one.
 `tiae_ros.vision.segmentation_choice` says when it is taken; benchmarks/segmentation.py compares the two.
