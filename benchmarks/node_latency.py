@@ -1,15 +1,15 @@
 """Camera process -> node -> subscriber over DDS: latency, drops, CPU, memory, and where each millisecond goes.
 
     python benchmarks/node_latency.py                       # 640x480 at 30 Hz for 60 s, shipped models
-    python benchmarks/node_latency.py --listener usual      # with rclpy's usual executor, .7 ms slower
+    python benchmarks/node_latency.py --listener events     # by the executor that the node has
     python benchmarks/node_latency.py --awake               # the processor does not sleep between frames
     python benchmarks/node_latency.py --rate 60 --seconds 20
     python benchmarks/node_latency.py --json
 
 Frames are those of test/data/grasps, enlarged to 640x480. The camera stamps each frame when it publishes it; the
 latency is from that stamp to the arrival of the frame's descriptor here. Camera, node and this process are three
-processes on this machine; what else runs on it counts too. Who listens here has the executor that the node has (that of
-events, where rclpy has one), so that it is not what is measured; `--listener usual` is what `rclpy.spin` takes.
+processes on this machine; what else runs on it counts too. Who listens here has rclpy's usual executor, as most do;
+with `--listener events` it is the one that the node has (that of events, where rclpy has it), which is called sooner.
 
 Where each millisecond goes (the node's own diagnostics, p50 / p99 over its last 512 frames):
 
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--segmentation", choices=("auto", "network", "classical"), default="auto")
     parser.add_argument("--segmentation-model", default="segmentation")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--listener", choices=("events", "usual"), default="events", help="executor of who listens")
+    parser.add_argument("--listener", choices=("events", "usual"), default="usual", help="executor of who listens")
     parser.add_argument(
         "--awake", action="store_true", help="keep the processor from sleeping meanwhile (docs/deploy.md; needs root)"
     )
