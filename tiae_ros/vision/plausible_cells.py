@@ -17,6 +17,7 @@ Certainty = Callable[[Mask, float], float]
 
 LEAST_CERTAINTY = 0.4  # mean probability of a region's cells below which it is not looked at again,
 SURE = 0.91  # and from which on it need not be
+_SHOWN_SHARE = 0.8  # of the least area of a hand, for what the network leaves of one where depth is bad
 _TOUCH_CELLS = 2
 
 
@@ -68,7 +69,7 @@ def plausible_cells(
         return kept
     area = np.square(depth * np.float32(1 / focal_cells))
     regions = Regions(hand)
-    chosen = regions.at_least(area, settings.hand_area_min_m2)
+    chosen = regions.at_least(area, _SHOWN_SHARE * settings.hand_area_min_m2)
     if not chosen.any():
         return kept
     odds = np.exp(scores[(slice(None), *part)] - first[part])  # of each class against hand

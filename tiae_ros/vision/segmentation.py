@@ -78,8 +78,8 @@ class SegmentationSettings:
     """A hand's score is this much above that of what surrounds it."""
     quality_min: float = 0.05
     """Least product (0 to 1) of a hand's size, contrast, share of readings and share of free outline."""
-    hand_area_min_m2: float = 0.002
-    """Smaller regions are not hands: a fist seen from the front has some 50 square centimetres, half of it shows."""
+    hand_area_min_m2: float = 0.0025
+    """Smaller regions (5 x 5 cm) are not hands: a fist seen from the front has some 50 square centimetres."""
     hand_area_max_m2: float = 0.12
     """Larger regions are not hands: a hand with a bare forearm has some 500 square centimetres."""
     hand_certainty_min: float = 0.75
