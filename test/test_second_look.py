@@ -22,7 +22,7 @@ from tiae_ros.vision.segmentation_network import (
 )
 from tiae_training import second_look as training_module
 from tiae_training.second_look import FoundRegions, SecondLookTraining, judged, train, with_second_look
-from tiae_training.segmentation import FrameArrays
+from tiae_training.segmentation import FrameArrays, average, without_second_look
 
 FOCAL = 120.0  # cells
 SETTINGS = SegmentationSettings()
@@ -243,3 +243,13 @@ def test_settings_out_of_range_are_refused():
         SecondLookTraining(matcher_share=2.0)
     with pytest.raises(DataError, match="needed are"):
         training_module.collect(tiny_network(), frames(2), SecondLookTraining(looks=1))
+
+
+def test_going_on_from_a_network_and_means_leave_it_behind():
+    careful = with_second_look(tiny_network(), SecondLook().eval())
+    mean = average([careful, careful])
+    assert mean.second_look is None
+    torch.testing.assert_close(mean.head.weight, careful.head.weight)
+    alone = without_second_look(careful)
+    assert alone.second_look is None
+    assert not alone.manifest.second_look

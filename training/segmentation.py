@@ -406,6 +406,13 @@ def widened(network: SegmentationNetwork, widths: Sequence[int]) -> Segmentation
     return wide.train(network.training)
 
 
+def without_second_look(network: SegmentationNetwork) -> SegmentationNetwork:
+    """The network alone: what looks again knows the mistakes of the weights as they were."""
+    network.manifest = dataclasses.replace(network.manifest, second_look=False)
+    network.second_look = None
+    return network
+
+
 def bare_hands(frames: FrameArrays) -> NDArray[np.int64]:
     """Frames whose hand holds nothing. Raises DataError where there are none."""
     cells = frames.labels.reshape(len(frames), -1)
@@ -510,7 +517,9 @@ def average(networks: Sequence[SegmentationNetwork]) -> SegmentationNetwork:
         raise ModelError("networks of different shapes have no mean; give some that began from one another")
     states = [network.state_dict() for network in networks]
     mean = SegmentationNetwork(SegmentationManifest(widths=first.widths, blocks=first.blocks))
-    mean.load_state_dict({name: torch.stack([state[name].double() for state in states]).mean(0) for name in states[0]})
+    mean.load_state_dict(
+        {name: torch.stack([state[name].double() for state in states]).mean(0) for name in mean.state_dict()}
+    )
     return mean.eval()
 
 
@@ -628,7 +637,7 @@ def _deceiving(options: argparse.Namespace) -> int:
 def _trained(
     options: argparse.Namespace, frames: FrameArrays, settings: SegmentationTraining
 ) -> tuple[SegmentationNetwork, dict[str, Any]]:
-    start = load_network(options.start) if options.start else None
+    start = without_second_look(load_network(options.start)) if options.start else None
     begun_with = {} if start is None else dict(start.manifest.training)  # what is saved on the way replaces it
     torch.manual_seed(settings.seed)
     network = start or SegmentationNetwork()
