@@ -11,6 +11,7 @@ hand, object    intersection over union, mean over the frames whose labels have 
 pooled          the same over all pixels of all frames together
 false, missed   share of frames without a hand that are given a window, and of those with one that get none
 on hand         share of frames with a labelled hand whose first window's centre lies on labelled hand or object
+beside          pixels of a thing that stands beside, labelled so, that are taken for a held one: of all frames together
 moves           how far the first window's centre is from where it should be after the picture was moved by a few
                 pixels, in pixels of the 32 x 32 window: median and 95th percentile
 ms              processor time of one thread per frame, median
@@ -45,6 +46,7 @@ from tiae_training.simulator.frame_set import VARIED
 from tiae_training.simulator.simulator import SimulatorSettings, render_scene
 
 ROOT = Path(__file__).resolve().parent.parent
+BESIDE = 3  # label of a thing that nobody holds; of rendered frames it is background
 Frame = tuple[np.ndarray, np.ndarray, np.ndarray, float]  # rgb, depth in metres, labels, focal length
 Method = Callable[..., np.ndarray]
 
@@ -82,7 +84,7 @@ def main() -> int:
         "bag": list(bag_frames(options.bag)),
         "camera": list(camera_frames(options.frames)),
     }
-    heads = ("hand", "object", "pooled", "false", "missed", "on hand", "moves", "ms")
+    heads = ("hand", "object", "pooled", "false", "missed", "on hand", "beside", "moves", "ms")
     rows = [("frames", "method", *heads)]
     print(line(rows[0]))
     for name, frames in sets.items():
@@ -110,7 +112,7 @@ def main() -> int:
 
 
 def line(row: tuple[str, ...]) -> str:
-    widths = (-10, -22, 6, 8, 13, 7, 8, 9, 13, 7)
+    widths = (-10, -22, 6, 8, 13, 7, 8, 9, 8, 13, 7)
     return "".join(f"{cell:<{-w}}" if w < 0 else f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
 
 
@@ -119,6 +121,7 @@ def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | 
     ious: dict[int, list[float]] = {1: [], 2: []}
     both, either = np.zeros(3), np.zeros(3)
     false, missed, on_hand, moves, milliseconds, drawn = [], [], [], [], [], []
+    beside: list[int] = []
     chance = np.random.default_rng(0)
     for number, (rgb, depth, true, focal) in enumerate(frames):
         seen = rgb if colour else None
@@ -134,6 +137,8 @@ def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | 
             either[value] += union
             if (true == value).any():
                 ious[value].append(inter / union)
+        if (true == BESIDE).any():
+            beside.append(int(((found == 2) & (true == BESIDE)).sum()))
         if (true == 1).any():
             missed.append(not windows)
             on_hand.append(bool(windows) and _labelled(true, windows[0].center_x, windows[0].center_y))
@@ -159,6 +164,7 @@ def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | 
         _mean(false, 3),
         _mean(missed),
         _mean(on_hand),
+        str(sum(beside)) if beside else "-",
         f"{spread[0]:.2f} {spread[1]:.2f}",
         f"{np.median(milliseconds):.1f}",
     )
@@ -197,7 +203,7 @@ def camera_frames(folder: Path) -> Iterator[Frame]:
     if folder.is_dir():
         for name in frame_names(folder):
             rgb, depth, labels = load_frame(name)
-            yield rgb, depth, np.where(labels <= 2, labels, 0).astype(np.uint8), FOCAL_PX
+            yield rgb, depth, np.where(labels <= BESIDE, labels, 0).astype(np.uint8), FOCAL_PX
 
 
 def _seen_moved(
@@ -222,7 +228,7 @@ def _metres(millimetres: np.ndarray) -> np.ndarray:
 
 def _labelled(true: np.ndarray, x: float, y: float) -> bool:
     row, column = round(y), round(x)
-    return 0 <= row < true.shape[0] and 0 <= column < true.shape[1] and bool(true[row, column] > 0)
+    return 0 <= row < true.shape[0] and 0 <= column < true.shape[1] and true[row, column] in (1, 2)
 
 
 def _mean(values: list, digits: int = 2) -> str:

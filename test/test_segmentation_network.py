@@ -336,6 +336,30 @@ def test_a_matcher_of_large_windows_joins_fingers_and_leaves_a_shadow_as_broad_a
     assert shadowed >= 10
 
 
+@pytest.mark.parametrize("size", [(96, 128), (128, 176), (112, 160)])
+def test_a_plain_picture_is_the_rendered_one_moved_by_whole_pixels(size):
+    whole = frame_arrays(4)
+    frames = FrameArrays(whole.color[:, :112], whole.depth_mm[:, :112], whole.labels[:, :112], whole.focal_px)
+    settings = SegmentationTraining(height=size[0], width=size[1], plain_share=1.0, colourless_share=0.0)
+    same_colours = 0
+    for seed in range(12):
+        seen = training_module.seen_by_another(frames, 1, np.random.default_rng(seed), settings)
+        assert seen.depth_m.shape == seen.labels.shape == size
+        assert seen.focal_px == frames.focal_px[1]
+        # Each label keeps its pixels' depth: nothing is zoomed, smoothed or holed.
+        for label in (HAND, OBJECT):
+            true = set(frames.depth_mm[1][frames.labels[1] == label])
+            assert set(np.rint(1000 * seen.depth_m[seen.labels == label])) <= true
+        if size == (112, 160):
+            mirrored = np.array_equal(seen.labels, frames.labels[1][:, ::-1])
+            assert mirrored or np.array_equal(seen.labels, frames.labels[1])
+            rendered = frames.color[1][:, ::-1] if mirrored else frames.color[1]
+            same_colours += np.array_equal(seen.color, rendered)
+    assert size != (112, 160) or 0 < same_colours < 12
+    dark = dataclasses.replace(settings, colourless_share=1.0)
+    assert training_module.seen_by_another(frames, 1, np.random.default_rng(0), dark).color is None
+
+
 def test_hands_that_hold_nothing_are_picked():
     frames = frame_arrays(3)
     frames.labels[1][frames.labels[1] == 2] = 0
@@ -370,7 +394,7 @@ def test_a_tiny_training_learns_and_gives_the_same_again():
     settings = SegmentationTraining(steps=30, batch_size=8, height=64, width=80, seed=3, precision="float32")
     losses = []
     first = train(frames, settings, manifest=TINY, report=lambda _step, loss: losses.append(loss))
-    again = train(frames, settings, manifest=TINY)
+    again = train(frames, settings, manifest=TINY, beside=True)
     for value, other in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
         torch.testing.assert_close(value, other)
     short = []
