@@ -602,7 +602,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", metavar="FRAMES.npz", help="frames to learn from")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--average", type=Path, nargs="+", metavar="DIR", help="train nothing: the mean of these models")
+    what.add_argument(
+        "--average",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="train nothing: the mean of these models; one given twice counts twice",
+    )
     what.add_argument(
         "--deceive", type=Path, metavar="DIR", help="train nothing: write those of --data that deceive this model"
     )
