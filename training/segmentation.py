@@ -19,7 +19,7 @@ One step: draw frames, look at each through another virtual camera (zoom, roll, 
 worse depth sensor, sometimes without colour, and lower cross-entropy and 1 - Dice of hand and held thing. What makes a
 network ready for cameras it has not met (worse depth, colour beside it) also tells it that outlines are vague; those of
 ``--plain-share`` are as sharp as the sensor makes them.
-``--beside`` and, on CPUs that multiply in bfloat16, ``--precision bfloat16`` halve the time of a step each.
+``--beside`` on two cores and ``--precision bfloat16`` on CPUs that multiply so take less time; each line printed says.
 
 A network runs in whole numbers of 8 bits where that is quicker (`tiae_ros.vision.eight_bit_network`). The ranges that
 takes are found from some of the frames of ``--data``, or of ``--test`` where an average is given no others, and saved
@@ -95,8 +95,7 @@ class SegmentationTraining:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.height % STRIDE or self.width % STRIDE:
             raise ParameterError(f"{self.width}x{self.height} must be multiples of {STRIDE}")
-        shares = "colourless_share second_hand_share matcher_share hidden_hand_share bare_hand_share plain_share"
-        for name in shares.split():
+        for name in (item.name for item in dataclasses.fields(self) if item.name.endswith("_share")):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be within 0 to 1")
 
@@ -182,14 +181,13 @@ def _as_rendered(
     free = (settings.height - height, settings.width - width)
     top, left = (int(chance.integers(min(0, slack), max(0, slack) + 1)) for slack in free)
     step = -1 if chance.random() < 0.5 else 1
-    whole = (frames.color[index], frames.depth_mm[index], frames.labels[index])
-    seen = []
-    for picture in whole:
-        part = np.zeros((settings.height, settings.width, *picture.shape[2:]), picture.dtype)
-        shown = picture[max(0, -top) : settings.height - top, max(0, -left) : settings.width - left]
-        part[max(0, top) : max(0, top) + len(shown), max(0, left) : max(0, left) + shown.shape[1]] = shown
-        seen.append(np.ascontiguousarray(part[:, ::step]))
-    color, depth_mm, labels = seen
+    moved = np.array([[1, 0, left], [0, 1, top]], np.float64)
+    color, depth_mm, labels = (
+        np.ascontiguousarray(
+            cv2.warpAffine(picture[index], moved, (settings.width, settings.height), flags=cv2.INTER_NEAREST)[:, ::step]
+        )
+        for picture in (frames.color, frames.depth_mm, frames.labels)
+    )
     if chance.random() < settings.colourless_share:
         color = None
     elif chance.random() < 0.5:
@@ -397,7 +395,7 @@ def train(
 ) -> SegmentationNetwork:
     """Train a network (from `start`, if given). Raises TrainingError for a loss that is not finite.
 
-    beside: draw frames in a process of its own, which takes half the time on two cores and gives the same network.
+    beside: draw frames in a process of its own, which takes less time on two cores and gives the same network.
     """
     torch.manual_seed(settings.seed)
     network = (start or SegmentationNetwork(manifest)).to(memory_format=torch.channels_last).train()
