@@ -360,6 +360,28 @@ def test_a_plain_picture_is_the_rendered_one_moved_by_whole_pixels(size):
     assert training_module.seen_by_another(frames, 1, np.random.default_rng(0), dark).color is None
 
 
+def test_a_plain_picture_of_poor_depth_keeps_its_colour():
+    whole = frame_arrays(2)
+    frames = FrameArrays(whole.color[:, :112], whole.depth_mm[:, :112], whole.labels[:, :112], whole.focal_px)
+    sharp = SegmentationTraining(height=112, width=160, plain_share=1.0, colourless_share=1.0)
+    poor = dataclasses.replace(sharp, poor_depth_share=1.0)
+    same_colours = lost = 0
+    for seed in range(12):
+        before, after = (
+            training_module.seen_by_another(frames, 1, np.random.default_rng(seed), settings)
+            for settings in (sharp, poor)
+        )
+        assert np.array_equal(before.labels, after.labels)  # the depth is all that changes
+        assert before.color is None
+        assert after.color is not None
+        same_colours += any(np.array_equal(after.color, frames.color[1][:, ::step]) for step in (1, -1))
+        on_hand = before.labels == HAND
+        assert not np.array_equal(before.depth_m, after.depth_m)
+        lost += bool((after.depth_m[on_hand & (before.depth_m > 0)] == 0).any())
+    assert 0 < same_colours < 12
+    assert lost >= 4
+
+
 def test_hands_that_hold_nothing_are_picked():
     frames = frame_arrays(3)
     frames.labels[1][frames.labels[1] == 2] = 0

@@ -18,7 +18,7 @@ the others:
 One step: draw frames, look at each through another virtual camera (zoom, roll, mirror, crop), another light and a
 worse depth sensor, sometimes without colour, and lower cross-entropy and 1 - Dice of hand and held thing. What makes a
 network ready for cameras it has not met (worse depth, colour beside it) also tells it that outlines are vague; those of
-``--plain-share`` are as sharp as the sensor makes them.
+``--plain-share`` are as sharp as the sensor makes them, of which ``--poor-depth-share`` have a poor sensor's depth.
 ``--beside`` on two cores and ``--precision bfloat16`` on CPUs that multiply so take less time; each line printed says.
 
 A network runs in whole numbers of 8 bits where that is quicker (`tiae_ros.vision.eight_bit_network`). The ranges that
@@ -85,6 +85,7 @@ class SegmentationTraining:
     hidden_hand_share: float = 0.0  # of pictures in which much of the hand has no depth
     bare_hand_share: float = 0.0  # of pictures drawn from those with a hand that holds nothing, beside their own share
     plain_share: float = 0.0  # of pictures seen as they were rendered but for a shift, a mirror and the light
+    poor_depth_share: float = 0.0  # of those: the depth alone is a poor sensor's
     surprise_weight: float = 0.0  # of the cells of a picture without a hand that look most like one
     seed: int = 0
     precision: str = "auto"
@@ -188,11 +189,14 @@ def _as_rendered(
         )
         for picture in (frames.color, frames.depth_mm, frames.labels)
     )
-    if chance.random() < settings.colourless_share:
+    depth = depth_mm.astype(np.float32) / 1000
+    if settings.poor_depth_share and chance.random() < settings.poor_depth_share:
+        depth = poor_depth(depth, labels == 1, chance)
+    elif chance.random() < settings.colourless_share:
         color = None
-    elif chance.random() < 0.5:
+    if color is not None and chance.random() < 0.5:
         color = other_light(color, chance)
-    return SeenFrame(color, depth_mm.astype(np.float32) / 1000, labels, float(frames.focal_px[index]))
+    return SeenFrame(color, depth, labels, float(frames.focal_px[index]))
 
 
 def _another_view(
@@ -336,6 +340,14 @@ def without_parts_of_the_hand(
             depth, (int(columns[place]), int(rows[place])), axes, float(chance.uniform(0, 180)), 0, 360, 0, -1
         )
     return depth
+
+
+def poor_depth(depth: NDArray[np.float32], hand: NDArray[np.bool_], chance: np.random.Generator) -> NDArray[np.float32]:
+    """Depth of a matcher of large windows, or with parts of the hand gone, or both; it stays where the colour is."""
+    kind = int(chance.integers(3))
+    if kind != 1:
+        depth = matched_by_large_windows(depth, chance)
+    return depth if kind == 0 else without_parts_of_the_hand(depth, hand, chance)
 
 
 def objective(scores: Tensor, labels: Tensor, surprise_weight: float = 0.0) -> Tensor:
