@@ -64,15 +64,28 @@ def test_rounded_weights_take_half_the_space_and_lose_nothing_more(tmp_path):
     assert (rounded - exact).abs().max() < 0.02
 
 
-def test_matrices_are_rounded_to_seven_significant_bits_and_vectors_are_not():
-    values = torch.tensor([1.0, 1.0 + 1 / 64, 1.0 + 1 / 128 + 1e-4, -3.03, 100.7, 6e-5, 0.0, 1e-9])
-    wanted = torch.tensor([1.0, 1.0 + 1 / 64, 1.0 + 1 / 64, -3.03125, 101.0, 0.0, 0.0, 0.0])
-    found = model_files.rounded(values[:, None])[:, 0]
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
-    assert found[5] == pytest.approx(6e-5, rel=1 / 128)
-    assert model_files.rounded(values) is values
-    too_large = torch.tensor([[1e6, 1.003]])
-    assert model_files.rounded(too_large) is too_large
+def test_matrices_are_rounded_to_steps_of_each_output_and_vectors_are_not():
+    # The largest of the first output is below 128, so that its step is 1; that of the second below 1/16, so 1/2048.
+    values = torch.tensor([[100.7, -3.4, 1e-9, 64.5], [-0.0615, 0.0335, 3 / 2048, 0.0]])
+    wanted = torch.tensor([[101.0, -3.0, 0.0, 64.0], [-126 / 2048, 69 / 2048, 3 / 2048, 0.0]])
+    found = model_files.rounded(values)
+    assert torch.equal(found, wanted)
+    vector = values[0]
+    assert model_files.rounded(vector) is vector
+    for beyond in (1e6, float("inf"), float("nan")):  # what float16 does not hold
+        whole = torch.tensor([[beyond, 1.003]])
+        assert model_files.rounded(whole) is whole
+
+
+def test_rounded_matrices_stay_as_they_are():
+    torch.manual_seed(1)
+    kernels = torch.randn(500, 4, 3, 3) * torch.logspace(-3, 3, 500)[:, None, None, None]
+    kernels[0] = 0
+    kernels[1, 0, 0, 0] = 127.9 / 128  # no 128th step is made of it, or its output would have other steps next time
+    kernels[1, 0, 0, 1:] = 0.1
+    once = model_files.rounded(kernels)
+    assert torch.equal(model_files.rounded(once), once)
+    assert float((once - kernels).norm() / kernels.norm()) < 0.02
 
 
 def test_prototypes_name_what_is_near(tmp_path):

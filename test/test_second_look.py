@@ -80,7 +80,7 @@ def test_beyond_the_picture_there_is_nothing():
 def scores_of_regions():
     """Two regions that the network is more or less sure of, with probabilities 0.67 and 0.98, and one of 0.36."""
     scores = np.zeros((3, 60, 120), np.float32)
-    scores[0] = 1.0
+    scores[0] = 1.5
     for left, odds in ((5, 4.0), (45, 100.0), (85, 1.1)):
         scores[:, 10:40, left : left + 30] = np.log([[[1.0]], [[odds]], [[1.0]]])
     return scores, np.full((60, 120), 0.5, np.float32)

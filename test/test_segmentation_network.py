@@ -157,19 +157,36 @@ def test_colours_of_cells_are_means(cell):
 
 def test_small_left_overs_and_things_apart_from_the_hand_are_dropped():
     shares = np.zeros((60, 80, 3), np.float32)
-    shares[:, :, 0] = 0.2
+    shares[:, :, 0] = 1.5
     depth = np.full((60, 80), 0.5, np.float32)  # a cell is 5 mm wide
-    shares[10:40, 10:30, 1] = 3  # 150 cm2 of hand
-    shares[12:20, 31:40, 2] = 3  # touches it
-    shares[45:55, 60:75, 2] = 3  # stands apart
-    shares[2:5, 70:73, 1] = 3  # 2 cm2
-    shares[42:59, 5:35, 1] = 1  # 127 cm2 that are a hand with a probability of 0.54
+    shares[10:40, 10:30, 1] = 5  # 150 cm2 of hand
+    shares[12:20, 31:40, 2] = 5  # touches it
+    shares[45:55, 60:75, 2] = 5  # stands apart
+    shares[2:5, 70:73, 1] = 5  # 2 cm2
+    shares[42:59, 5:35, 1] = 2  # 127 cm2 that are a hand with a probability of 0.57
     kept = plausible_cells(shares.transpose(2, 0, 1), depth, 100.0, SegmentationSettings())
     expected = np.zeros_like(kept)
     expected[10:40, 10:30] = expected[12:20, 31:40] = True
     np.testing.assert_array_equal(kept, expected)
     shares[10:40, 10:30, 1] = 0  # without a hand nothing is held
     assert not plausible_cells(shares.transpose(2, 0, 1), depth, 100.0, SegmentationSettings()).any()
+
+
+def test_a_sure_hand_is_followed_into_cells_that_are_half_sure_and_no_further():
+    scores = np.zeros((3, 60, 80), np.float32)
+    scores[0] = 4.0
+    depth = np.full((60, 80), 0.5, np.float32)  # a cell is 5 mm wide
+    scores[1, 10:40, 10:30] = 8.0  # 150 cm2 of hand
+    scores[1, 20:24, 30:40] = 3.2  # a finger, half as likely as nothing
+    scores[2, 14:18, 30:36] = 3.2  # what it holds, as likely
+    scores[1, 30:34, 30:40] = 2.5  # a fifth as likely
+    scores[1, 45:55, 10:40] = 3.2  # half as likely as nothing, and apart
+    kept = plausible_cells(scores, depth, 100.0, SegmentationSettings())
+    expected = np.zeros_like(kept)
+    expected[10:40, 10:30] = expected[20:24, 30:40] = expected[14:18, 30:36] = True
+    np.testing.assert_array_equal(kept, expected)
+    scores[1, 10:40, 10:30] = 4.5  # a hand with a probability of 0.62
+    assert not plausible_cells(scores, depth, 100.0, SegmentationSettings()).any()
 
 
 def test_a_second_hand_is_put_before_what_is_behind_it():
@@ -484,6 +501,35 @@ def test_the_card_of_a_network_that_goes_on_from_another_tells_of_both(tmp_path,
         training = load_network(tmp_path / out).manifest.training
         assert training["started from"]["settings"]["seed"] == 5
     assert load_network(tmp_path / "wider").manifest.widths == (16, 32, 64, 128)
+
+
+def test_a_network_of_a_step_on_the_way_is_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training_module, "SAVE_EVERY", 50)  # progress is told every 50 steps
+    data = write_frames(tmp_path / "frames.npz", frame_arrays(4))
+    usual = [
+        "--data",
+        str(data),
+        "--batch-size",
+        "2",
+        "--height",
+        "32",
+        "--width",
+        "48",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert training_module.main([*usual, "--steps", "51", "--keep", "50"]) == 0
+    kept, whole = (load_network(tmp_path / name) for name in ("run_50", "run"))
+    assert kept.manifest.training == {"unfinished": "step 50 of 51"}
+    means = [network.down[0][0][1].running_mean for network in (kept, whole)]
+    assert not torch.equal(*means)  # a step further
+    for words, wrong in (
+        (["--steps", "51", "--keep", "50"], "run exists"),
+        (["--steps", "51", "--keep", "51", "--overwrite"], "keep is 51; it must be a multiple of 50 up to 51"),
+        (["--steps", "51", "--keep", "0", "--overwrite"], "keep is 0"),
+    ):
+        assert training_module.main([*usual, *words]) == 2
+        assert wrong in capsys.readouterr().err
 
 
 def test_only_pictures_without_a_hand_pay_for_what_looks_like_one():

@@ -6,6 +6,7 @@
     python -m tiae_training.segmentation --data desk.npz any.npz --test held_out.npz --out runs/segmentation
     python -m tiae_training.segmentation --average runs/one runs/two --data desk.npz any.npz --out runs/segmentation
     python -m tiae_training.segmentation --calibrate runs/old --data desk.npz any.npz --out runs/with_8_bits
+    python -m tiae_training.segmentation --data desk.npz any.npz --steps 20000 --keep 15000 --out runs/long
     python -m tiae_training.segmentation --start runs/old --widths 32 64 64 128 --data desk.npz any.npz --out runs/wider
 
 Pictures without a hand in which a network sees one teach it most. They are picked out of many and learnt from beside
@@ -638,12 +639,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--beside", action="store_true", help="draw frames in a process of its own: quicker on two cores"
     )
+    parser.add_argument(
+        "--keep",
+        type=int,
+        metavar="STEP",
+        help=f"also write DIR_STEP, the network after so many steps (a multiple of {SAVE_EVERY}), for --average",
+    )
     parser.add_argument("--overwrite", action="store_true")
     options = parser.parse_args(arguments)
     if not options.data and not options.average:
         parser.error("--data is needed: frames to learn from, or for --calibrate")
     trains_nothing = next((name for name in ("average", "deceive", "calibrate") if getattr(options, name)), "")
-    beside = next((name for name in ("start", "widths") if getattr(options, name)), "")
+    beside = next((name for name in ("start", "widths", "keep") if getattr(options, name)), "")
     if trains_nothing and beside:
         parser.error(f"--{beside} is for training; --{trains_nothing} trains nothing")
     options.words = list(arguments if arguments is not None else sys.argv[1:])
@@ -654,9 +661,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def kept_folder(options: argparse.Namespace) -> Path:
+    """Where the network of step ``--keep`` goes."""
+    out: Path = options.out
+    return out.with_name(f"{out.name}_{options.keep}")
+
+
 def _run(options: argparse.Namespace) -> int:
-    if options.out.exists() and not options.overwrite:
-        raise OutputError(f"{options.out} exists; give another --out or --overwrite")
+    for folder in (options.out, *([kept_folder(options)] if options.keep else [])):
+        if folder.exists() and not options.overwrite:
+            raise OutputError(f"{folder} exists; give another --out or --overwrite")
+    if options.keep is not None and (options.keep % SAVE_EVERY or not 0 < options.keep <= options.steps):
+        raise ParameterError(f"keep is {options.keep}; it must be a multiple of {SAVE_EVERY} up to {options.steps}")
     if options.deceive:
         return _deceiving(options)
     test = load_frames(options.test) if options.test else None
@@ -718,7 +734,10 @@ def _trained(
     def report(step: int, loss: float) -> None:
         print(f"step {step}/{settings.steps}  loss {loss:.3f}  {time.monotonic() - began:.0f} s", flush=True)
         if step % SAVE_EVERY == 0:
-            save_segmentation(network, options.out, training={"unfinished": f"step {step} of {settings.steps}"})
+            unfinished = {"unfinished": f"step {step} of {settings.steps}"}
+            save_segmentation(network, options.out, training=unfinished)
+            if step == options.keep:
+                save_segmentation(network, kept_folder(options), training=unfinished)
 
     train(frames, settings, start=network, report=report, beside=options.beside)
     training = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cv2
@@ -17,6 +18,7 @@ Certainty = Callable[[Mask, float], float]
 
 LEAST_CERTAINTY = 0.4  # mean probability of a region's cells below which it is not looked at again,
 SURE = 0.91  # and from which on it need not be
+LENIENCE = math.log(3)  # from the score of nothing, once there is a hand: a cell counts that is a third as likely
 _SHOWN_SHARE = 0.8  # of the least area of a hand, for what the network leaves of one where depth is bad
 _TOUCH_CELLS = 2
 
@@ -53,18 +55,21 @@ def plausible_cells(
 ) -> Mask:
     """Cells that may count, by scores (3, H, W): of a hand large and sure enough, and of the things that touch it.
 
+    Whether there is a hand is told by cells that are rather hand than nothing. Of one that is sure, what hangs together
+    with it counts by `LENIENCE` already, as Canny (1986) follows edges: where depth is bad, fingers are half sure.
+
     Args:
         depth: (H, W) metres, 0 where there is none.
         certainty_of: asked about regions that are not clear by the mean probability of their cells.
     """
-    none, first, second = scores
-    near = depth <= settings.depth_max_m
-    hand = (first > none) & (first >= second) & near
-    held = (second > none) & (second > first) & near
     kept = np.zeros(depth.shape, np.bool_)
-    left, top, width, height = cv2.boundingRect((hand | held).astype(np.uint8))
+    likely = (scores[1:].max(axis=0) > scores[0] - LENIENCE) & (depth <= settings.depth_max_m)
+    left, top, width, height = cv2.boundingRect(likely.astype(np.uint8))
     part = slice(top, top + height), slice(left, left + width)  # the rest of the picture is nothing
-    hand, held, depth = hand[part], held[part], depth[part]
+    likely, depth = likely[part], depth[part]
+    none, first, second = scores[(slice(None), *part)]
+    looks_hand = likely & (first >= second)
+    hand = looks_hand & (first > none)
     if not hand.any():
         return kept
     area = np.square(depth * np.float32(1 / focal_cells))
@@ -72,7 +77,7 @@ def plausible_cells(
     chosen = regions.at_least(area, _SHOWN_SHARE * settings.hand_area_min_m2)
     if not chosen.any():
         return kept
-    odds = np.exp(scores[(slice(None), *part)] - first[part])  # of each class against hand
+    odds = np.exp(scores[(slice(None), *part)] - first)  # of each class against hand
     certainty = regions.sums(1 / odds.sum(axis=0)) / np.maximum(regions.cells, 1)
     if certainty_of is not None:
         least = min(LEAST_CERTAINTY, settings.hand_certainty_min)
@@ -83,10 +88,11 @@ def plausible_cells(
     chosen &= certainty >= settings.hand_certainty_min
     if not chosen.any():
         return kept
-    hand = chosen[regions.numbers]
+    whole = Regions(looks_hand)
+    hand = whole.touching(chosen[regions.numbers])[whole.numbers]
     side = 2 * _TOUCH_CELLS + 1
     beside = cv2.dilate(hand.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-    things = Regions(held)
+    things = Regions(likely & (second > first))
     held = (things.at_least(area, settings.object_area_min_m2) & things.touching(beside))[things.numbers]
     kept[part] = hand | held
     return kept

@@ -82,7 +82,7 @@ class SegmentationSettings:
     """Smaller regions (5 x 5 cm) are not hands: a fist seen from the front has some 50 square centimetres."""
     hand_area_max_m2: float = 0.12
     """Larger regions are not hands: a hand with a bare forearm has some 500 square centimetres."""
-    hand_certainty_min: float = 0.75
+    hand_certainty_min: float = 0.77
     """Of the network alone: regions whose cells have a lower mean probability of being hand are not hands."""
     object_area_min_m2: float = 0.0003
     """Smaller regions are left-overs at edges; the side of an eraser is 2 x 4 cm."""

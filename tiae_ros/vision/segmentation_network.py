@@ -38,7 +38,7 @@ from tiae_ros.core.model_files import MANIFEST, WEIGHTS, packed, read_whole, rou
 from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.vision.eight_bit_network import in_eight_bits, range_names
 from tiae_ros.vision.layers import convolution
-from tiae_ros.vision.plausible_cells import Certainty, plausible_cells
+from tiae_ros.vision.plausible_cells import LENIENCE, Certainty, plausible_cells
 from tiae_ros.vision.second_look import SecondLook, close_up
 from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings, check_images
 
@@ -427,13 +427,14 @@ def _check_ranges(ranges: Any, names: Sequence[str]) -> None:
 
 
 def _enlarge(scores: Floats, kept: NDArray[np.bool_], cell: int, labels: Labels) -> None:
-    """Scores of cells (3, H, W) -> labels of pixels, which were 0; outlines run where probabilities say."""
+    """Scores of cells (3, H, W) -> labels of pixels, which were 0; outlines run where these and LENIENCE say."""
     rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
     if not len(rows):
         return
     top, bottom = max(0, rows[0] - 1), min(kept.shape[0], rows[-1] + 2)
     left, right = max(0, columns[0] - 1), min(kept.shape[1], columns[-1] + 2)
-    part = scores[:, top:bottom, left:right]
+    part = scores[:, top:bottom, left:right].copy()
+    part[0] -= np.float32(LENIENCE)
     inside = cv2.dilate(kept[top:bottom, left:right].astype(np.uint8), np.ones((3, 3), np.uint8))
     shares = np.exp(part - part.max(axis=0))
     shares *= np.float32(255) * inside / shares.sum(axis=0)
