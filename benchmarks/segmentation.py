@@ -63,7 +63,7 @@ def main() -> int:
     parser.add_argument("--empty", type=int, default=1000, help="empty scenes looked at")
     parser.add_argument("--grid", type=int, default=160, help="cells along the longer side of a picture (160)")
     parser.add_argument(
-        "--certainty", type=float, default=SegmentationSettings.hand_certainty_min, help="hand_certainty_min (%(default)s)"
+        "--certainty", type=float, default=SegmentationSettings.hand_certainty_min, help="hand_certainty_min"
     )
     parser.add_argument("--float32", action="store_true", help="the network as on CPUs where 8 bits do not help")
     parser.add_argument("--docs", action="store_true", help="put the table into docs/hands.md")

@@ -177,7 +177,7 @@ def test_a_sure_hand_is_followed_into_cells_that_are_half_sure_and_no_further():
     scores[0] = 4.0
     depth = np.full((60, 80), 0.5, np.float32)  # a cell is 5 mm wide
     scores[1, 10:40, 10:30] = 8.0  # 150 cm2 of hand
-    scores[1, 20:24, 30:40] = 3.2  # a finger, half as likely as nothing
+    scores[1, 20:24, 30:78] = 3.2  # a finger, half as likely as nothing, and a wall behind it
     scores[2, 14:18, 30:36] = 3.2  # what it holds, as likely
     scores[1, 30:34, 30:40] = 2.5  # a fifth as likely
     scores[1, 45:55, 10:40] = 3.2  # half as likely as nothing, and apart

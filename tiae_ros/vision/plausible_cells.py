@@ -21,6 +21,7 @@ SURE = 0.91  # and from which on it need not be
 LENIENCE = math.log(3)  # from the score of nothing, once there is a hand: a cell counts that is a third as likely
 _SHOWN_SHARE = 0.8  # of the least area of a hand, for what the network leaves of one where depth is bad
 _TOUCH_CELLS = 2
+_FOLLOWED_CELLS = 10  # a finger's length at arm's length; beyond, a half-sure wall would be followed to its end
 
 
 class Regions:
@@ -88,11 +89,17 @@ def plausible_cells(
     chosen &= certainty >= settings.hand_certainty_min
     if not chosen.any():
         return kept
-    whole = Regions(looks_hand)
-    hand = whole.touching(chosen[regions.numbers])[whole.numbers]
-    side = 2 * _TOUCH_CELLS + 1
-    beside = cv2.dilate(hand.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    sure = chosen[regions.numbers]
+    whole = Regions(looks_hand & _widened(sure, _FOLLOWED_CELLS))
+    hand = whole.touching(sure)[whole.numbers]
     things = Regions(likely & (second > first))
+    beside = _widened(hand, _TOUCH_CELLS)
     held = (things.at_least(area, settings.object_area_min_m2) & things.touching(beside))[things.numbers]
     kept[part] = hand | held
     return kept
+
+
+def _widened(mask: Mask, cells: int) -> Mask:
+    side = 2 * cells + 1
+    wide: Mask = cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    return wide
