@@ -506,21 +506,13 @@ def test_the_card_of_a_network_that_goes_on_from_another_tells_of_both(tmp_path,
 def test_a_network_of_a_step_on_the_way_is_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(training_module, "SAVE_EVERY", 50)  # progress is told every 50 steps
     data = write_frames(tmp_path / "frames.npz", frame_arrays(4))
-    usual = [
-        "--data",
-        str(data),
-        "--batch-size",
-        "2",
-        "--height",
-        "32",
-        "--width",
-        "48",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    size = ["--batch-size", "2", "--height", "32", "--width", "48"]
+    usual = ["--data", str(data), *size, "--out", str(tmp_path / "run")]
     assert training_module.main([*usual, "--steps", "51", "--keep", "50"]) == 0
     kept, whole = (load_network(tmp_path / name) for name in ("run_50", "run"))
-    assert kept.manifest.training == {"unfinished": "step 50 of 51"}
+    assert kept.manifest.training["unfinished"] == "step 50 of 51"
+    assert kept.manifest.training["settings"] == whole.manifest.training["settings"]
+    assert "unfinished" not in whole.manifest.training
     means = [network.down[0][0][1].running_mean for network in (kept, whole)]
     assert not torch.equal(*means)  # a step further
     for words, wrong in (

@@ -661,14 +661,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def kept_folder(options: argparse.Namespace) -> Path:
+def _kept_folder(options: argparse.Namespace) -> Path:
     """Where the network of step ``--keep`` goes."""
     out: Path = options.out
     return out.with_name(f"{out.name}_{options.keep}")
 
 
 def _run(options: argparse.Namespace) -> int:
-    for folder in (options.out, *([kept_folder(options)] if options.keep else [])):
+    for folder in (options.out, *([_kept_folder(options)] if options.keep else [])):
         if folder.exists() and not options.overwrite:
             raise OutputError(f"{folder} exists; give another --out or --overwrite")
     if options.keep is not None and (options.keep % SAVE_EVERY or not 0 < options.keep <= options.steps):
@@ -729,17 +729,6 @@ def _trained(
         widths = tuple(options.widths)
         network = widened(start, widths) if start else SegmentationNetwork(SegmentationManifest(widths=widths))
     network.manifest = dataclasses.replace(network.manifest, activation_ranges={})  # those it began with go
-    began = time.monotonic()
-
-    def report(step: int, loss: float) -> None:
-        print(f"step {step}/{settings.steps}  loss {loss:.3f}  {time.monotonic() - began:.0f} s", flush=True)
-        if step % SAVE_EVERY == 0:
-            unfinished = {"unfinished": f"step {step} of {settings.steps}"}
-            save_segmentation(network, options.out, training=unfinished)
-            if step == options.keep:
-                save_segmentation(network, kept_folder(options), training=unfinished)
-
-    train(frames, settings, start=network, report=report, beside=options.beside)
     training = {
         "data": " ".join(path.name for path in options.data),
         "frames": len(frames),
@@ -748,6 +737,16 @@ def _trained(
     }
     if start is not None:
         training["started from"] = begun_with
+    began = time.monotonic()
+
+    def report(step: int, loss: float) -> None:
+        print(f"step {step}/{settings.steps}  loss {loss:.3f}  {time.monotonic() - began:.0f} s", flush=True)
+        if step % SAVE_EVERY == 0:
+            on_the_way = {"unfinished": f"step {step} of {settings.steps}", **training}
+            for folder in (options.out, *([_kept_folder(options)] if step == options.keep else [])):
+                save_segmentation(network, folder, training=on_the_way)
+
+    train(frames, settings, start=network, report=report, beside=options.beside)
     return network, training
 
 
