@@ -1,4 +1,4 @@
-"""Installed by `pip install .` and by `colcon build` (ament_python) alike.
+"""Installed by `pip install .` and by `colcon build` (ament_python) alike; the rest is in pyproject.toml.
 
 Launch files, configuration and models go to share/tiae_ros either way.
 """
@@ -9,6 +9,7 @@ from setuptools import setup
 
 PACKAGE = "tiae_ros"
 HERE = Path(__file__).resolve().parent
+EXTRAS = ("train", "bags", "sim", "experiments", "peers", "test")  # peers: see requirements/peers.txt
 
 
 def pinned(name: str) -> list[str]:
@@ -17,9 +18,16 @@ def pinned(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith(("#", "-"))]
 
 
-def minimum(requirement: str) -> str:
-    """A library user's requirement: the pinned version or newer."""
-    return requirement.replace("==", ">=")
+def minimum(name: str) -> list[str]:
+    """A library user's requirements: the pinned versions or newer."""
+    return [requirement.replace("==", ">=") for requirement in pinned(name)]
+
+
+def packages(root: str) -> list[str]:
+    """Every package below a folder, by its import name."""
+    folder = HERE / root
+    found = [folder, *(p for p in sorted(folder.rglob("*")) if (p / "__init__.py").exists())]
+    return [p.relative_to(folder.parent).as_posix().replace("/", ".") for p in found]
 
 
 def shared(folder: str) -> list[tuple[str, list[str]]]:
@@ -33,30 +41,8 @@ def shared(folder: str) -> list[tuple[str, list[str]]]:
 
 
 setup(
-    name=PACKAGE,
-    version="0.1.0",
-    description="Grasp perception with transform-invariant auto-encoders, for ROS 2",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    maintainer="tiae_ros maintainers",
-    maintainer_email="maintainers@tiae-ros.example",
-    python_requires=">=3.10",
-    packages=[
-        *(
-            p.relative_to(HERE).as_posix().replace("/", ".")
-            for p in sorted((HERE / PACKAGE).rglob("*"))
-            if p.is_dir() and (p / "__init__.py").exists()
-        ),
-        PACKAGE,
-        "tiae_training",
-        *(
-            f"tiae_training.{p.relative_to(HERE / 'training').as_posix().replace('/', '.')}"
-            for p in sorted((HERE / "training").rglob("*"))
-            if p.is_dir() and (p / "__init__.py").exists()
-        ),
-    ],
-    package_dir={"tiae_training": "training"},
+    packages=[*packages("tiae_ros"), *packages("training/tiae_training")],
+    package_dir={"tiae_training": "training/tiae_training"},
     package_data={PACKAGE: ["py.typed"]},
     include_package_data=False,
     data_files=[
@@ -66,17 +52,7 @@ setup(
         *shared("config"),
         *shared("models"),
     ],
-    install_requires=[minimum(r) for r in pinned("runtime")],
-    extras_require={
-        "ros": pinned("ros-jazzy"),
-        "train": [minimum(r) for r in pinned("train")],
-        "bags": [minimum(r) for r in pinned("bags")],
-        "sim": [minimum(r) for r in pinned("sim")],
-        "experiments": [minimum(r) for r in pinned("experiments")],
-        # Not by pip install '.[peers]' where torch is a CPU build: see requirements/peers.txt.
-        "peers": [minimum(r) for r in pinned("peers")],
-        "test": [minimum(r) for r in pinned("test")],
-    },
-    entry_points={"console_scripts": ["tiae = tiae_ros.cli:main"]},
+    install_requires=minimum("runtime"),
+    extras_require={"ros": pinned("ros-jazzy"), **{name: minimum(name) for name in EXTRAS}},
     zip_safe=False,
 )

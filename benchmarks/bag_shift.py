@@ -19,9 +19,10 @@ from types import SimpleNamespace
 import numpy as np
 
 from tiae_ros import load_model
-from tiae_ros.bags import Bag
-from tiae_ros.node.parameters import Settings
-from tiae_ros.node.pipeline import Frame, FrameDropped, Pipeline
+from tiae_ros.node.frames import Frame
+from tiae_ros.parameters import Settings
+from tiae_ros.perception import FrameDropped, Pipeline
+from tiae_ros.streams.bags import Bag
 
 ROOT = Path(__file__).resolve().parent.parent
 

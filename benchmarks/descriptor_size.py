@@ -15,7 +15,7 @@ import sys
 import torch
 
 from tiae_training.baselines import fit_baseline
-from tiae_training.digits import load_digits
+from tiae_training.data.digits import load_digits
 from tiae_training.recipes.foreground import compare
 
 

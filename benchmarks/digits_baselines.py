@@ -36,13 +36,13 @@ import numpy as np
 from recipes import read_runs, write_between
 
 from tiae_ros.errors import MissingExtraError
-from tiae_training.arrays import ImageArrays
 from tiae_training.baselines import BASELINES, fit_baseline
-from tiae_training.digits import load_digits
+from tiae_training.data.arrays import ImageArrays
+from tiae_training.data.digits import load_digits
 from tiae_training.measures import measure_model
 from tiae_training.recipes.digits import RADIUS, SETTINGS
-from tiae_training.settings import TrainingSettings
-from tiae_training.train import set_threads, train
+from tiae_training.train.run import set_threads, train
+from tiae_training.train.settings import TrainingSettings
 
 METHODS = (*BASELINES, "tiae")
 # measure, whether a smaller figure is better

@@ -27,52 +27,52 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tiae_ros.core.manifest import Manifest
-from tiae_ros.core.model import TransformInvariantAutoencoder
-from tiae_ros.core.model_files import load_model, save_model
 from tiae_ros.errors import TiaeError
-from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth
-from tiae_ros.node.pairing import Pairer
-from tiae_ros.node.parameters import TABLE, read_overrides
-from tiae_ros.vision.image_decoding import ENCODINGS, decode_image, to_depth_m, to_rgb
+from tiae_ros.model.autoencoder import TransformInvariantAutoencoder
+from tiae_ros.model.folder import load_model, save_model
+from tiae_ros.model.manifest import Manifest
+from tiae_ros.parameters import TABLE, read_overrides
+from tiae_ros.streams.compressed_images import decode_compressed_color, decode_compressed_depth
+from tiae_ros.streams.image_decoding import ENCODINGS, decode_image, to_depth_m, to_rgb
+from tiae_ros.streams.pairing import Pairer
 
 _MEMORY_BYTES = 3 * 2**30
 _HANG_S = 20
 _EDGES = (0, 1, 2, 3, 4, 7, 8, 16, 255, 256, 640, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
 
 
-def number(chance: random.Random) -> int:
-    return chance.choice(_EDGES) if chance.random() < 0.5 else chance.randrange(0, 64)
+def number(rng: random.Random) -> int:
+    return rng.choice(_EDGES) if rng.random() < 0.5 else rng.randrange(0, 64)
 
 
-def mutated(content: bytes, chance: random.Random) -> bytes:
+def mutated(content: bytes, rng: random.Random) -> bytes:
     """Some bytes changed, cut off, doubled or put in."""
     data = bytearray(content)
-    for _ in range(chance.randrange(1, 6)):
-        at = chance.randrange(len(data) + 1)
-        match chance.randrange(4):
+    for _ in range(rng.randrange(1, 6)):
+        at = rng.randrange(len(data) + 1)
+        match rng.randrange(4):
             case 0 if at < len(data):
-                data[at] ^= 1 << chance.randrange(8)
+                data[at] ^= 1 << rng.randrange(8)
             case 1:
                 del data[at:]
             case 2:
-                data[at:at] = chance.randbytes(chance.randrange(1, 9))
+                data[at:at] = rng.randbytes(rng.randrange(1, 9))
             case _:
-                data[at : at + 4] = struct.pack("<I", number(chance) & 0xFFFFFFFF)
+                data[at : at + 4] = struct.pack("<I", number(rng) & 0xFFFFFFFF)
     return bytes(data)
 
 
-def raw_image(chance: random.Random) -> None:
-    encoding = chance.choice([*ENCODINGS, "bayer_rggb8", "yuv422", "", "RGB8"])
-    data = chance.randbytes(chance.randrange(0, 600))
-    height, width, step = number(chance), number(chance), number(chance)
-    if chance.random() < 0.5 and encoding in ENCODINGS:  # one that fits, or nearly
+def raw_image(rng: random.Random) -> None:
+    encoding = rng.choice([*ENCODINGS, "bayer_rggb8", "yuv422", "", "RGB8"])
+    data = rng.randbytes(rng.randrange(0, 600))
+    height, width, step = number(rng), number(rng), number(rng)
+    if rng.random() < 0.5 and encoding in ENCODINGS:  # one that fits, or nearly
         kind, channels = ENCODINGS[encoding]
-        height, width = chance.randrange(1, 6), chance.randrange(1, 6)
-        step = width * channels * int(kind[1]) + chance.choice((0, 0, 1, 5))
-        data = chance.randbytes(step * height + chance.choice((0, 0, 0, 1, -1)))
+        height, width = rng.randrange(1, 6), rng.randrange(1, 6)
+        step = width * channels * int(kind[1]) + rng.choice((0, 0, 1, 5))
+        data = rng.randbytes(step * height + rng.choice((0, 0, 0, 1, -1)))
     pixels = decode_image(
-        encoding=encoding, height=height, width=width, step=step, is_bigendian=chance.random() < 0.3, data=data
+        encoding=encoding, height=height, width=width, step=step, is_bigendian=rng.random() < 0.3, data=data
     )
     assert pixels.shape[:2] == (height, width)
     if encoding in ("16UC1", "mono16", "32FC1"):
@@ -88,28 +88,28 @@ _JPEG = cv2.imencode(".jpg", _PICTURE)[1].tobytes()
 _DEPTH = bytes(12) + cv2.imencode(".png", np.arange(108, dtype=np.uint16).reshape(12, 9))[1].tobytes()
 
 
-def compressed_image(chance: random.Random) -> None:
-    if chance.random() < 0.5:
-        decode_compressed_color(mutated(chance.choice((_PNG, _JPEG)), chance))
+def compressed_image(rng: random.Random) -> None:
+    if rng.random() < 0.5:
+        decode_compressed_color(mutated(rng.choice((_PNG, _JPEG)), rng))
     else:
-        encoding = chance.choice(("16UC1", "32FC1", "32FC1", "8UC1"))
-        depth = decode_compressed_depth(mutated(_DEPTH, chance), f"{encoding}; compressedDepth png")
+        encoding = rng.choice(("16UC1", "32FC1", "32FC1", "8UC1"))
+        depth = decode_compressed_depth(mutated(_DEPTH, rng), f"{encoding}; compressedDepth png")
         assert np.isnan(depth[~(depth > 0)]).all()
 
 
-def pairing(chance: random.Random) -> None:
-    pairer: Pairer[int] = Pairer(("color", "depth", "mask")[: chance.choice((2, 3))], capacity=4)
+def pairing(rng: random.Random) -> None:
+    pairer: Pairer[int] = Pairer(("color", "depth", "mask")[: rng.choice((2, 3))], capacity=4)
     for _ in range(12):
-        slot = chance.choice(list(pairer.waiting()))
-        for pair in pairer.push(slot, number(chance) * chance.choice((1, 10**6, 10**9)), 0).pairs:
+        slot = rng.choice(list(pairer.waiting()))
+        for pair in pairer.push(slot, number(rng) * rng.choice((1, 10**6, 10**9)), 0).pairs:
             assert set(pair.items) == set(pairer.waiting())
         assert max(pairer.waiting().values()) <= 4
 
 
-def parameters(chance: random.Random) -> None:
+def parameters(rng: random.Random) -> None:
     values = (None, True, -1, 0, 1, 2**70, 0.5, -0.0, 1e300, float("nan"), float("inf"), "", "auto", [1], b"x")
     names = [row.name for row in TABLE]
-    settings, _ = read_overrides({chance.choice(names): chance.choice(values) for _ in range(4)})
+    settings, _ = read_overrides({rng.choice(names): rng.choice(values) for _ in range(4)})
     for row in TABLE:
         row.check(getattr(settings, row.name))
 
@@ -117,13 +117,13 @@ def parameters(chance: random.Random) -> None:
 _MANIFEST = Manifest(model_id="m", network="voting", channels=("depth",), window_size=32, descriptor_size=8).to_json()
 
 
-def manifest(chance: random.Random) -> None:
-    if chance.random() < 0.5:
-        Manifest.from_json(mutated(_MANIFEST.encode(), chance).decode("utf-8", "replace"))
+def manifest(rng: random.Random) -> None:
+    if rng.random() < 0.5:
+        Manifest.from_json(mutated(_MANIFEST.encode(), rng).decode("utf-8", "replace"))
         return
     fields = json.loads(_MANIFEST)
-    for _ in range(chance.randrange(1, 4)):
-        fields[chance.choice([*fields, "extra"])] = chance.choice(
+    for _ in range(rng.randrange(1, 4)):
+        fields[rng.choice([*fields, "extra"])] = rng.choice(
             (None, [], {}, "", 0, -1, 10**30, 1.5, True, ["a"] * 20, {"a": {"b": [1]}}, "../../etc/passwd")
         )
     Manifest.from_json(json.dumps(fields))
@@ -137,10 +137,10 @@ class Folders:
         save_model(TransformInvariantAutoencoder(channels=("depth",), descriptor_size=4), path)
         self._contents = {name: (path / name).read_bytes() for name in ("model.safetensors", "manifest.json")}
 
-    def __call__(self, chance: random.Random) -> None:
-        name = chance.choice(list(self._contents))
+    def __call__(self, rng: random.Random) -> None:
+        name = rng.choice(list(self._contents))
         for other, content in self._contents.items():
-            changed = mutated(content, chance) if other == name else content
+            changed = mutated(content, rng) if other == name else content
             (self._path / other).write_bytes(changed)
         load_model(self._path)
 
@@ -168,13 +168,13 @@ def main() -> int:
         slowest = (0.0, "")
         names, weights = list(targets), [weight for _, weight in targets.values()]
         for index in range(arguments.inputs):
-            chance = random.Random(arguments.seed * 1_000_003 + index)
-            name = "model folder" if index % 500 == 0 else chance.choices(names, weights)[0]
+            rng = random.Random(arguments.seed * 1_000_003 + index)
+            name = "model folder" if index % 500 == 0 else rng.choices(names, weights)[0]
             target = folders if name == "model folder" else targets[name][0]
             faulthandler.dump_traceback_later(_HANG_S, exit=True)
             before = time.monotonic()
             try:
-                target(chance)
+                target(rng)
             except TiaeError as error:
                 refused[name] += 1
                 if not str(error).strip() or "\n" in str(error):

@@ -27,12 +27,13 @@ import numpy as np
 import torch
 from recipes import write_between
 
-from tiae_ros.core.model import TransformInvariantAutoencoder
-from tiae_ros.core.model_files import load_model
-from tiae_ros.vision.segmentation_choice import choose_segmentation
-from tiae_ros.vision.window import cut_depth, cut_masks, find_windows
-from tiae_training.arrays import ImageArrays, load_arrays
+from tiae_ros.model.autoencoder import TransformInvariantAutoencoder
+from tiae_ros.model.folder import load_model
+from tiae_ros.model.segmenter import choose_segmentation
+from tiae_ros.vision.cut_windows import cut_depth, cut_masks
+from tiae_ros.vision.find_windows import find_windows
 from tiae_training.baselines import Baseline, fit_baseline
+from tiae_training.data.arrays import ImageArrays, load_arrays
 from tiae_training.hand_measures import MASKS
 from tiae_training.measures import ShiftedViews, measure_model
 from tiae_training.recipes.recipe import draw_rows

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.core.model_files import load_model
-from tiae_training.arrays import load_arrays
+from tiae_ros.model.folder import load_model
+from tiae_training.data.arrays import load_arrays
 from tiae_training.prototypes import judge_held_out, nearest_distance, shifted_descriptors, with_prototypes
-from tiae_training.train import set_threads
+from tiae_training.train.run import set_threads
 
 Floats = NDArray[np.float64]
 _SHRINK = 8  # a prototype's own radius counts as its windows, its name's as so many more
@@ -49,10 +49,10 @@ def main() -> None:
         for most in options.windows:
             print(f"{count} names known by at most {most} windows each")
             print(f"  {'rule':42s}  right  unknown  wrong  others unknown    auc")
-            chance = np.random.default_rng(0)
+            rng = np.random.default_rng(0)
             rows: dict[str, list[tuple[float, ...]]] = {}
             for _ in range(options.draws):
-                known = np.sort(chance.choice(len(test.label_names), count, replace=False))
+                known = np.sort(rng.choice(len(test.label_names), count, replace=False))
                 own = np.concatenate([np.flatnonzero(labels == name)[:most] for name in known])
                 for rule, radii in RULES.items():
                     prototypes, names, sizes = radii(model, descriptors[own], labels[own], test.label_names)

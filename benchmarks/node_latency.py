@@ -106,7 +106,7 @@ def camera(arguments: argparse.Namespace) -> None:
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import CameraInfo, Image
 
-    from tiae_ros.bags import Bag
+    from tiae_ros.streams.bags import Bag
 
     def message(pixels: np.ndarray, encoding: str) -> Image:
         image = Image(height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=pixels[0].nbytes)

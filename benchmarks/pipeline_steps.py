@@ -32,14 +32,15 @@ import cv2
 import numpy as np
 import torch
 
-from tiae_ros.bags import Bag
-from tiae_ros.core.shipped_models import find_model
+from tiae_ros.model.segmenter import METHODS, choose_segmentation
+from tiae_ros.model.shipped import find_model
 from tiae_ros.node import pipeline as pipeline_module
+from tiae_ros.node.frames import Frame
 from tiae_ros.node.model_folders import DEPTH_CHANNELS, GRASP_CHANNELS, load_checked
-from tiae_ros.node.parameters import Settings
-from tiae_ros.node.pipeline import Frame, Pipeline
-from tiae_ros.vision.segmentation_choice import METHODS, choose_segmentation
-from tiae_ros.vision.segmentation_network import load_segmenter
+from tiae_ros.parameters import Settings
+from tiae_ros.perception import Pipeline
+from tiae_ros.streams.bags import Bag
+from tiae_ros.vision.segmentation.network import load_segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (640, 480)

@@ -22,8 +22,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tiae_ros.vision.segmentation import segment
-from tiae_ros.vision.window import cut_depth, cut_masks, find_windows
+from tiae_ros.vision.cut_windows import cut_depth, cut_masks
+from tiae_ros.vision.find_windows import find_windows
+from tiae_ros.vision.segmentation.classical import segment
 
 FRAMES = Path(__file__).resolve().parents[2] / "shared" / "data" / "real_rgbd_desk"
 FOCAL_PX = 345.0  # of those frames, at 640 x 360

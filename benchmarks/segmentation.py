@@ -38,10 +38,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from real_frames import FOCAL_PX, FRAMES, frame_names, load_frame
 from recipes import write_between
 
-from tiae_ros.bags import Bag
-from tiae_ros.vision.segmentation import SegmentationSettings, segment
-from tiae_ros.vision.segmentation_network import load_segmenter
-from tiae_ros.vision.window import Window, find_windows
+from tiae_ros.streams.bags import Bag
+from tiae_ros.vision.find_windows import find_windows
+from tiae_ros.vision.segmentation.classical import segment
+from tiae_ros.vision.segmentation.network import load_segmenter
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_ros.vision.window import Window
 from tiae_training.simulator.frame_set import VARIED
 from tiae_training.simulator.simulator import SimulatorSettings, render_scene
 
@@ -122,7 +124,7 @@ def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | 
     both, either = np.zeros(3), np.zeros(3)
     false, missed, on_hand, moves, milliseconds, drawn = [], [], [], [], [], []
     beside: list[int] = []
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for number, (rgb, depth, true, focal) in enumerate(frames):
         seen = rgb if colour else None
         if number == 0:
@@ -145,7 +147,7 @@ def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | 
         elif not (true == 2).any():
             false.append(bool(windows))
         if windows and number % 4 == 0:
-            step = chance.integers(-true.shape[0] // 20, true.shape[0] // 20 + 1, 2)
+            step = rng.integers(-true.shape[0] // 20, true.shape[0] // 20 + 1, 2)
             again = find_windows(*_seen_moved(method, seen, depth, focal, step), focal)
             if again:
                 off = np.hypot(*(np.array(_center(again[0])) - _center(windows[0]) - step))

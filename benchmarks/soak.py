@@ -26,7 +26,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from node_latency import cpu_seconds, memory_mb
 from ros_processes import Client, Process, environment, node_process
 
-from tiae_ros.node.lifecycle_node import OUTPUTS
+from tiae_ros.node.node import OUTPUTS
 
 MOST_GROWTH_MB = 5.0
 

@@ -27,12 +27,13 @@ import numpy as np
 import torch
 from recipes import write_between
 
-from tiae_ros.core import objective
-from tiae_ros.core.networks import NETWORKS, Network
-from tiae_ros.core.shifts import shift_images
-from tiae_training.arrays import ImageArrays
-from tiae_training.settings import TrainingSettings
-from tiae_training.train import Trainer, autocast_type, make_optimizer
+from tiae_training import objective
+from tiae_training.data.arrays import ImageArrays
+from tiae_training.networks.config import NETWORKS
+from tiae_training.networks.network import Network
+from tiae_training.train.run import Trainer, autocast_type, make_optimizer
+from tiae_training.train.settings import TrainingSettings
+from tiae_training.transforms.shifts import shift_images
 
 ALL_KINDS = ("shift", "rotation", "scale", "background", "blur", "gain", "clutter")
 FOUR = "shift,rotation,scale,background"

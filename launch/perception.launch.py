@@ -15,7 +15,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
-from tiae_ros.node.parameters import LIVE, TABLE, yaml_value
+from tiae_ros.parameters import LIVE, TABLE, yaml_value
 
 # Where camera drivers publish by default, and what they have to be told for it (checked against their sources).
 CAMERAS = {

@@ -26,7 +26,7 @@ make_environment() {
         sets="$sets ros-$distro"
     fi
     for name in $sets; do wanted+=(-r "$root/requirements/$name.txt"); done
-    stamp=$(cd "$root" && { "$python" --version; echo "$sets"; for name in $sets; do cat "requirements/$name.txt"; done; cat setup.py; } | sha256sum)
+    stamp=$(cd "$root" && { "$python" --version; echo "$sets"; for name in $sets; do cat "requirements/$name.txt"; done; cat setup.py pyproject.toml; } | sha256sum)
     PYTHON_IN_VENV=$venv/bin/python
     if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ] &&
         # an ordinary `pip install .` would hide later edits of this tree
@@ -34,7 +34,7 @@ make_environment() {
     then
         return
     fi
-    echo "Installing pinned packages into ${venv#"$root"/} (once, about two minutes) …"
+    echo "Installing pinned packages into ${venv#"$root"/} (once; a minute or two) …"
     rm -f "$venv/stamp"
     "$python" -m venv "${options[@]}" "$venv" || fail "cannot make $venv (Debian: apt-get install python3-venv)"
     "$PYTHON_IN_VENV" -m pip install --quiet --disable-pip-version-check "${wanted[@]}" "setuptools>=64,<80" wheel ||

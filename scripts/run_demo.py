@@ -27,7 +27,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tiae_ros.vision.image_decoding import decode_message
+from tiae_ros.streams.image_decoding import decode_message
 
 ROOT = Path(__file__).resolve().parent.parent
 INPUTS = {"color/image": "/camera/color/image", "depth/image": "/camera/depth/image",

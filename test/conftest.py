@@ -46,7 +46,7 @@ def network_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A segmentation network that takes all within `depth_max_m` for hand; its other weights are random."""
     import torch
 
-    from tiae_ros.vision.segmentation_network import SegmentationManifest, SegmentationNetwork, save_segmentation
+    from tiae_ros.vision.segmentation.network import SegmentationManifest, SegmentationNetwork, save_segmentation
 
     torch.manual_seed(0)
     network = SegmentationNetwork(SegmentationManifest(model_id="all-hand", widths=(8, 8, 8, 8), blocks=(0, 0, 1, 1)))

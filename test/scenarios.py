@@ -19,7 +19,7 @@ from ros_processes import Client, Process, stamp_of
 from sensor_msgs.msg import Image, PointCloud2
 from synthetic_scenes import TOPICS, Scene, write_bag
 
-from tiae_ros.bags import Bag
+from tiae_ros.streams.bags import Bag
 
 DATA = Path(__file__).resolve().parent / "data"
 RATE_HZ = 6.0

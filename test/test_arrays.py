@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tiae_ros.errors import DataError, OutputError
-from tiae_training.arrays import load_arrays, save_arrays, split
+from tiae_training.data.arrays import load_arrays, save_arrays, split
 
 GOOD = np.zeros((6, 1, 32, 32), np.uint8)
 

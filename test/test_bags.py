@@ -11,8 +11,8 @@ pytest.importorskip("rosbags", reason="reading bags needs the package rosbags")
 
 from synthetic_scenes import FOCAL, TOPICS, make_scene, write_bag
 
-from tiae_ros.bags import Bag
 from tiae_ros.errors import BagError
+from tiae_ros.streams.bags import Bag
 
 
 @pytest.fixture(params=["mcap", "sqlite3"])

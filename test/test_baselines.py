@@ -9,11 +9,11 @@ import pytest
 import torch
 from test_training import patterns
 
-from tiae_ros.core.shifts import shift_images
 from tiae_ros.errors import DataError, MissingExtraError, ParameterError
 from tiae_training.baselines import BASELINES, centre, fit_baseline
 from tiae_training.measures import measure_model
 from tiae_training.peers import PEERS, _pixels
+from tiae_training.transforms.shifts import shift_images
 
 
 def test_the_centroid_is_moved_to_the_middle():

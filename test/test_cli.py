@@ -189,7 +189,7 @@ def test_a_closed_pipe_is_no_error():
 
 def test_a_resumed_training_tells_the_whole_command(files, tmp_path):
     """The card of a model is the way to make it again, whether its training was interrupted or not."""
-    from tiae_ros.core.model_files import read_manifest
+    from tiae_ros.model.folder import read_manifest
     from tiae_training import checkpoint
 
     words = ["--data", str(files / "data.npz"), "--epochs", "2", "--seed", "0", "--batch-size", "16", "--device", "cpu"]

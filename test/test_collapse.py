@@ -9,12 +9,13 @@ from test_training import SMALL, patterns, run_training, same, weights
 
 from tiae_ros import load_model
 from tiae_ros.cli import main
-from tiae_ros.core.transforms import Identity, Shift
 from tiae_training import collapse
 from tiae_training import train as training
-from tiae_training.arrays import save_arrays
-from tiae_training.collapse import attempt_seed, is_hopeless, single_picture_restoration, why_collapsed
-from tiae_training.settings import TrainingSettings
+from tiae_training.data.arrays import save_arrays
+from tiae_training.train.collapse import attempt_seed, is_hopeless, single_picture_restoration, why_collapsed
+from tiae_training.train.settings import TrainingSettings
+from tiae_training.transforms.shift import Shift
+from tiae_training.transforms.transform import Identity
 
 # Nothing but invariance counts: one picture for all is the best there is.
 DOOMED = TrainingSettings(**{**SMALL.to_dict(), "invariance_weight": 1e6, "epochs": 4})

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from tiae_ros.core import objective
 from tiae_ros.errors import ParameterError
-from tiae_training.deformation import deform, draw_deformations
-from tiae_training.settings import TrainingSettings
+from tiae_training import objective
+from tiae_training.data.deformation import deform, draw_deformations
+from tiae_training.train.settings import TrainingSettings
 
 
 def seeded(seed: int = 0) -> torch.Generator:

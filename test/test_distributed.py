@@ -17,12 +17,12 @@ from safetensors.torch import load_file
 from test_training import SMALL, patterns
 from torch import nn
 
-from tiae_ros.core.networks import NETWORKS
-from tiae_ros.core.processes import average, batch_mean
 from tiae_ros.errors import ParameterError
 from tiae_training import train as training
-from tiae_training.arrays import save_arrays
-from tiae_training.distributed import (
+from tiae_training.data.arrays import save_arrays
+from tiae_training.networks.config import NETWORKS
+from tiae_training.processes import average, batch_mean
+from tiae_training.train.distributed import (
     GlobalBatchNorm,
     average_gradients,
     gather_batch,
@@ -30,8 +30,8 @@ from tiae_training.distributed import (
     own_rows,
     use_global_batch_norms,
 )
-from tiae_training.settings import TrainingSettings
-from tiae_training.train import Trainer, check_shares, make_optimizer
+from tiae_training.train.run import Trainer, check_shares, make_optimizer
+from tiae_training.train.settings import TrainingSettings
 
 
 def in_two_processes(work, folder):

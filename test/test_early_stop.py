@@ -4,11 +4,11 @@ import pytest
 import torch
 from test_training import SMALL, patterns, run_training, same, weights
 
-from tiae_ros.core.networks import NETWORKS
 from tiae_ros.errors import DataError
 from tiae_training import train as training
-from tiae_training.early_stop import best_epoch, epochs_without_gain, is_time_to_stop
-from tiae_training.settings import TrainingSettings
+from tiae_training.networks.config import NETWORKS
+from tiae_training.train.early_stop import best_epoch, epochs_without_gain, is_time_to_stop
+from tiae_training.train.settings import TrainingSettings
 
 PATIENT = TrainingSettings(**{**SMALL.to_dict(), "epochs": 9, "patience": 2, "validation_fraction": 0.2})
 

@@ -13,21 +13,21 @@ from synthetic_scenes import FOCAL, make_scene
 from test_segmentation_network import TINY, frame_arrays, write_frames
 from torch import nn
 
-from tiae_ros.bags import Bag
-from tiae_ros.core.model_files import MANIFEST
 from tiae_ros.errors import ModelError
+from tiae_ros.model.folder import MANIFEST
+from tiae_ros.model.segmenter import choose_segmentation
+from tiae_ros.streams.bags import Bag
 from tiae_ros.vision import eight_bit_network
 from tiae_ros.vision.eight_bit_network import EightBitConvolution, Steps, eight_bits_help, range_names
-from tiae_ros.vision.segmentation_choice import choose_segmentation
-from tiae_ros.vision.segmentation_network import (
-    INPUTS,
+from tiae_ros.vision.segmentation.network import (
     SegmentationNetwork,
     Segmenter,
     load_network,
     load_segmenter,
     save_segmentation,
 )
-from tiae_training.segmentation import SegmentationTraining, activation_ranges, card_text, main
+from tiae_ros.vision.segmentation.planes import INPUTS
+from tiae_training.segmentation.training import SegmentationTraining, activation_ranges, card_text, main
 
 ROOT = Path(__file__).resolve().parent.parent
 needs_vnni = pytest.mark.skipif(not eight_bits_help(), reason="8 bits do not help on this CPU or with this PyTorch")
@@ -176,7 +176,7 @@ def test_a_range_is_what_the_layers_reach(monkeypatch):
     first[0].weight[0, 0, 1, 1] = 3.0
     frames = frame_arrays(4)
     monkeypatch.setattr(
-        "tiae_training.segmentation.augmented",
+        "tiae_training.segmentation.training.augmented",
         lambda *_: (np.full((32, 48, INPUTS), 2.0, np.float32), np.zeros((32, 48), np.uint8)),
     )
     ranges = activation_ranges(network, frames, SegmentationTraining(height=32, width=48), looks=2)

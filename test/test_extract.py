@@ -109,7 +109,7 @@ def test_masks_of_every_frame(bag, tmp_path, capsys):
 
 
 def test_the_file_can_be_trained_on(bag, tmp_path):
-    from tiae_training.arrays import load_arrays
+    from tiae_training.data.arrays import load_arrays
 
     out = tmp_path / "windows.npz"
     extract(bag, out, "--channels", "masks+depth")
@@ -193,7 +193,7 @@ def test_a_bag_that_is_not_there(tmp_path, capsys):
 
 
 def test_a_labelled_part_of_a_bag(bag, tmp_path):
-    from tiae_training.arrays import load_arrays
+    from tiae_training.data.arrays import load_arrays
 
     out = tmp_path / "cup.npz"
     words = ["--label", "coffee cup", "--from-s", "0.1", "--to-s", "0.27"]  # frames lie 66 ms apart
@@ -245,7 +245,7 @@ def test_a_sheet_that_is_there_is_kept_and_nothing_else_is_done(bag, tmp_path, c
 
 
 def test_a_sheet_of_many_windows_shows_some_from_first_to_last():
-    from tiae_training.window_sheet import COLUMNS, ROWS, draw_sheet
+    from tiae_training.data.window_sheet import COLUMNS, ROWS, draw_sheet
 
     images = np.linspace(0, 1, 1000, dtype=np.float32)[:, None, None, None].repeat(8, 2).repeat(8, 3)
     picture = draw_sheet(images, ("depth",))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiae_ros.errors import ImageError
-from tiae_ros.vision.image_decoding import (
+from tiae_ros.streams.image_decoding import (
     COLOR_ENCODINGS,
     DEPTH_ENCODINGS,
     ENCODINGS,

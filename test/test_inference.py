@@ -12,8 +12,9 @@ import torch
 from tiae_ros import TransformInvariantAutoencoder
 from tiae_ros.core import fused_convolutions, half_weights
 from tiae_ros.core.inference import FastPass, folded, one_pass
-from tiae_ros.core.model_files import round_weights
-from tiae_ros.core.networks import NETWORKS, Network
+from tiae_ros.model.folder import round_weights
+from tiae_training.networks.config import NETWORKS
+from tiae_training.networks.network import Network
 
 
 def trained(name: str, channels: int = 2, seed: int = 0) -> Network:

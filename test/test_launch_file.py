@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tiae_ros.errors import ParameterError
-from tiae_ros.node.parameters import LIVE, TABLE, yaml_value
+from tiae_ros.parameters import LIVE, TABLE, yaml_value
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tiae_ros.core.shifts import shift_images
-from tiae_training.arrays import ImageArrays
+from tiae_training.data.arrays import ImageArrays
 from tiae_training.measures import ShiftedViews, class_measures, dispersion, restoration_error, shift_error
+from tiae_training.transforms.shifts import shift_images
 
 
 def test_dispersion_is_the_share_of_variance_that_shifts_cause():

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from tiae_ros import TransformInvariantAutoencoder
-from tiae_ros.core.networks import NETWORKS
-from tiae_ros.core.shifts import shift_images, shift_images_subpixel
 from tiae_ros.core.surface_network import on_cover
 from tiae_ros.errors import DataError, ModelError
+from tiae_training.networks.config import NETWORKS
+from tiae_training.transforms.shifts import shift_images, shift_images_subpixel
 
 
 @pytest.mark.parametrize("network", NETWORKS)

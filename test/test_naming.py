@@ -20,7 +20,7 @@ from tiae_ros import TransformInvariantAutoencoder, load_model, save_model
 from tiae_ros.cli import main
 from tiae_ros.core import model_files
 from tiae_ros.errors import DataError, ParameterError
-from tiae_training.arrays import ImageArrays
+from tiae_training.data.arrays import ImageArrays
 from tiae_training.naming import merge_by_name, name_model, numbered_alike
 from tiae_training.prototypes import judge_held_out, with_prototypes
 

@@ -29,7 +29,7 @@ def test_every_fault_has_a_row_with_tests_that_exist():
 def test_the_node_commands_no_joints():
     """Fault 25: what publishes joint targets has to bring their limits, their rate limit and their staleness guard."""
     pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
-    from tiae_ros.node.lifecycle_node import OUTPUTS
+    from tiae_ros.node.node import OUTPUTS
 
     kinds = {kind.__name__ for kind in OUTPUTS.values()}
     assert not kinds & {"JointState", "JointTrajectory", "Float64MultiArray"}
@@ -38,7 +38,7 @@ def test_the_node_commands_no_joints():
 
 def test_the_readme_lists_exactly_the_topics_of_the_node():
     pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
-    from tiae_ros.node.lifecycle_node import OUTPUTS
+    from tiae_ros.node.node import OUTPUTS
 
     rows = re.findall(r"^\| (in|out|service) (.*?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
     listed = {name for kind, cell in rows if kind == "out" for name in re.findall(r"`~/([\w/]+)`", cell)}

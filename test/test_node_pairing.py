@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiae_ros.node.pairing import DUPLICATE, UNPAIRED, Pairer
+from tiae_ros.streams.pairing import DUPLICATE, UNPAIRED, Pairer
 
 MS = 1_000_000
 

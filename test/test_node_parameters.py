@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiae_ros.errors import ParameterError
-from tiae_ros.node.parameters import (
+from tiae_ros.parameters import (
     CONFIGURE,
     LIVE,
     START,
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_the_configuration_file_is_the_table():
     text = (ROOT / "config" / "perception.yaml").read_text(encoding="utf-8")
-    assert text == as_yaml(), "run: python -m tiae_ros.node.parameters yaml > config/perception.yaml"
+    assert text == as_yaml(), "run: python -m tiae_ros.parameters yaml > config/perception.yaml"
     values = yaml.safe_load(text)["/**"]["ros__parameters"]
     assert values == {row.name: row.default for row in TABLE}
     assert read_overrides(values) == (Settings(), {})
@@ -35,7 +35,7 @@ def test_the_configuration_file_is_the_table():
 
 def test_the_documented_table_is_the_table():
     text = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
-    assert as_table() in text, "run: python -m tiae_ros.node.parameters table, and put it into docs/parameters.md"
+    assert as_table() in text, "run: python -m tiae_ros.parameters table, and put it into docs/parameters.md"
 
 
 def test_every_row_says_what_it_is_and_accepts_its_own_default():
@@ -49,9 +49,10 @@ def test_every_row_says_what_it_is_and_accepts_its_own_default():
 
 
 def test_defaults_are_those_of_segmentation():
-    from tiae_ros.node.pipeline import segmentation_settings
-    from tiae_ros.vision.segmentation import SegmentationSettings
-    from tiae_ros.vision.segmentation_choice import METHODS, SHIPPED_NETWORK
+    from tiae_ros.model.segmenter import METHODS
+    from tiae_ros.perception import segmentation_settings
+    from tiae_ros.vision.segmentation.settings import SegmentationSettings
+    from tiae_ros.vision.segmentation_choice import SHIPPED_NETWORK
 
     assert segmentation_settings(Settings()) == SegmentationSettings()
     assert find("segmentation_method").choices == METHODS

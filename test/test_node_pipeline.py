@@ -19,14 +19,15 @@ from synthetic_scenes import FOCAL, HEIGHT, WIDTH, Scene, add_hand, make_scene, 
 
 from tiae_ros import TransformInvariantAutoencoder
 from tiae_ros.errors import ImageError, ModelError, ParameterError
-from tiae_ros.node.compressed_images import decode_compressed_color, decode_compressed_depth, picture_size
-from tiae_ros.node.drawn_frame import drawn_images
+from tiae_ros.node.frames import Frame
 from tiae_ros.node.mailbox import Mailbox
 from tiae_ros.node.model_folders import DEPTH_CHANNELS, GRASP_CHANNELS, find_device, find_model, load_checked
-from tiae_ros.node.parameters import Settings
-from tiae_ros.node.pipeline import Frame, FrameDropped, Pipeline, Wanted
 from tiae_ros.node.statistics import Statistics
-from tiae_ros.vision.window import cut_depth
+from tiae_ros.node.warm_up import drawn_images
+from tiae_ros.parameters import Settings
+from tiae_ros.perception import FrameDropped, Pipeline, Wanted
+from tiae_ros.streams.compressed_images import decode_compressed_color, decode_compressed_depth, picture_size
+from tiae_ros.vision.cut_windows import cut_depth
 
 HEADER = SimpleNamespace(frame_id="camera")
 

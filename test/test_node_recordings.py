@@ -17,7 +17,7 @@ from ros_processes import Camera, Client, Process, node_process, pixels_of, stam
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from synthetic_scenes import Scene, moved, write_bag
 
-from tiae_ros.bags import Bag
+from tiae_ros.streams.bags import Bag
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -141,7 +141,7 @@ def test_12_networks_that_cannot_be_used_fail_configure_with_one_line(
 def test_16_a_network_s_numbers_that_are_not_finite_cost_the_frame(client, node, active, network_folder, tmp_path):
     import torch
 
-    from tiae_ros.vision.segmentation_network import load_network, save_segmentation
+    from tiae_ros.vision.segmentation.network import load_network, save_segmentation
 
     network = load_network(network_folder)
     with torch.no_grad():

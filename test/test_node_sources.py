@@ -180,7 +180,7 @@ def inner_node(client, fresh_models):
     """The node in this process, so that a test can make its insides fail."""
     from rclpy.parameter import Parameter
 
-    from tiae_ros.node.lifecycle_node import PerceptionNode
+    from tiae_ros.node.node import PerceptionNode
 
     overrides = [Parameter(name, value=value) for name, value in fresh_models.items()]
     node = PerceptionNode(context=client._context, parameter_overrides=overrides, namespace="/inner")
@@ -194,7 +194,7 @@ def inner_node(client, fresh_models):
 def test_an_exception_in_a_frame_is_logged_with_its_traceback_and_the_next_frame_works(
     client, inner_node, monkeypatch, capfd
 ):
-    from tiae_ros.node.pipeline import Pipeline
+    from tiae_ros.perception import Pipeline
 
     client.listen(PointCloud2, "/inner/tiae/grasps")
     assert client.change_state("configure", "/inner/tiae")

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from tiae_ros.core import objective
-from tiae_ros.core.transforms import Identity, Shift, build_transform
 from tiae_ros.errors import ParameterError
+from tiae_training import objective
+from tiae_training.transforms.build import build_transform
+from tiae_training.transforms.shift import Shift
+from tiae_training.transforms.transform import Identity
 
 
 def test_terms_by_hand():

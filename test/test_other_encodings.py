@@ -11,8 +11,8 @@ import pytest
 
 from tiae_ros.errors import ImageError
 from tiae_ros.node import other_encodings
-from tiae_ros.node.parameters import Settings
-from tiae_ros.node.pipeline import FrameDropped, Pipeline
+from tiae_ros.parameters import Settings
+from tiae_ros.perception import FrameDropped, Pipeline
 
 
 def bayer(**changes):

@@ -8,10 +8,11 @@ import torch
 from test_poses import blob
 
 from tiae_ros import TransformInvariantAutoencoder
-from tiae_ros.core.manifest import Manifest
-from tiae_ros.core.networks import NETWORKS, Network
-from tiae_ros.core.poses import place_by_pose, wrap_angle
-from tiae_ros.core.transforms import Similarity
+from tiae_ros.model.manifest import Manifest
+from tiae_training.networks.config import NETWORKS
+from tiae_training.networks.network import Network
+from tiae_training.transforms.poses import place_by_pose, wrap_angle
+from tiae_training.transforms.similarity import Similarity
 
 COUNT = 60
 POSES = Similarity(5, math.pi, 1.4)

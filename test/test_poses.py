@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from tiae_ros.core.poses import bring_back, compose_shift, place_by_pose, wrap_angle
-from tiae_ros.core.shifts import shift_images_subpixel
+from tiae_training.transforms.poses import bring_back, compose_shift, place_by_pose, wrap_angle
+from tiae_training.transforms.shifts import shift_images_subpixel
 
 CORNER = torch.tensor([[0, 0, 0, 0], [0, 1, 2, 0], [0, 3, 4, 0], [0, 0, 0, 0]], dtype=torch.float32)[None, None]
 

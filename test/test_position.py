@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiae_ros.vision.position import focal_length_px, metric_position
+from tiae_ros.streams.camera import focal_length_px
+from tiae_ros.vision.position import metric_position
 
 K = np.array([[500.0, 0.0, 319.5], [0.0, 400.0, 239.5], [0.0, 0.0, 1.0]])
 

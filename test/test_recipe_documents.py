@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tiae_training.documents import Letter, Page, grid_corners, patches, random_corners, set_page
+from tiae_training.data.documents import Letter, Page, grid_corners, patches, random_corners, set_page
 from tiae_training.recipes.document import Found, heat_map, letters_in, on_margins, peaks, share_on_text, with_letters
 
 pytest.importorskip("matplotlib", reason="the typeface comes with matplotlib")

@@ -11,9 +11,9 @@ import torch
 
 from tiae_ros import load_model
 from tiae_ros.cli import main
-from tiae_training.arrays import ImageArrays
-from tiae_training.backgrounds import PHOTOGRAPHS as PHOTOGRAPHS_TO_TRAIN
-from tiae_training.backgrounds import TEST_PHOTOGRAPHS, indoor_pictures, varied
+from tiae_training.data.arrays import ImageArrays
+from tiae_training.data.backgrounds import PHOTOGRAPHS as PHOTOGRAPHS_TO_TRAIN
+from tiae_training.data.backgrounds import TEST_PHOTOGRAPHS, indoor_pictures, varied
 from tiae_training.recipes import RECIPES
 from tiae_training.recipes.foreground import in_front, measure
 from tiae_training.recipes.recipe import as_picture, at_least, at_most

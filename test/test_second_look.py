@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from tiae_ros.errors import DataError, ModelError, ParameterError
-from tiae_ros.vision.plausible_cells import LEAST_CERTAINTY, SURE, plausible_cells
+from tiae_ros.vision.labels import HAND, NONE
 from tiae_ros.vision.second_look import CHANNELS, SIDE_CELLS, SIDE_M, SecondLook, close_up
-from tiae_ros.vision.segmentation import HAND, NONE, SegmentationSettings
-from tiae_ros.vision.segmentation_network import (
+from tiae_ros.vision.segmentation.network import (
     SegmentationManifest,
     SegmentationNetwork,
     Segmenter,
@@ -20,9 +19,11 @@ from tiae_ros.vision.segmentation_network import (
     load_segmenter,
     save_segmentation,
 )
+from tiae_ros.vision.segmentation.regions import LEAST_CERTAINTY, SURE, plausible_cells
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_training import second_look as training_module
 from tiae_training.second_look import FoundRegions, SecondLookTraining, judged, train, with_second_look
-from tiae_training.segmentation import FrameArrays, average, without_second_look
+from tiae_training.segmentation.training import FrameArrays, average, without_second_look
 
 FOCAL = 120.0  # cells
 SETTINGS = SegmentationSettings()

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiae_ros.errors import ImageError, ParameterError
-from tiae_ros.vision.segmentation import SegmentationSettings, segment, skin_score
-from tiae_ros.vision.window import find_windows
+from tiae_ros.vision.find_windows import find_windows
+from tiae_ros.vision.segmentation.classical import segment
+from tiae_ros.vision.segmentation.classical.segment import skin_score
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
 
 FOCAL = 300.0
 WIDTH, HEIGHT = 320, 240
@@ -368,7 +370,7 @@ BAG = Path(__file__).parent / "data" / "grasps"
 def test_the_recorded_bag():
     """Simulated hands with sleeves, seen by a noisy sensor; the labels are the simulator's."""
     pytest.importorskip("rosbags", reason="the package rosbags is not installed")
-    from tiae_ros.bags import Bag
+    from tiae_ros.streams.bags import Bag
 
     if not BAG.exists():
         pytest.skip(f"no bag at {BAG}")

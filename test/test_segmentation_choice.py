@@ -11,8 +11,10 @@ from synthetic_scenes import FOCAL, make_scene
 
 from tiae_ros.core import shipped_models
 from tiae_ros.errors import ModelError, ParameterError
-from tiae_ros.vision.segmentation import HAND, SegmentationSettings
-from tiae_ros.vision.segmentation_choice import CLASSICAL, METHODS, SHIPPED_NETWORK, Segmentation, choose_segmentation
+from tiae_ros.model.segmenter import METHODS, Segmentation, choose_segmentation
+from tiae_ros.vision.labels import HAND
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_ros.vision.segmentation_choice import CLASSICAL, SHIPPED_NETWORK
 
 
 def labels_of(segmentation: Segmentation, depth_max_m: float = 1.5) -> set[int]:

@@ -10,18 +10,15 @@ import pytest
 import torch
 from synthetic_scenes import FOCAL, make_scene
 
-from tiae_ros.core.model_files import MANIFEST, WEIGHTS, rounded
 from tiae_ros.errors import DataError, ImageError, ModelError, ParameterError, TrainingError
+from tiae_ros.model.folder import MANIFEST, WEIGHTS, rounded
 from tiae_ros.vision import segmentation_network as network_module
 from tiae_ros.vision.eight_bit_network import eight_bits_help
-from tiae_ros.vision.plausible_cells import plausible_cells
-from tiae_ros.vision.segmentation import HAND, OBJECT, SegmentationSettings
-from tiae_ros.vision.segmentation_network import (
-    INPUTS,
+from tiae_ros.vision.labels import HAND, OBJECT
+from tiae_ros.vision.segmentation.network import (
     SegmentationManifest,
     SegmentationNetwork,
     Segmenter,
-    input_planes,
     load_network,
     load_segmenter,
     reduce_color,
@@ -29,8 +26,11 @@ from tiae_ros.vision.segmentation_network import (
     save_segmentation,
     whole_scores,
 )
+from tiae_ros.vision.segmentation.planes import INPUTS, input_planes
+from tiae_ros.vision.segmentation.regions import plausible_cells
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_training import segmentation as training_module
-from tiae_training.segmentation import FrameArrays, SegmentationTraining, augmented, load_frames, train
+from tiae_training.segmentation.training import FrameArrays, SegmentationTraining, augmented, load_frames, train
 
 TINY = SegmentationManifest(widths=(8, 8, 8, 8), blocks=(0, 0, 1, 1))
 
@@ -474,7 +474,7 @@ def test_what_is_no_frame_file_is_refused(tmp_path):
 
 def test_the_command_line_trains_measures_and_writes_a_model(tmp_path):
     data = write_frames(tmp_path / "frames.npz", frame_arrays(4))
-    command = [sys.executable, "-m", "tiae_training.segmentation", "--data", data, "--test", data]
+    command = [sys.executable, "-m", "tiae_training.segmentation.training", "--data", data, "--test", data]
     command += ["--out", tmp_path / "model", "--steps", 2, "--batch-size", 2, "--height", 32, "--width", 48]
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 0, result.stderr

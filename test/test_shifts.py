@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiae_ros.core.shifts import (
+from tiae_training.transforms.shifts import (
     best_shifts,
     best_shifts_subpixel,
     draw_shifts,

@@ -340,7 +340,7 @@ def test_margins_that_cannot_be_kept_are_refused() -> None:
 
 
 def test_bag_holds_the_samples_and_has_the_same_bytes_again(tmp_path: Path) -> None:
-    from tiae_ros.bags import Bag
+    from tiae_ros.streams.bags import Bag
 
     contents = []
     for run in ("a", "b"):
@@ -363,7 +363,7 @@ def test_bag_holds_the_samples_and_has_the_same_bytes_again(tmp_path: Path) -> N
 
 
 def test_recorded_test_bag_is_as_its_readme_says() -> None:
-    from tiae_ros.bags import Bag
+    from tiae_ros.streams.bags import Bag
 
     size = sum(file.stat().st_size for file in (DATA / "grasps").iterdir())
     assert size <= 6e6
@@ -382,7 +382,7 @@ def test_recorded_test_bag_is_as_its_readme_says() -> None:
 
 
 def test_command_writes_windows_for_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tiae_training.arrays import load_arrays
+    from tiae_training.data.arrays import load_arrays
 
     out = tmp_path / "w_{channels}.npz"
     words = ["simulate", "--out", str(out), "--count", "8", "--seed", "1", "--channels", "masks", "depth", "both"]
@@ -401,7 +401,7 @@ def test_command_writes_windows_for_training(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_windows_cut_by_a_segmentation_keep_the_true_masks_to_restore(tmp_path: Path) -> None:
-    from tiae_training.arrays import load_arrays
+    from tiae_training.data.arrays import load_arrays
 
     words = [
         "simulate",

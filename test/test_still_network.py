@@ -4,8 +4,8 @@ import pytest
 import torch
 from test_poses import blob
 
-from tiae_ros.core.pattern_layers import lowest_waves
 from tiae_ros.core.still_network import StillNetwork
+from tiae_training.networks.layers import lowest_waves
 
 
 @pytest.mark.parametrize(("channels", "count"), [(1, 5), (2, 9), (1, 16)])

@@ -16,9 +16,9 @@ from tiae_ros import TransformInvariantAutoencoder, load_model, save_model
 from tiae_ros.errors import DataError, OutputError, ParameterError, TrainingError
 from tiae_training import checkpoint
 from tiae_training import train as training
-from tiae_training.arrays import ImageArrays, load_arrays, save_arrays
+from tiae_training.data.arrays import ImageArrays, load_arrays, save_arrays
 from tiae_training.measures import measure_model
-from tiae_training.settings import TrainingSettings
+from tiae_training.train.settings import TrainingSettings
 
 
 def patterns(count: int = 240, seed: int = 0) -> ImageArrays:

@@ -8,11 +8,11 @@ import torch
 from test_training import SMALL, patterns
 
 from tiae_ros import load_model
-from tiae_ros.core.poses import place_by_pose
 from tiae_ros.errors import DataError
 from tiae_training import train as training
-from tiae_training.backgrounds import background_pool, foreground_masks
-from tiae_training.settings import TrainingSettings
+from tiae_training.data.backgrounds import background_pool, foreground_masks
+from tiae_training.train.settings import TrainingSettings
+from tiae_training.transforms.poses import place_by_pose
 
 
 def settings(**changes) -> TrainingSettings:

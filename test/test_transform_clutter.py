@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from tiae_ros.core.shifts import shift_images
-from tiae_ros.core.transforms import Clutter, Composition, build_transform
 from tiae_ros.errors import ParameterError
+from tiae_training.transforms.build import build_transform
+from tiae_training.transforms.clutter import Clutter
+from tiae_training.transforms.composition import Composition
+from tiae_training.transforms.shifts import shift_images
 
 
 def pool():

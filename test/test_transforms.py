@@ -6,19 +6,17 @@ import pytest
 import torch
 from test_poses import blob
 
-from tiae_ros.core.poses import place_by_pose, wrap_angle
-from tiae_ros.core.shifts import shift_images
-from tiae_ros.core.transforms import (
-    Background,
-    Blur,
-    Composition,
-    Gain,
-    Identity,
-    Shift,
-    Similarity,
-    build_transform,
-)
 from tiae_ros.errors import ParameterError
+from tiae_training.transforms.background import Background
+from tiae_training.transforms.blur import Blur
+from tiae_training.transforms.build import build_transform
+from tiae_training.transforms.composition import Composition
+from tiae_training.transforms.gain import Gain
+from tiae_training.transforms.poses import place_by_pose, wrap_angle
+from tiae_training.transforms.shift import Shift
+from tiae_training.transforms.shifts import shift_images
+from tiae_training.transforms.similarity import Similarity
+from tiae_training.transforms.transform import Identity
 
 CPU = torch.device("cpu")
 

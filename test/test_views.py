@@ -12,7 +12,7 @@ import yaml
 
 pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
 
-from tiae_ros.node.lifecycle_node import OUTPUTS
+from tiae_ros.node.node import OUTPUTS
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 NODE = "/camera/tiae/"  # of demo.launch.py

@@ -8,18 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiae_ros.errors import ImageError, ParameterError
+from tiae_ros.vision.cut_windows import cut_depth, cut_grasp, cut_masks
+from tiae_ros.vision.find_windows import find_windows
 from tiae_ros.vision.position import metric_position
-from tiae_ros.vision.window import (
-    Window,
-    cut_depth,
-    cut_grasp,
-    cut_masks,
-    depth_from_window,
-    find_windows,
-    image_to_window,
-    window_camera,
-    window_to_image,
-)
+from tiae_ros.vision.window import Window, depth_from_window, image_to_window, window_camera, window_to_image
 
 FOCAL = 300.0
 

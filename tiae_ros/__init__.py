@@ -1,43 +1,37 @@
-"""Transform-invariant auto-encoders for grasp perception.
+"""Transform-invariant auto-encoders for grasp perception: what runs on a robot.
 
->>> from tiae_ros import load_model
->>> model = load_model("models/grasp")            # doctest: +SKIP
->>> descriptors = model.encode(images)            # doctest: +SKIP
+>>> from tiae_ros import load_model, Perception
+>>> model = load_model("hands")                                    # doctest: +SKIP
+>>> descriptors = model.encode(images)                             # doctest: +SKIP
+>>> grasps = Perception().frame(color, depth_m, k)                 # doctest: +SKIP
 
-The names below are imported on first use, so that ``import tiae_ros`` costs no torch.
+The names below are imported on first use, so that ``import tiae_ros`` costs nothing.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from tiae_ros.errors import ModelError, TiaeError
 
 if TYPE_CHECKING:
-    from tiae_ros.core.model import Inference, TransformInvariantAutoencoder
-    from tiae_ros.core.model_files import load_model, save_model
+    from tiae_ros.model.autoencoder import Autoencoder, Inference, load_model
+    from tiae_ros.perception import Grasp, Perception
 
-__version__ = "0.1.0"
-__all__ = [
-    "Inference",
-    "ModelError",
-    "TiaeError",
-    "TransformInvariantAutoencoder",
-    "load_model",
-    "save_model",
-]
+__version__ = "0.2.0"
+__all__ = ["Autoencoder", "Grasp", "Inference", "ModelError", "Perception", "TiaeError", "load_model"]
 
 _HOMES = {
-    "Inference": "tiae_ros.core.model",
-    "TransformInvariantAutoencoder": "tiae_ros.core.model",
-    "load_model": "tiae_ros.core.model_files",
-    "save_model": "tiae_ros.core.model_files",
+    "Autoencoder": "tiae_ros.model.autoencoder",
+    "Inference": "tiae_ros.model.autoencoder",
+    "load_model": "tiae_ros.model.autoencoder",
+    "Grasp": "tiae_ros.perception",
+    "Perception": "tiae_ros.perception",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'tiae_ros' has no attribute {name!r}")
-    import importlib
-
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,7 +1,8 @@
 """``tiae``: one command, a subcommand for each thing a person does with the package.
 
 A subcommand is a module of ``tiae_ros.commands`` with ``HELP``, ``DESCRIPTION``, ``EXAMPLES``,
-``add_arguments(parser)`` and ``run(arguments)``. Nothing heavy is imported before one is chosen.
+``add_arguments(parser)`` and ``run(arguments)``. Nothing heavy is imported before one is chosen. A subcommand of two
+words, such as ``train segmentation``, is the module of both words.
 """
 
 from __future__ import annotations
@@ -18,7 +19,20 @@ from typing import NoReturn
 from tiae_ros import __version__
 from tiae_ros.errors import TiaeError
 
-SUBCOMMANDS = ("train", "evaluate", "name", "restore", "info", "recipe", "extract", "simulate", "play", "node")
+SUBCOMMANDS = (
+    "train",
+    "train segmentation",
+    "evaluate",
+    "name",
+    "restore",
+    "info",
+    "export",
+    "recipe",
+    "extract",
+    "simulate",
+    "play",
+    "node",
+)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -28,16 +42,16 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see `{self.prog} --help`)\n")
 
 
-def build_parser(subcommands: Sequence[str] = SUBCOMMANDS) -> argparse.ArgumentParser:
-    """The parser of ``tiae`` with every subcommand's arguments."""
+def build_parser(chosen: str = "") -> argparse.ArgumentParser:
+    """The parser of ``tiae`` with the arguments of the chosen subcommand, or of all."""
     parser = OneLineParser(
         prog="tiae",
         description="Transform-invariant auto-encoders for grasp perception: train, inspect, run.",
     )
     parser.add_argument("--version", action="version", version=f"tiae_ros {__version__}")
     choices = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
-    for name in subcommands:
-        command = importlib.import_module(f"tiae_ros.commands.{name}")
+    for name in [chosen] if chosen else SUBCOMMANDS:
+        command = importlib.import_module(f"tiae_ros.commands.{name.replace(' ', '_')}")
         choice = choices.add_parser(
             name,
             help=command.HELP,
@@ -57,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["node"] and not {"-h", "--help"} & set(words[1:2]):
         # Everything after `tiae node` belongs to ROS (`--ros-args -p name:=value ...`), not to argparse.
         words, ros_words = words[:1], words[1:]
-    parsed = build_parser().parse_args(words)
+    if " ".join(words[:2]) in SUBCOMMANDS:
+        words[:2] = [" ".join(words[:2])]
+    parsed = build_parser(words[0] if words[:1] and words[0] in SUBCOMMANDS else "").parse_args(words)
     parsed.ros_arguments = ros_words
     if parsed.subcommand not in ("node", "play"):  # these two have their own way with signals
         let_sigterm_clean_up()

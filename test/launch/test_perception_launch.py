@@ -67,7 +67,7 @@ class TestWhileItRuns(unittest.TestCase):
         self.run_scenario("clock_jump")
 
     def test_it_is_active_with_its_own_defaults(self):
-        from tiae_ros.node.parameters import Settings
+        from tiae_ros.parameters import Settings
 
         with Client() as client:
             self.assertEqual(client.state("/arm/tiae"), "active")

@@ -29,20 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_ros.core.devices import choose_device
-    from tiae_ros.core.model_files import load_model
     from tiae_ros.errors import DataError, ParameterError
-    from tiae_training.arrays import split
+    from tiae_ros.model.autoencoder import load_model
+    from tiae_training.data.arrays import split
     from tiae_training.measures import measure_model
     from tiae_training.naming import load_together, numbered_alike
-    from tiae_training.train import set_threads
 
     if arguments.shift_radius is not None and not 0 <= arguments.shift_radius <= 64:
         raise ParameterError(f"--shift-radius is {arguments.shift_radius}; accepted is 0 to 64 pixels")
     if arguments.seed < 0:
         raise ParameterError(f"--seed is {arguments.seed}; accepted is 0 or more")
-    set_threads()
-    model = load_model(arguments.model, choose_device(arguments.device))
+    model = load_model(arguments.model, arguments.device)
     test = load_together(arguments.data, at_least=2)
     gallery = load_together(arguments.gallery) if arguments.gallery else None
     if gallery is not None and gallery.images.shape[1:] != test.images.shape[1:]:

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--segmentation",
         choices=("auto", "network", "classical"),
         default="auto",
-        help="what finds the hand; auto: the network if it can be used, else classical (auto)",
+        help="what finds the hand; auto is the network (auto)",
     )
     parser.add_argument(
         "--segmentation-model",
@@ -54,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_training.arrays import refuse_existing, save_arrays
-    from tiae_training.bag_extraction import ExtractionSettings, extract_windows
-    from tiae_training.window_sheet import write_sheet
+    from tiae_training.data.arrays import refuse_existing, save_arrays
+    from tiae_training.data.extraction import ExtractionSettings, extract_windows
+    from tiae_training.data.window_sheet import write_sheet
 
     settings = ExtractionSettings(
         channels=arguments.channels,
@@ -91,8 +91,6 @@ def run(arguments: argparse.Namespace) -> int:
     if in_terminal:
         print("\r", end="", file=sys.stderr)
     save_arrays(arguments.out, result.arrays, overwrite=arguments.overwrite)
-    if result.remark:
-        print(f"tiae extract: {result.remark}", file=sys.stderr)
     images = result.arrays["images"]
     if arguments.sheet is not None:
         write_sheet(arguments.sheet, images, tuple(result.arrays["channels"]))

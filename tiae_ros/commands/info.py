@@ -6,25 +6,35 @@ import argparse
 from pathlib import Path
 
 HELP = "say what a model is"
-DESCRIPTION = "Print a model's card, after checking that its weights are whole and fit."
-EXAMPLES = """  tiae info models/hands
+DESCRIPTION = "Print a model's card and files, after checking that they are whole and fit."
+EXAMPLES = """  tiae info hands
   tiae info --json models/hands"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="DIR", help="a model folder")
+    parser.add_argument("model", type=Path, metavar="DIR", help="a model folder, or the name of a shipped model")
     parser.add_argument("--json", action="store_true", help="the manifest as it is")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_ros.core.model_files import load_model
+    from tiae_ros.model.autoencoder import load_model
+    from tiae_ros.model.folder import read_folder
+    from tiae_ros.model.manifest import AUTOENCODER
+    from tiae_ros.model.segmenter import load_segmentation
+    from tiae_ros.model.shipped import find_model
     from tiae_training.card import card_text
 
-    model = load_model(arguments.model)
+    folder = find_model(str(arguments.model))
+    content = read_folder(folder)
+    if content.manifest.kind == AUTOENCODER:
+        load_model(folder)
+    else:
+        load_segmentation(folder)
     if arguments.json:
-        print(model.manifest.to_json(), end="")
+        print(content.manifest.to_json(), end="")
         return 0
-    print(card_text(model.manifest), end="")
-    parameters = sum(p.numel() for p in model.network.parameters())
-    print(f"\n{parameters:,} parameters; weights sha256 {model.manifest.weights_sha256}")
+    print(card_text(content.manifest), end="")
+    print()
+    for name, digest in content.manifest.files.items():
+        print(f"{name:22s} {len(content.files[name]) / 1e6:6.2f} MB  sha256 {digest}")
     return 0

@@ -37,31 +37,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_ros.core.devices import choose_device
-    from tiae_ros.core.model_files import load_model
     from tiae_ros.errors import ParameterError
-    from tiae_training.arrays import load_arrays
-    from tiae_training.naming import merge_by_name, name_model, save_named
-    from tiae_training.train import prepare_run, set_threads
+    from tiae_ros.model.autoencoder import load_model
+    from tiae_ros.model.folder import MANIFEST
+    from tiae_ros.model.shipped import find_model
+    from tiae_training.data.arrays import load_arrays, refuse_existing
+    from tiae_training.naming import merge_by_name, name_model
+    from tiae_training.prototypes import save_prototypes
 
-    if arguments.out is None and not arguments.model.exists():
-        load_model(arguments.model)  # says so if there is none
+    source = find_model(str(arguments.model))
+    if arguments.out is None and source != arguments.model:
         raise ParameterError(f"{arguments.model} is a shipped model; give --out DIR for a named copy of it")
-    folder = arguments.out or arguments.model
-    set_threads()
-    model = load_model(arguments.model, choose_device(arguments.device))
-    arrays = merge_by_name([load_arrays(path) for path in arguments.data])
-    strangers = [load_arrays(path) for path in arguments.unknown]
-    named = name_model(model, arrays, strangers, near_share=arguments.near_share)
     if arguments.out is not None:
-        prepare_run(arguments.out, resume=False, overwrite=arguments.overwrite)
-    save_named(named.model, folder)
-    print(f"{folder}: knows {len(named.names)} names from {len(arrays)} windows; each fifth judged by the others:")
+        refuse_existing(arguments.out / MANIFEST, overwrite=arguments.overwrite)
+    model = load_model(source, arguments.device)
+    arrays = merge_by_name([load_arrays(path) for path in arguments.data])
+    others = [load_arrays(path) for path in arguments.unknown]
+    named = name_model(model, arrays, others, near_share=arguments.near_share)
+    save_prototypes(source, named.prototypes, named.training, out=arguments.out)
+    print(
+        f"{arguments.out or source}: knows {len(named.names)} names from {len(arrays)} windows; each fifth judged by the "
+        "others:"
+    )
     width = max(len("name"), *(len(judged.name) for judged in named.names))
     print(f"  {'name':{width}s}  windows  right  unknown  wrong")
     for judged in named.names:
         shares = f"{judged.right:5.2f}  {judged.unknown:7.2f}  {judged.wrong:5.2f}"
         print(f"  {judged.name:{width}s}  {judged.windows:7d}  {shares}")
-    if named.strangers is not None:
-        print(f"{sum(map(len, strangers))} windows of other things: {named.strangers:.2f} are called unknown")
+    if named.others_unknown is not None:
+        print(f"{sum(map(len, others))} windows of other things: {named.others_unknown:.2f} are called unknown")
     return 0

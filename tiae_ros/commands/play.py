@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not (separator and old and new):
             raise ParameterError(f"--topic-map {rule} cannot be read; accepted is OLD:=NEW")
         names[old] = new
-    from tiae_ros.bags import Bag
+    from tiae_ros.streams.bags import Bag
 
     with Bag(arguments.bag):  # what is wrong with a bag is said before anything is started
         pass

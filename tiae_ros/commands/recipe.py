@@ -31,9 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run it and print its figures beside their targets."""
     from tiae_ros.errors import ParameterError
+    from tiae_training.devices import choose_device
     from tiae_training.recipes import RECIPES
     from tiae_training.recipes.recipe import Workplace, run_recipe
-    from tiae_training.train import choose_device, set_threads
+    from tiae_training.train.precision import set_threads
 
     if arguments.name is None:
         for name, recipe in RECIPES.items():

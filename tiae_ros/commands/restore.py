@@ -21,14 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_ros.core.devices import choose_device
-    from tiae_ros.core.model_files import load_model
-    from tiae_training.arrays import load_arrays, refuse_existing, save_arrays
-    from tiae_training.train import set_threads
+    from tiae_ros.model.autoencoder import load_model
+    from tiae_training.data.arrays import load_arrays, refuse_existing, save_arrays
 
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
-    set_threads()
-    model = load_model(arguments.model, choose_device(arguments.device))
+    model = load_model(arguments.model, arguments.device)
     images = load_arrays(arguments.data, at_least=0).images
     descriptors = model.encode(images)
     results = {

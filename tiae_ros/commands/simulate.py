@@ -173,7 +173,7 @@ def _arrays(arguments: argparse.Namespace) -> int:
         )
     if "frames" in channels and len(channels) > 1:
         raise ParameterError("--channels frames goes alone: its pictures are drawn with other variations than windows")
-    from tiae_training.arrays import refuse_existing, save_arrays
+    from tiae_training.data.arrays import refuse_existing, save_arrays
     from tiae_training.simulator import frame_set, window_set
     from tiae_training.simulator.photographs import load_photographs
 
@@ -218,7 +218,7 @@ def _take(stream: Iterator[_Row], count: int) -> list[_Row]:
 
 
 def _bag(arguments: argparse.Namespace) -> int:
-    from tiae_training.arrays import refuse_existing, save_arrays
+    from tiae_training.data.arrays import refuse_existing, save_arrays
     from tiae_training.simulator.recording import write_bag
     from tiae_training.simulator.sequence import render_sequence
 

@@ -1,15 +1,18 @@
-"""The ROS 2 node. rclpy is imported in this folder only, and by no module that another folder imports.
+"""The ROS 2 node. rclpy is imported in this folder, in `commands` and in `view` only.
 
-parameters       the one table of parameters; reading and checking values (no rclpy)
-pairing          messages of several streams -> sets of one moment (no rclpy)
+node             the lifecycle node: its states, and a frame's way through it
+inputs           subscriptions and pairing: messages -> frames
+outputs          publishers: results -> messages
+live_parameters  the parameters at run time
+worker           one thread that takes the newest frame
+health           faults and warnings: to the log once, to /diagnostics while they last
+frames           messages of one moment -> pictures (no rclpy)
+warm_up          first passes by a drawn frame (no rclpy)
 mailbox          one slot between two threads, newest wins (no rclpy)
-pipeline         decoded frame -> everything that is published (no rclpy)
-drawing          the debug picture (no rclpy)
 statistics       rates, latencies, drops by reason (no rclpy)
-model_folders    a model's name -> its folder (no rclpy)
 messages         arrays -> messages
 diagnostics      statistics -> diagnostic_msgs
-lifecycle_node   the node
+large_messages   Fast DDS set-up of a process that publishes images (no rclpy)
 main             process: signals, executor, exit code
 player           a recorded bag -> topics
 """

@@ -103,7 +103,7 @@ def run(ros_arguments: Sequence[str]) -> int:
         raise MissingExtraError(
             f"the node needs ROS 2 ({error}); source a ROS 2 installation, or: pip install 'tiae_ros[ros]'"
         ) from None
-    from tiae_ros.node.lifecycle_node import PerceptionNode
+    from tiae_ros.node.node import PerceptionNode
 
     arguments = ["tiae", *ros_arguments]
     try:

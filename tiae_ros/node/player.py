@@ -16,8 +16,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
-from tiae_ros.bags import Bag, Topic
 from tiae_ros.errors import BagError
+from tiae_ros.streams.bags import Bag, Topic
 
 _SETTLE_S = 0.3  # the other side of a match learns of it a little later
 _REPORT_EVERY_S = 1.0

@@ -1,10 +1,12 @@
-"""From a camera frame to the window that the models see; numpy and OpenCV, no ROS.
+"""From a camera frame to the windows that the models see; numpy and OpenCV, no ROS.
 
-    image_decoding   message fields -> arrays (rgb, metres)
-    segmentation     colour + depth -> labels: 0 none, 1 hand, 2 held object; by a network: segmentation_network;
-                     segmentation_choice says which
-    window           labels + depth -> square windows of a fixed metric size, and back
-    position         pixel + depth -> metres in the optical frame
+    labels         what a labelled frame says of each pixel
+    segmentation/  colour + depth -> labels: 0 none, 1 hand, 2 held object
+    find_windows   labels + depth -> square windows of a fixed metric size
+    cut_windows    what lies in a window: masks and depth
+    window         a window, and the way from it back to the picture
+    position       pixel + depth -> metres in the optical frame
+    masks, arm_axis   shapes of masks; which end of an arm is the hand
 
 Conventions: pixel centres lie at integer coordinates, x to the right, y down; depth is z-depth in
 metres, float32, NaN where there is no reading; colour is rgb uint8.

@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.vision.hand_end import bounding_box
+from tiae_ros.vision.arm_axis import bounding_box
+from tiae_ros.vision.labels import Floats, Mask
 
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
 Part = tuple[slice, slice]
 
 

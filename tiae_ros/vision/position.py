@@ -7,11 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-
-def focal_length_px(k: NDArray[np.float64]) -> float | None:
-    """Mean focal length of a camera matrix (3x3 or its 9 values), None when it is not calibrated."""
-    matrix = _camera_matrix(k)
-    return None if matrix is None else float((matrix[0, 0] + matrix[1, 1]) / 2)
+from tiae_ros.streams.camera import calibrated
 
 
 def metric_position(x_px: float, y_px: float, depth_m: float, k: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -20,19 +16,8 @@ def metric_position(x_px: float, y_px: float, depth_m: float, k: NDArray[np.floa
     None when it cannot be known: the camera is not calibrated (fx or fy is 0, a value is not finite) or the
     depth is not a finite number above 0.
     """
-    matrix = _camera_matrix(k)
+    matrix = calibrated(k)
     if matrix is None or not all(math.isfinite(value) for value in (x_px, y_px, depth_m)) or depth_m <= 0:
         return None
     fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
     return np.array([(x_px - cx) * depth_m / fx, (y_px - cy) * depth_m / fy, depth_m])
-
-
-def _camera_matrix(k: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """K as 3x3, None when it is that of an uncalibrated camera (sensor_msgs/CameraInfo: all zeros)."""
-    matrix = np.asarray(k, dtype=np.float64)
-    if matrix.size != 9:
-        return None
-    matrix = matrix.reshape(3, 3)
-    if not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-        return None
-    return matrix

@@ -1,1 +1,0 @@
-"""The method: transforms, objective, networks, model, model files. Knows nothing of ROS or OpenCV."""

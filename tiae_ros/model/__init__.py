@@ -1,0 +1,12 @@
+"""A model folder and what it can do; numpy and ONNX Runtime, no torch, no ROS.
+
+manifest      what a model says of itself
+folder        a model on disk: read whole and checked, written whole
+onnx_file     what an ONNX file may hold
+engines/      what runs its graphs: ONNX Runtime, or on a GPU without it plain PyTorch
+devices       a device's name -> the engine and the device
+shipped       the name of a shipped model -> its folder
+autoencoder   encode, decode, restore, estimate_shift, place, label
+segmenter     colour and depth -> hand, held object, or neither
+shifts        the convention of shifts; whole shifts and the best of them
+"""

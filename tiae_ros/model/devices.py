@@ -1,0 +1,54 @@
+"""A device's name -> what computes there: ONNX Runtime on the CPU, on a GPU its CUDA build, or PyTorch."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+
+from tiae_ros.errors import ParameterError
+from tiae_ros.model.engines.engine import Engine
+from tiae_ros.model.engines.onnx_runtime import OnnxRuntime, has_cuda
+
+CPU = "cpu"
+
+
+def available_devices() -> list[str]:
+    """``cpu``, then ``cuda:0``, ``cuda:1`` and so on, as far as there are GPUs and something that computes there."""
+    usable = has_cuda() or importlib.util.find_spec("torch") is not None
+    return [CPU, *(f"cuda:{index}" for index in range(gpu_count() if usable else 0))]
+
+
+def choose_device(name: str) -> str:
+    """``auto`` (the first GPU where there is one), ``cpu``, ``cuda`` (the first) or ``cuda:N`` -> ``cpu`` or ``cuda:N``.
+
+    Raises ParameterError, in one line with the devices there are, for anything else.
+    """
+    names = available_devices()
+    if name == "auto":
+        return names[min(1, len(names) - 1)]
+    asked = "cuda:0" if name == "cuda" else name
+    if asked not in names:
+        raise ParameterError(f"device {name} is not there; devices of this machine: {', '.join(names)} (or auto)")
+    return asked
+
+
+def open_engine(device: str, *, threads: int = 0) -> Engine:
+    """What computes on ``cpu`` or ``cuda:N``; threads of the CPU: 0 as many as this process may use."""
+    if device == CPU or has_cuda():
+        return OnnxRuntime(device, threads=threads)
+    from tiae_ros.model.engines.eager_torch import EagerTorch
+
+    return EagerTorch(device)
+
+
+def gpu_count() -> int:
+    """How many CUDA devices the driver shows this process; 0 without a driver."""
+    for library in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            driver = ctypes.CDLL(library)
+        except OSError:
+            continue
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+            return count.value
+    return 0

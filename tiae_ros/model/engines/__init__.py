@@ -1,0 +1,1 @@
+"""What runs the graphs of a model folder: one file per engine, behind one interface (`engine`)."""

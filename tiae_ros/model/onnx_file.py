@@ -1,0 +1,111 @@
+"""What an ONNX file may hold, read from its bytes before a runtime is given it.
+
+ONNX Runtime would open files that a graph names (external data), and run operators of other domains where a library
+offers them. Both are refused here. The file is a protocol buffer; of its messages only the few fields that matter are
+walked (https://protobuf.dev/programming-guides/encoding, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tiae_ros.errors import ModelError
+
+_STANDARD = ("", "ai.onnx")
+_DEEPEST = 16  # graphs within graphs
+
+# Field numbers of onnx.proto
+_MODEL_GRAPH, _MODEL_OPSET, _MODEL_FUNCTIONS = 7, 8, 25
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
+_NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+_ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
+_TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
+
+_Field = tuple[int, int, memoryview]  # number, whole number (0 where it is bytes), bytes
+
+
+def check_onnx(content: bytes) -> None:
+    """Refuse what is not a plain ONNX model: all its data inside, standard operators alone.
+
+    Raises:
+        ModelError: what is wrong with it.
+    """
+    try:
+        model = list(_fields(memoryview(content)))
+        graphs = [data for number, _, data in model if number == _MODEL_GRAPH]
+        if len(graphs) != 1 or not any(number == _MODEL_OPSET for number, _, _ in model):
+            raise ModelError("not an ONNX model")
+        if any(number == _MODEL_FUNCTIONS for number, _, _ in model):
+            raise ModelError("an ONNX model with functions of its own; accepted are standard operators alone")
+        _check_graph(graphs[0], 0)
+    except (IndexError, ValueError):
+        raise ModelError("not an ONNX model, or cut off") from None
+
+
+def _check_graph(graph: memoryview, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise ModelError(f"an ONNX model with graphs nested more than {_DEEPEST} deep")
+    for number, _, data in _fields(graph):
+        if number == _GRAPH_NODE:
+            _check_node(data, depth)
+        elif number == _GRAPH_INITIALIZER:
+            _check_tensor(data)
+        elif number == _GRAPH_SPARSE:
+            raise ModelError("an ONNX model with sparse weights; accepted are dense ones")
+
+
+def _check_node(node: memoryview, depth: int) -> None:
+    fields = list(_fields(node))
+    texts = {number: bytes(data).decode("utf-8", "replace") for number, _, data in fields if number in (4, 7)}
+    domain = texts.get(_NODE_DOMAIN, "")
+    if domain not in _STANDARD:
+        raise ModelError(
+            f"an ONNX model with the operator {texts.get(_NODE_OPERATOR, '')!r} of {domain!r}; accepted are operators "
+            "of the ONNX standard"
+        )
+    for number, _, data in fields:
+        if number == _NODE_ATTRIBUTE:
+            for kind, _, part in _fields(data):
+                if kind in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
+                    _check_tensor(part)
+                elif kind in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
+                    _check_graph(part, depth + 1)
+
+
+def _check_tensor(tensor: memoryview) -> None:
+    for number, value, _ in _fields(tensor):
+        if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and value):
+            raise ModelError("an ONNX model whose weights lie in another file; accepted are those with all data inside")
+
+
+def _fields(message: memoryview) -> Iterator[_Field]:
+    """The fields of one message. Raises IndexError or ValueError for what is no message."""
+    at, end = 0, len(message)
+    while at < end:
+        key, at = _varint(message, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _varint(message, at)
+            yield number, value, message[:0]
+            continue
+        if wire not in (1, 2, 5):
+            raise ValueError(f"wire type {wire}")
+        length = {1: 8, 5: 4}.get(wire, 0)
+        if wire == 2:
+            length, at = _varint(message, at)
+        if at + length > end:
+            raise IndexError("cut off")
+        yield number, 0, message[at : at + length]
+        at += length
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+        if shift > 63:
+            raise ValueError("a number of more than 64 bits")

@@ -1,0 +1,106 @@
+"""The messages of one moment -> the pictures that perception takes. No ROS: any objects with the fields of the messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiae_ros.errors import ImageError
+from tiae_ros.parameters import Settings
+from tiae_ros.perception import WARN, FrameDropped, Images
+from tiae_ros.streams.camera import camera_matrix
+from tiae_ros.streams.compressed_images import decode_compressed_color, decode_compressed_depth
+from tiae_ros.streams.image_decoding import decode_message, resize_depth_to, to_depth_m, to_rgb
+from tiae_ros.streams.other_encodings import decode_by_cv_bridge, is_other_color
+from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The messages of one moment, not decoded yet: those of sensor_msgs/Image, or CompressedImage."""
+
+    color: Any
+    depth: Any
+    hand_mask: Any = None
+    object_mask: Any = None
+    camera_info: Any = None
+    """The latest one; anything with the fields of sensor_msgs/CameraInfo."""
+
+
+def decode_frame(frame: Frame, settings: Settings, *, need_color: bool = True) -> tuple[Images, dict[str, str]]:
+    """The pictures, and by reason what has to be withheld.
+
+    need_color: decode the colours even where masks come from topics.
+
+    Raises:
+        FrameDropped: the frame cannot be used; the reason says why.
+    """
+    segmented = settings.mask_source == "segmentation"
+    color, shape = _color(frame.color, need_color or segmented)
+    depth_m = _depth(frame.depth, shape, settings)
+    k, warnings = camera_matrix(frame.camera_info, frame.color.header.frame_id, shape)
+    labels = None if segmented else _labels_of_masks(frame, depth_m, settings)
+    return Images(color, depth_m, k, labels), warnings
+
+
+def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tuple[int, int]]:
+    """Pixels (H, W, 3) or None when nobody needs them, and (H, W)."""
+    try:
+        if not hasattr(image, "encoding"):
+            pixels = decode_compressed_color(image.data)
+            return pixels, pixels.shape[:2]
+        if is_other_color(image.encoding):
+            pixels = decode_by_cv_bridge(image)
+            return pixels, pixels.shape[:2]
+        pixels = decode_message(image)
+        return (to_rgb(pixels, image.encoding) if need_pixels else None), pixels.shape[:2]
+    except ImageError as error:
+        raise FrameDropped("colour image", f"colour: {error}") from error
+
+
+def _depth(image: Any, shape: tuple[int, int], settings: Settings) -> Floats:
+    """Metres at the colour image's size, NaN = nothing."""
+    try:
+        if not hasattr(image, "encoding"):
+            depth_m = decode_compressed_depth(image.data, image.format)
+        else:
+            depth_m = to_depth_m(decode_message(image), image.encoding)
+    except ImageError as error:
+        raise FrameDropped("depth image", f"depth: {error}") from error
+    readings = np.count_nonzero(depth_m == depth_m)  # NaN is not equal to itself
+    if readings < settings.min_valid_fraction * depth_m.size:
+        share = readings / depth_m.size
+        raise FrameDropped(
+            "too few depth readings",
+            f"only {share:.1%} of the depth image are readings; at least {settings.min_valid_fraction:.1%} "
+            "are needed (min_valid_fraction)",
+            WARN,
+        )
+    try:
+        return resize_depth_to(depth_m, shape)
+    except ImageError as error:
+        raise FrameDropped("sizes", str(error)) from error
+
+
+def _labels_of_masks(frame: Frame, depth_m: Floats, settings: Settings) -> Labels:
+    labels = np.zeros(depth_m.shape, np.uint8)
+    for image, value, name in ((frame.object_mask, OBJECT, "object"), (frame.hand_mask, HAND, "hand")):
+        try:
+            mask = decode_message(image)
+            if image.encoding not in ("mono8", "8UC1"):
+                raise ImageError(f"encoding {image.encoding!r} cannot be a mask; accepted are mono8, 8UC1")
+        except ImageError as error:
+            raise FrameDropped("mask image", f"{name} mask: {error}") from error
+        if mask.shape != labels.shape:
+            raise FrameDropped(
+                "sizes",
+                f"{name} mask is {mask.shape[1]}x{mask.shape[0]} but colour is "
+                f"{labels.shape[1]}x{labels.shape[0]}; they must be of one size",
+            )
+        labels[mask > 127] = value
+    with np.errstate(invalid="ignore"):
+        labels[depth_m > settings.depth_max_m] = 0
+    return labels

@@ -1,0 +1,164 @@
+"""The node's subscriptions: messages of several topics -> frames of one moment."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from tiae_ros.node import diagnostics
+from tiae_ros.node.frames import Frame
+from tiae_ros.node.health import Health
+from tiae_ros.node.statistics import Statistics
+from tiae_ros.parameters import Settings
+from tiae_ros.streams.pairing import Pairer
+
+_QOS = QoSProfile(
+    depth=5,
+    history=HistoryPolicy.KEEP_LAST,
+    reliability=ReliabilityPolicy.BEST_EFFORT,
+    durability=DurabilityPolicy.VOLATILE,
+)
+OVERRIDABLE = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DEPTH)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A frame on its way to the worker."""
+
+    header: Header
+    frame: Frame
+    arrived: float  # time.monotonic() of its last message
+
+
+class Inputs:
+    """Subscribed between `open` and `close`; `deliver` is called with every frame, on the executor's thread.
+
+    Attributes:
+        topics: input's name -> the topic it comes from.
+        unreachable: input's name -> why its publisher is not received.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, statistics: Statistics, health: Health, deliver: Callable[[Job], bool]
+    ) -> None:
+        self._node = node
+        self._statistics = statistics
+        self._health = health
+        self._deliver = deliver
+        self._subscriptions: list[Any] = []
+        self._pairer: Pairer[Any] = Pairer(("color", "depth"))
+        self._camera_info: CameraInfo | None = None
+        self._newest_done_ns: int | None = None
+        self.enabled = True
+        self.topics: dict[str, str] = {}
+        self.unreachable: dict[str, str] = {}
+
+    def open(self, settings: Settings) -> None:
+        """Subscribe to what the settings ask for."""
+        self.unreachable.clear()
+        self._newest_done_ns = self._camera_info = None
+        compressed = settings.image_transport == "compressed"
+        kind = CompressedImage if compressed else Image
+        wanted: list[tuple[str, str, str, type, Callable[[Any], None]]] = [
+            ("colour", "color", "color/image" + ("/compressed" if compressed else ""), kind, self._on_image),
+            ("depth", "depth", "depth/image" + ("/compressedDepth" if compressed else ""), kind, self._on_image),
+            (diagnostics.CAMERA_INFO, "", "color/camera_info", CameraInfo, self._on_camera_info),
+        ]
+        if settings.mask_source == "topics":
+            wanted += [
+                ("hand mask", "hand_mask", "hand_mask", Image, self._on_image),
+                ("object mask", "object_mask", "object_mask", Image, self._on_image),
+            ]
+        self._pairer = Pairer([slot for _, slot, *_ in wanted if slot], slop_s=settings.slop_s)
+        # A callback group never forgets an entity that is gone, so each cycle has its own.
+        group = MutuallyExclusiveCallbackGroup()
+        for name, slot, topic, message_type, callback in wanted:
+            subscription = self._node.create_subscription(
+                message_type,
+                topic,
+                functools.partial(callback, name, slot) if slot else callback,
+                _QOS,
+                event_callbacks=SubscriptionEventCallbacks(
+                    incompatible_qos=functools.partial(self._on_incompatible, name, topic)
+                ),
+                qos_overriding_options=QoSOverridingOptions(OVERRIDABLE),
+                callback_group=group,
+            )
+            self._subscriptions.append(subscription)
+            self.topics[name] = subscription.topic_name
+
+    def close(self) -> None:
+        """Let go of the subscriptions and of what waits for its partner."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+        self.topics.clear()
+        self._pairer.reset()
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Not enabled, messages are counted and left."""
+        self.enabled = enabled
+        if not enabled:
+            self._pairer.reset()
+            # The pairer cannot see a clock that jumps back meanwhile (a bag that loops): the order starts afresh too.
+            self._newest_done_ns = None
+
+    def set_slop(self, slop_s: float) -> None:
+        self._pairer.slop_s = slop_s
+
+    def missed_by_s(self) -> float | None:
+        """As `Pairer.missed_by_s`."""
+        return self._pairer.missed_by_s()
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._statistics.event(diagnostics.CAMERA_INFO)
+        self._camera_info = message
+
+    def _on_image(self, name: str, slot: str, message: Any) -> None:
+        self._statistics.event(name)
+        if not self.enabled:
+            return
+        stamp = message.header.stamp
+        pushed = self._pairer.push(slot, stamp.sec * 1_000_000_000 + stamp.nanosec, message)
+        for reason, count in pushed.dropped.items():
+            self._statistics.drop(reason, count)
+        if pushed.jumped_back:
+            self._newest_done_ns = None
+            self._statistics.clear_rates()
+            self._node.get_logger().info("stamps jumped back (bag loop or clock reset): starting afresh")
+        for pair in pushed.pairs:
+            if self._newest_done_ns is not None and pair.stamp_ns <= self._newest_done_ns:
+                self._statistics.drop("out of order")
+                continue
+            self._newest_done_ns = pair.stamp_ns
+            self._statistics.event(diagnostics.PAIR)
+            frame = Frame(**pair.items, camera_info=self._camera_info)
+            if self._deliver(Job(pair.items["color"].header, frame, time.monotonic())):
+                self._statistics.drop(diagnostics.NEWER)
+
+    def _on_incompatible(self, name: str, topic: str, event: Any) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        message = (
+            f"a publisher of {self._node.resolve_topic_name(topic)} offers an incompatible QoS policy: {policy}; nothing "
+            "is received from it (see the qos_overrides parameters)"
+        )
+        self.unreachable[name] = message  # the event comes once, the silence lasts
+        self._health.fault(f"QoS of {topic}", message)

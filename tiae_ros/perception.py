@@ -1,0 +1,387 @@
+"""A colour picture and its registered depth -> grasps: segment, find windows, describe, restore, locate. No ROS.
+
+    perception = Perception()                    # the shipped models; parameters of the node as keywords
+    for grasp in perception.frame(color, depth_m, k):
+        print(grasp.label, grasp.shift_px, grasp.position_m)
+
+Conventions are those of `tiae_ros.vision`: pixel centres at integer coordinates, x right, y down, metres, NaN = nothing.
+The *shift* of a grasp is where its pattern lies in the colour picture, relative to the picture's centre, in pixels:
+
+    (window centre + shift within the window, scaled to image pixels) - ((W - 1) / 2, (H - 1) / 2)
+
+so moving the picture by (dx, dy) changes it by exactly (dx, dy).
+
+`Pipeline` is the same road in steps, for the node: what is waited for comes first, and what fails later leaves what
+came before as it is.
+
+    describe       pictures -> descriptors (segment, window, encoder)
+    restore        what else the grasp model knows: restored masks, confidence, label, shift and position
+    restore_depth  restored depth; by a depth model of its own, if there is one
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiae_ros.errors import ModelError
+from tiae_ros.model.autoencoder import Autoencoder, Description, Inference, load_model
+from tiae_ros.model.devices import choose_device
+from tiae_ros.model.segmenter import Segmentation, choose_segmentation
+from tiae_ros.parameters import Settings
+from tiae_ros.streams.camera import focal_length_px
+from tiae_ros.vision.cut_windows import cut_depth, cut_grasp, cut_masks
+from tiae_ros.vision.find_windows import find_windows
+from tiae_ros.vision.labels import Floats, Labels, Picture, check_images, check_one_size
+from tiae_ros.vision.position import metric_position
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_ros.vision.window import Window, depth_from_window, surface_values, window_camera, window_to_image
+
+Part = TypeVar("Part", Description, Inference)
+ERROR = "error"
+WARN = "warn"
+NON_FINITE = "non-finite network output"
+MASKS = ("hand_mask", "object_mask")
+GRASP_CHANNELS = (MASKS, (*MASKS, "depth"))
+DEPTH_CHANNELS = (("depth",),)
+
+
+class FrameDropped(Exception):
+    """A frame, or what was still to be made of it, that cannot be used.
+
+    Attributes:
+        reason: a few words, the same for all that is dropped for this reason.
+        level: ERROR when somebody has to change something, WARN when it may pass.
+    """
+
+    def __init__(self, reason: str, message: str, level: str = ERROR) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.level = level
+
+
+@dataclass(frozen=True)
+class Images:
+    """The pictures of one moment."""
+
+    color: Picture | None  # (H, W, 3); None: by depth alone, or nobody needs it
+    depth_m: Floats  # (H, W)
+    k: NDArray[np.float64] | None = None  # (3, 3) camera matrix of the colour picture; None: unknown
+    labels: Labels | None = None  # (H, W), when they come from somewhere else than our own segmentation
+
+
+@dataclass(frozen=True)
+class Described:
+    """Pictures as far as the encoder. Rows are grasps, the nearest (the main one) first."""
+
+    images: Images
+    labels: Labels  # (H, W)
+    windows: list[Window]
+    seen: Floats  # (N, C, S, S), what the grasp model was shown
+    description: Description  # descriptors (N, K); shifts still in window pixels
+    timings_s: dict[str, float]
+
+    @property
+    def descriptors(self) -> Floats:
+        """(N, K)."""
+        descriptors: Floats = self.description.descriptor
+        return descriptors
+
+
+@dataclass
+class Result:
+    """What one frame yields. Rows are grasps, the nearest (the main one) first."""
+
+    images: Images
+    labels: Labels  # (H, W)
+    windows: list[Window]
+    seen: Floats  # (N, C, S, S), what the grasp model was shown
+    descriptors: Floats  # (N, K)
+    placed: Floats  # (N, C, S, S), what was restored, lying on the input
+    shifts: Floats  # (N, 2) pixels of the colour picture
+    positions: Floats  # (N, 3) metres, optical frame; NaN where it cannot be known
+    confidences: Floats  # (N,) 0..1, how much of the input the restored pattern explains
+    names: list[str] | None = None  # "" is unknown; None: the model has no labels
+    restored_k: NDArray[np.float64] | None = None  # (3, 3) camera matrix of the main grasp's window
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def restored_masks(self) -> Floats | None:
+        """Hand and object of the main grasp, lying on the input: (2, S, S)."""
+        return self.placed[0, :2] if self.windows else None
+
+
+@dataclass(frozen=True)
+class Grasp:
+    """One hand and what it holds."""
+
+    descriptor: Floats  # (K,)
+    shift_px: tuple[float, float]  # from the picture's centre, x right, y down
+    position_m: Floats  # (3,) optical frame; NaN without a camera matrix
+    label: str  # "" is unknown
+    confidence: float  # 0..1
+    window: Window
+    masks: Floats  # (2, S, S) restored hand and object, lying on the input
+    depth_m: Floats | None  # (S, S) restored, NaN = nothing; None: no model restores depth
+
+
+class Perception:
+    """The node's road as one Python call."""
+
+    def __init__(self, settings: Settings | None = None, **parameters: Any) -> None:
+        """Load the models.
+
+        Args:
+            settings, parameters: those of the node (docs/parameters.md); a keyword for each, e.g. ``model="grasp"``.
+
+        Raises:
+            ModelError, ParameterError: a model or a parameter that cannot be used.
+        """
+        self.settings = (settings or Settings()).with_changes(parameters)
+        self.pipeline = load_pipeline(self.settings, choose_device(self.settings.device))
+
+    def frame(self, color: Picture | None, depth_m: Floats, k: Any = None) -> list[Grasp]:
+        """The grasps of one frame, the nearest first.
+
+        Args:
+            color: (H, W, 3) uint8 red, green, blue; None: by depth alone.
+            depth_m: (H, W) float32 metres registered to the colour, NaN or 0 where there is none.
+            k: 3x3 camera matrix of the colour picture; None: positions are NaN, sizes by `assumed_fov_deg`.
+
+        Raises:
+            ImageError: the pictures do not fit together. FrameDropped: a model failed.
+        """
+        depth_m = np.asarray(depth_m, np.float32)
+        check_images(color, depth_m)
+        matrix = None if k is None else np.asarray(k, np.float64).reshape(3, 3)
+        pipeline = self.pipeline
+        result = pipeline.restore(pipeline.describe(Images(color, depth_m, matrix), self.settings))
+        return [
+            Grasp(
+                descriptor=result.descriptors[index],
+                shift_px=(float(result.shifts[index, 0]), float(result.shifts[index, 1])),
+                position_m=result.positions[index],
+                label=result.names[index] if result.names else "",
+                confidence=float(result.confidences[index]),
+                window=window,
+                masks=result.placed[index, :2],
+                depth_m=pipeline.restore_depth(result, self.settings, index),
+            )
+            for index, window in enumerate(result.windows)
+        ]
+
+
+def load_pipeline(settings: Settings, device: str) -> Pipeline:
+    """The pipeline of some settings. Raises ModelError."""
+    grasp = load_checked(settings.model, GRASP_CHANNELS, device)
+    depth = None
+    if settings.depth_model not in ("", "none"):
+        depth = load_checked(settings.depth_model, DEPTH_CHANNELS, device)
+    segmentation = None
+    if settings.mask_source == "segmentation":
+        segmentation = choose_segmentation(settings.segmentation_method, settings.segmentation_model)
+    return Pipeline(grasp, depth, segmentation)
+
+
+def load_checked(name: str, accepted: Sequence[tuple[str, ...]], device: str) -> Autoencoder:
+    """Load a model by name and check that it is for one of these lists of channels.
+
+    Raises:
+        ModelError: absent, damaged, or for other channels.
+    """
+    model = load_model(name, device, threads=1)
+    if model.manifest.channels not in accepted:
+        raise ModelError(
+            f"model {name} is for the channels {', '.join(model.manifest.channels)}; "
+            f"accepted here: {' | '.join(', '.join(channels) for channels in accepted)}"
+        )
+    return model
+
+
+class Stopwatch:
+    """Names the time since the last call."""
+
+    def __init__(self) -> None:
+        self.timings_s: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.timings_s[name] = self.timings_s.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+class Pipeline:
+    """Segmentation, the models, and the road through them.
+
+    The grasp model sees hand and object masks, or these and depth (a joint model): then one inference yields the
+    restored depth too, unless there is a depth model of its own for it.
+    """
+
+    def __init__(
+        self, grasp_model: Autoencoder, depth_model: Autoencoder | None = None, segmentation: Segmentation | None = None
+    ) -> None:
+        """segmentation: None where labels come with the pictures. Raises ModelError for models that do not fit."""
+        self.grasp_model = grasp_model
+        self.depth_model = depth_model
+        self.segmentation = segmentation
+        manifest = grasp_model.manifest
+        self.joint = len(manifest.channels) == 3
+        self._size = manifest.window_size
+        self._metric_size_m = float(manifest.preprocessing.get("metric_size_m", 0.30))
+        self._joint_range_m = float(manifest.preprocessing.get("range_m", 0.30))
+        self._range_m = self._joint_range_m
+        if depth_model is not None:
+            self._range_m = float(depth_model.manifest.preprocessing.get("range_m", 0.30))
+            if depth_model.manifest.window_size != self._size:
+                raise ModelError(
+                    f"depth model {depth_model.manifest.model_id} has windows of {depth_model.manifest.window_size} "
+                    f"pixels, but model {manifest.model_id} has {self._size}; they must be of one size"
+                )
+
+    @property
+    def depth_model_id(self) -> str:
+        """Of the model that restores depth; "" when none does."""
+        restoring = self.depth_model or (self.grasp_model if self.joint else None)
+        return restoring.manifest.model_id if restoring else ""
+
+    def describe(self, images: Images, settings: Settings) -> Described:
+        """From pictures to descriptors, all of which are finite.
+
+        Raises:
+            FrameDropped: the frame cannot be used; the reason says why.
+        """
+        watch = Stopwatch()
+        height, width = images.depth_m.shape
+        focal_px = focal_length_px(images.k) if images.k is not None else None
+        if focal_px is None:
+            focal_px = width / 2 / math.tan(math.radians(settings.assumed_fov_deg) / 2)
+        labels = self._labels(images, settings, focal_px)
+        watch.lap("segment")
+        windows = find_windows(labels, images.depth_m, focal_px, self._metric_size_m)[: settings.max_grasps]
+        seen = self._seen(labels, images.depth_m, windows)
+        watch.lap("window")
+        description = _finite(self.grasp_model, self.grasp_model.describe, seen)
+        watch.lap("network")
+        return Described(images, labels, windows, seen, description, watch.timings_s)
+
+    def restore(self, described: Described) -> Result:
+        """What the grasp model knows beside the descriptor.
+
+        Raises:
+            FrameDropped: the model failed; what was described stays as it was.
+        """
+        watch = Stopwatch()
+        seen, model = described.seen, self.grasp_model
+        placed = _finite(model, model.restore_described, described.description).placed
+        energy = np.maximum((seen**2).sum(axis=(1, 2, 3)), 1e-6)
+        unexplained = ((placed - seen) ** 2).sum(axis=(1, 2, 3)) / energy
+        result = Result(
+            images=described.images,
+            labels=described.labels,
+            windows=described.windows,
+            seen=seen,
+            descriptors=described.descriptors,
+            placed=placed,
+            shifts=np.zeros((len(seen), 2), np.float32),
+            positions=np.full((len(seen), 3), np.nan, np.float32),
+            confidences=np.clip(1 - unexplained, 0, 1).astype(np.float32),
+            names=[model.label(one) for one in described.descriptors] if model.manifest.prototype_names else None,
+        )
+        self._locate(result, described.description.parameters[:, :2])
+        watch.lap("restoration")
+        result.timings_s = {**described.timings_s, **watch.timings_s}
+        return result
+
+    def restore_depth(self, result: Result, settings: Settings, index: int = 0) -> Floats | None:
+        """The restored depth of a grasp, lying on the input: (S, S) metres; None where no model restores depth.
+
+        Raises:
+            FrameDropped: the depth model failed; the result stays as it was.
+        """
+        if index >= len(result.windows):
+            return None
+        window, placed = result.windows[index], result.placed[index]
+        if self.depth_model is not None:
+            depth = cut_depth(result.images.depth_m, result.labels, window, self._size, self._range_m)  # (1, S, S)
+            values = _finite(self.depth_model, self.depth_model.infer, depth[None]).placed[0, 0]
+        elif self.joint:
+            values = placed[2]
+        else:
+            return None
+        surface = surface_values(values, placed[:2].sum(0))  # outlines are soft
+        return depth_from_window(surface, window, self._range_m, settings.restored_threshold)
+
+    def _seen(self, labels: Labels, depth_m: Floats, windows: list[Window]) -> Floats:
+        """What the grasp model sees: masks (N, 2, S, S), or masks and depth (N, 3, S, S)."""
+        seen = np.empty((len(windows), 3 if self.joint else 2, self._size, self._size), np.float32)
+        for row, window in zip(seen, windows, strict=True):
+            if self.joint:
+                row[:] = cut_grasp(depth_m, labels, window, self._size, self._joint_range_m)
+            else:
+                row[:] = cut_masks(labels, window, self._size)
+        return seen
+
+    def _labels(self, images: Images, settings: Settings, focal_px: float) -> Labels:
+        """Those that came with the pictures, or by our own segmentation."""
+        if images.labels is not None:
+            check_one_size("labels", images.labels.shape, images.depth_m)
+            return images.labels
+        if self.segmentation is None:
+            raise ModelError("this pipeline has no segmentation; give it one, or labels with the pictures")
+        try:
+            with _enough_memory("cpu"):
+                return self.segmentation.segment(
+                    images.color, images.depth_m, segmentation_settings(settings), focal_px=focal_px
+                )
+        except ModelError as error:
+            raise FrameDropped(NON_FINITE, f"{error}; the result is withheld") from error
+
+    def _locate(self, result: Result, shifts: Floats) -> None:
+        """Window pixels -> pixels of the colour picture relative to its centre, and metres."""
+        height, width = result.labels.shape
+        k, middle = result.images.k, (self._size - 1) / 2
+        for index, (window, (dx, dy)) in enumerate(zip(result.windows, shifts, strict=True)):
+            x, y = window_to_image(middle + float(dx), middle + float(dy), window, self._size)
+            result.shifts[index] = x - (width - 1) / 2, y - (height - 1) / 2
+            position = metric_position(x, y, window.depth_m, k) if k is not None else None
+            if position is not None:
+                result.positions[index] = position
+        if k is not None and result.windows:
+            result.restored_k = window_camera(k, result.windows[0], self._size)
+
+
+def segmentation_settings(settings: Settings) -> SegmentationSettings:
+    """The part of the settings that segmentation knows."""
+    return SegmentationSettings(
+        grid_long_side=settings.segmentation_grid,
+        depth_max_m=settings.depth_max_m,
+        skin_min=settings.skin_min,
+        skin_max=settings.skin_max,
+    )
+
+
+def _finite(model: Autoencoder, half: Callable[[Any], Part], given: Any) -> Part:
+    """What a model's pass, or half of it, makes of what it is given; FrameDropped where that cannot be used."""
+    with _enough_memory(model.device):
+        made = half(given)
+    if not all(np.isfinite(part).all() for part in vars(made).values()):
+        raise FrameDropped(
+            NON_FINITE, f"model {model.manifest.model_id} gave a number that is not finite; the result is withheld"
+        )
+    return made
+
+
+@contextlib.contextmanager
+def _enough_memory(device: str) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise FrameDropped("out of memory", f"out of memory on {device}: {error}") from error

@@ -1,1 +1,0 @@
-"""The training package (installed as `tiae_training`): data, simulator, training, measures."""

@@ -1,0 +1,223 @@
+"""What the method is held against, behind the same doors as a model, so that `measure_model` measures all alike.
+
+name             what it is
+pca              principal components of randomly shifted images
+centroid-pca     every image moved so that its centroid is in the middle, then principal components
+whole-pca        the same, moved by whole pixels: nothing is blurred, but patterns lie half a pixel off
+ordinary-ae      the slides' fully connected auto-encoder on randomly shifted images
+centroid-ae      every image moved so that its centroid is in the middle, then the same auto-encoder
+whole-ae         the same, moved by whole pixels
+transformer-ae   the same auto-encoder behind a spatial transformer for shifts (Jaderberg et al. 2015): a network
+                 moves the window before it is encoded, and what is restored is moved back and held against the input
+
+pyroved-t, -rt   an invariant variational auto-encoder, if it is installed (`tiae_training.peers`)
+
+All have the same number of descriptor dimensions, and see every training image under a new random shift in each epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tiae_ros.errors import MissingExtraError, ParameterError
+from tiae_training import objective
+from tiae_training.data.arrays import ImageArrays
+from tiae_training.networks.slide import SlideNetwork
+from tiae_training.peers import PEERS, describe_by_peer, fit_peer
+from tiae_training.transforms.shifts import best_shifts_subpixel, draw_shifts, shift_images, shift_images_subpixel
+
+# name -> epochs after which it no longer gets better by much; those of peers end by the minutes they may take
+EPOCHS = {"pca": 0, "centroid-pca": 0, "whole-pca": 0}
+EPOCHS |= {"ordinary-ae": 40, "centroid-ae": 96, "whole-ae": 96, "transformer-ae": 40}
+EPOCHS |= dict.fromkeys(PEERS, 200)
+BASELINES = tuple(EPOCHS)
+LARGEST_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Described:
+    """Descriptors (N, K), restored patterns (N, C, S, S) and shifts (N, 2) of windows."""
+
+    descriptors: Tensor
+    restored: Tensor
+    shifts: Tensor
+
+
+class Baseline:
+    """The doors of a model that the measures use, around one function of windows (N, C, S, S)."""
+
+    def __init__(self, describe: Callable[[Tensor], Described], *, finds_shifts: bool, epochs: int = 0) -> None:
+        self.describe = describe
+        self.finds_shifts = finds_shifts  # without, estimate_shift without comparing is NaN
+        self.epochs = epochs  # trained for
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        return self._describe(images).descriptors.numpy()
+
+    def restore(self, images: np.ndarray) -> np.ndarray:
+        return self._describe(images).restored.numpy()
+
+    def place(self, images: np.ndarray) -> np.ndarray:
+        """What is restored, laid onto the input: where no shift is found it is restored where it lies."""
+        found = self._describe(images)
+        return (shift_images_subpixel(found.restored, found.shifts) if self.finds_shifts else found.restored).numpy()
+
+    def estimate_shift(self, images: np.ndarray, *, compare: bool = False) -> np.ndarray:
+        found = self._describe(images)
+        if compare:
+            seen = torch.as_tensor(images, dtype=torch.float32)
+            return best_shifts_subpixel(found.restored, seen, images.shape[-1] // 2).numpy()
+        return (found.shifts if self.finds_shifts else torch.full_like(found.shifts, math.nan)).numpy()
+
+    def _describe(self, images: np.ndarray) -> Described:
+        with torch.no_grad():
+            return self.describe(torch.as_tensor(images, dtype=torch.float32))
+
+
+def fit_baseline(
+    name: str,
+    arrays: ImageArrays,
+    *,
+    radius_px: int = 8,
+    descriptor_size: int = 30,
+    epochs: int | None = None,
+    peer_minutes: float = 10.0,
+    seed: int = 0,
+) -> Baseline:
+    """Fit one of `BASELINES` on training images, for its own number of epochs (`EPOCHS`) unless told.
+
+    peer_minutes: what a peer may compute at most, minutes of one core. Raises ParameterError for an unknown name,
+    MissingExtraError for a peer that is not installed.
+    """
+    if name not in BASELINES:
+        raise ParameterError(f"unknown baseline {name!r}; accepted are {', '.join(BASELINES)}")
+    epochs = EPOCHS[name] if epochs is None else epochs
+    images = torch.from_numpy(arrays.targets)
+    generator = torch.Generator().manual_seed(seed)
+
+    def moved() -> Tensor:
+        return shift_images(images, draw_shifts(len(images), radius_px, generator))
+
+    if name == "pca":
+        return Baseline(_pca(torch.cat([moved() for _ in range(4)]), descriptor_size, seed), finds_shifts=False)
+    whole = name.startswith("whole")
+    if name in ("centroid-pca", "whole-pca"):
+        return _after_centring(_pca(centre(moved(), whole=whole)[0], descriptor_size, seed), whole=whole)
+    if name in PEERS:
+        peer, done = fit_peer(
+            name, images, radius_px=radius_px, descriptor_size=descriptor_size, epochs=epochs, minutes=peer_minutes,
+            seed=seed,
+        )  # fmt: skip
+        return Baseline(lambda windows: Described(*describe_by_peer(peer, windows)), finds_shifts=True, epochs=done)
+    torch.manual_seed(seed)
+    network = SlideNetwork(images.shape[1], images.shape[2], descriptor_size, convolution=False)
+    if name == "ordinary-ae":
+        _train(network, moved, _restore, epochs, generator)
+        return Baseline(_network_describer(network), finds_shifts=False, epochs=epochs)
+    if name in ("centroid-ae", "whole-ae"):
+        _train(network, lambda: centre(moved(), whole=whole)[0], _restore, epochs, generator)
+        return _after_centring(_network_describer(network), whole=whole, epochs=epochs)
+    _train(network, moved, _restore_through_transformer, epochs, generator)
+    return Baseline(lambda windows: _through_transformer(network, windows), finds_shifts=True, epochs=epochs)
+
+
+def centre(images: Tensor, *, whole: bool = False) -> tuple[Tensor, Tensor]:
+    """Windows moved so that their centroids are in the middle, and how far off they were.
+
+    Below a pixel by interpolation, which blurs, or by whole pixels only.
+    """
+    side = images.shape[-1]
+    axis = torch.arange(side, dtype=images.dtype) - (side - 1) / 2
+    weight = images.sum(1)  # (N, S, S)
+    total = weight.sum((1, 2)).clamp_min(1e-9)
+    x = (weight * axis[None, None, :]).sum((1, 2)) / total
+    y = (weight * axis[None, :, None]).sum((1, 2)) / total
+    shifts = torch.stack((x, y), 1)
+    if whole:
+        shifts = shifts.round()
+        return shift_images(images, -shifts.long()), shifts
+    return shift_images_subpixel(images, -shifts), shifts
+
+
+def _after_centring(describe: Callable[[Tensor], Described], *, whole: bool, epochs: int = 0) -> Baseline:
+    def centred(windows: Tensor) -> Described:
+        moved, shifts = centre(windows, whole=whole)
+        found = describe(moved)
+        return Described(found.descriptors, found.restored, shifts)
+
+    return Baseline(centred, finds_shifts=True, epochs=epochs)
+
+
+def _pca(images: Tensor, size: int, seed: int) -> Callable[[Tensor], Described]:
+    try:
+        from sklearn.decomposition import PCA
+    except ImportError:
+        raise MissingExtraError(
+            "the PCA baselines need scikit-learn; install it: pip install 'tiae_ros[train]'"
+        ) from None
+    fitted = PCA(size, random_state=seed).fit(images.flatten(1).numpy())
+
+    def describe(windows: Tensor) -> Described:
+        descriptors = fitted.transform(windows.flatten(1).numpy())
+        restored = torch.from_numpy(fitted.inverse_transform(descriptors)).float().view_as(windows)
+        return Described(torch.from_numpy(descriptors).float(), restored, torch.zeros(len(windows), 2))
+
+    return describe
+
+
+def _network_describer(network: SlideNetwork) -> Callable[[Tensor], Described]:
+    def describe(windows: Tensor) -> Described:
+        descriptors = network.encoder(windows)
+        return Described(descriptors, network.decode(descriptors).clamp(0.0, 1.0), torch.zeros(len(windows), 2))
+
+    return describe
+
+
+def _through_transformer(network: SlideNetwork, windows: Tensor) -> Described:
+    """Where the network says, how the moved window is described, and its restoration before it is moved back."""
+    shifts = network.shift_regressor(windows)
+    descriptors = network.encoder(shift_images_subpixel(windows, -shifts))
+    return Described(descriptors, network.decode(descriptors), shifts)
+
+
+def _restore(network: SlideNetwork, windows: Tensor) -> Tensor:
+    return network.decode(network.encoder(windows))
+
+
+def _restore_through_transformer(network: SlideNetwork, windows: Tensor) -> Tensor:
+    found = _through_transformer(network, windows)
+    return shift_images_subpixel(found.restored, found.shifts)
+
+
+def _train(
+    network: SlideNetwork,
+    epoch_of_images: Callable[[], Tensor],
+    restore: Callable[[SlideNetwork, Tensor], Tensor],
+    epochs: int,
+    generator: torch.Generator,
+    batch_size: int = 128,
+) -> None:
+    """Adam with a one-cycle rate on the sum of squares: an ordinary auto-encoder."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=LARGEST_RATE, fused=True)
+    schedule: torch.optim.lr_scheduler.OneCycleLR | None = None
+    network.train()
+    for _ in range(epochs):
+        images = epoch_of_images()
+        rows = torch.randperm(len(images), generator=generator).split(batch_size)
+        if schedule is None:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, LARGEST_RATE, total_steps=epochs * len(rows) + 1, pct_start=0.2
+            )
+        for chosen in rows:
+            loss = objective.restoration(restore(network, images[chosen]), images[chosen])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    network.eval()

@@ -1,0 +1,100 @@
+"""``card.md``: what a model is, for people, written from its manifest and never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tiae_ros.model.folder import CARD, NETWORK_INT8, write_whole
+from tiae_ros.model.manifest import SEGMENTATION, Manifest
+
+
+def card_text(manifest: Manifest) -> str:
+    """The card as Markdown."""
+    lines = [f"# {manifest.model_id}", "", *_what_it_is(manifest), ""]
+    if manifest.preprocessing:
+        lines += ["Preprocessing: " + ", ".join(f"{k} = {v}" for k, v in manifest.preprocessing.items()) + ".", ""]
+    lines += ["## Trained", ""]
+    lines += [*_origin(manifest.training)]
+    given_up = manifest.training.get("collapsed_attempts")
+    if given_up:
+        lines.append(f"* initialisations given up before: {len(given_up)} ({given_up[-1]})")
+    if manifest.training.get("collapsed"):
+        lines += ["", f"**This model has collapsed: {manifest.training['collapsed']}.** It is of no use."]
+    lines += ["", "## Measured on held-out data", ""]
+    if manifest.measures:
+        lines += ["| measure | value |", "|---|---|"]
+        lines += [f"| {name} | {value:.4g} |" for name, value in manifest.measures.items()]
+    else:
+        lines.append("Not measured (`tiae train --test FILE.npz` does).")
+    if manifest.prototype_names:
+        names = ", ".join(dict.fromkeys(manifest.prototype_names))
+        lines += ["", "## Names it knows", "", names, *_naming(manifest)]
+    return "\n".join(lines) + "\n"
+
+
+def _what_it_is(manifest: Manifest) -> list[str]:
+    if manifest.kind == SEGMENTATION:
+        lines = [
+            "Hand (with arm and sleeve) / held thing / nothing, from colour and registered depth, or from depth alone.",
+            f"U-Net, channels {', '.join(map(str, manifest.network['widths']))}, on a grid of about 160 x 120 cells.",
+        ]
+        if NETWORK_INT8 in manifest.files:
+            lines += [
+                "On CPUs with VNNI it runs in whole numbers of 8 bits; what that costs is the difference to the rows",
+                "with `_int8`.",
+            ]
+        return lines
+    size = manifest.window_size
+    transforms = (
+        "; ".join(
+            f"{kind} ({', '.join(f'{name} {value:g}' for name, value in ranges.items())})"
+            for kind, ranges in manifest.transforms.items()
+        )
+        or "none (an ordinary auto-encoder)"
+    )
+    return [
+        f"Network `{manifest.network_name}`; input {len(manifest.channels)}×{size}×{size} "
+        f"({', '.join(manifest.channels)}); descriptor of {manifest.descriptor_size} numbers; invariant to: {transforms}."
+    ]
+
+
+def _origin(training: Mapping[str, Any]) -> list[str]:
+    """How the model was made; of the models that it began from, each command once, in order."""
+    lines = [
+        f"* {name.replace('_', ' ')}: `{training[name]}`"
+        for name in ("data", "windows", "frames", "command", "calibration", "test_data")
+        if training.get(name)
+    ]
+    before = [command for command in _commands(training) if command != training.get("command")]
+    if before:
+        lines += ["", "Began from:", "", *(f"* `{command}`" for command in dict.fromkeys(before))]
+    return lines
+
+
+def _commands(training: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in training.items():
+        if isinstance(value, dict) and name != "settings":
+            yield from _commands(value)
+    if isinstance(training.get("command"), str):
+        yield training["command"]
+
+
+def _naming(manifest: Manifest) -> list[str]:
+    """Where the names came from when they were given after the training, and how well they are told apart."""
+    told = manifest.training.get("names")
+    if not isinstance(told, dict):
+        return []
+    lines = ["", f"From `{told['data']}`; each fifth judged by the other four:", ""]
+    lines += ["| name | windows | right | unknown |", "|---|---|---|---|"]
+    for name, held_out in told["held_out"].items():
+        lines.append(f"| {name} | {held_out['windows']} | {held_out['right']:.2f} | {held_out['unknown']:.2f} |")
+    if "others" in told:
+        lines += ["", f"Of `{told['others']['data']}`, {told['others']['unknown']:.2f} are called unknown."]
+    return lines
+
+
+def write_card(manifest: Manifest, folder: Path) -> None:
+    """Write ``card.md`` into a model folder, whole or not at all."""
+    write_whole(folder / CARD, card_text(manifest).encode())

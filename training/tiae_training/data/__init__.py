@@ -1,0 +1,1 @@
+"""Arrays to train on: files, bags, digits, pages, backgrounds, deformations."""

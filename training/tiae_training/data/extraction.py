@@ -1,0 +1,173 @@
+"""Windows from a recorded RGB-D bag, as arrays to train on. No labels are needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tiae_ros.errors import DataError, ParameterError
+from tiae_ros.model.segmenter import METHODS, SHIPPED, Segmentation, choose_segmentation
+from tiae_ros.streams.bags import Bag, RgbdFrame
+from tiae_ros.streams.camera import focal_length_px
+from tiae_ros.vision.cut_windows import cut_depth, cut_masks
+from tiae_ros.vision.find_windows import find_windows
+from tiae_ros.vision.window import Window
+
+# what to extract -> the channels of `images`, named as in a model's manifest
+CHANNELS: dict[str, tuple[str, ...]] = {
+    "masks": ("hand_mask", "object_mask"),
+    "depth": ("depth",),
+    "masks+depth": ("hand_mask", "object_mask", "depth"),
+}
+
+
+@dataclass(frozen=True)
+class ExtractionSettings:
+    """How windows are cut; the defaults are those of the node."""
+
+    channels: str = "masks"
+    label: str | None = None  # what every window is called; None: no labels
+    from_s: float = 0.0  # only frames of this part of the bag, counted from its first one
+    to_s: float = math.inf
+    window_size: int = 32
+    metric_size_m: float = 0.30
+    range_m: float = 0.30
+    focal_px: float | None = None  # None: from the bag's camera info
+    every_hand: bool = False  # False: the nearest hand of each frame
+    use_color: bool = True
+    segmentation_method: str = "auto"
+    segmentation_model: str = SHIPPED
+
+    def __post_init__(self) -> None:
+        if self.channels not in CHANNELS:
+            raise ParameterError(f"channels {self.channels!r} are unknown; accepted are {', '.join(CHANNELS)}")
+        if self.segmentation_method not in METHODS:
+            raise ParameterError(
+                f"segmentation {self.segmentation_method!r} is unknown; accepted are {', '.join(METHODS)}"
+            )
+        if not 8 <= self.window_size <= 256:
+            raise ParameterError(f"window size {self.window_size} px is not within 8 to 256")
+        for name in ("metric_size_m", "range_m"):
+            if not 0.05 <= getattr(self, name) <= 2.0:
+                raise ParameterError(f"{name} {getattr(self, name)} is not within 0.05 to 2.0")
+        if not 0 <= self.from_s < self.to_s:
+            raise ParameterError(f"the part from {self.from_s} to {self.to_s} s is empty; accepted is 0 <= from < to")
+        if self.label is not None and not (self.label.isprintable() and 0 < len(self.label.strip()) <= 100):
+            raise ParameterError(f"label {self.label!r} cannot be used; accepted are 1 to 100 printable characters")
+        if self.focal_px is not None and not 1 <= self.focal_px <= 1e5:
+            raise ParameterError(f"focal length {self.focal_px} px is not within 1 to 100000")
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What was cut out of a bag."""
+
+    arrays: dict[str, np.ndarray]
+    frames: int
+    frames_without_hand: int
+    segmentation: str
+    """"classical", or "network" and its model id."""
+
+
+def extract_windows(
+    path: Path | str,
+    settings: ExtractionSettings | None = None,
+    *,
+    color_topic: str | None = None,
+    depth_topic: str | None = None,
+    camera_info_topic: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Extraction:
+    """Windows of every frame of a bag that shows a hand; ``progress`` is told the number of frames so far.
+
+    Raises:
+        BagError, ImageError: the bag or an image in it cannot be used.
+        DataError: no frame shows a hand.
+        ParameterError: the bag has no camera info and no focal length was given.
+        ModelError: the segmentation network was asked for and cannot be used.
+    """
+    settings = settings or ExtractionSettings()
+    segmentation = choose_segmentation(settings.segmentation_method, settings.segmentation_model)
+    images, masks, windows, stamps = [], [], [], []
+    frames = without = 0
+    with Bag(path) as bag:
+        topics = bag.find_rgbd_topics(color_topic, depth_topic, camera_info_topic)
+        focal_px = settings.focal_px or _recorded_focal_px(bag, topics[2])
+        first_ns = None
+        for frame in bag.rgbd_frames(*topics):
+            first_ns = frame.stamp_ns if first_ns is None else first_ns
+            if not settings.from_s <= (frame.stamp_ns - first_ns) * 1e-9 < settings.to_s:
+                continue
+            frames += 1
+            found = False
+            for window, image, mask in _windows_of(frame, focal_px, settings, segmentation):
+                found = True
+                images.append(image)
+                masks.append(mask)
+                windows.append((window.center_x, window.center_y, window.side_px, window.depth_m))
+                stamps.append(frame.stamp_ns)
+            without += not found
+            if progress is not None:
+                progress(frames)
+    if not images:
+        raise DataError(
+            f"no hand was found in the {frames} RGB-D frames of {path}; a hand within 0.2 to 1.5 m is needed"
+            if frames
+            else f"bag {path} holds no pair of colour and depth with stamps that agree{_within(settings)}"
+        )
+    stacked = np.stack(images)
+    arrays = {
+        "images": stacked if "depth" in settings.channels else np.rint(stacked * 255).astype(np.uint8),
+        "channels": np.array(CHANNELS[settings.channels]),
+        "foreground_mask": np.rint(np.stack(masks) * 255).astype(np.uint8),
+        "windows": np.array(windows, np.float64),  # center_x, center_y, side_px, depth_m
+        "stamps_ns": np.array(stamps, np.int64),
+        "metric_size_m": np.array(settings.metric_size_m),
+        **_told_by(settings, len(images)),
+    }
+    return Extraction(arrays, frames, without, segmentation.name)
+
+
+def _told_by(settings: ExtractionSettings, count: int) -> dict[str, np.ndarray]:
+    """Arrays that only some settings ask for."""
+    arrays = {}
+    if "depth" in settings.channels:
+        arrays["range_m"] = np.array(settings.range_m)
+    if settings.label is not None:
+        arrays |= {"labels": np.zeros(count, np.int64), "label_names": np.array([settings.label])}
+    return arrays
+
+
+def _within(settings: ExtractionSettings) -> str:
+    whole = settings.from_s == 0 and settings.to_s == math.inf
+    return "" if whole else f" within {settings.from_s:g} to {settings.to_s:g} s of its first"
+
+
+def _recorded_focal_px(bag: Bag, topic: str | None) -> float:
+    """The focal length of the first camera info; it may lie behind the first pictures."""
+    if topic is not None:
+        for _, info in bag.decoded([topic]):
+            focal_px = focal_length_px(np.asarray(info.k))
+            if focal_px is not None:
+                return focal_px
+            break
+    raise ParameterError("the bag has no camera info that can be used; give the focal length with --focal-px")
+
+
+def _windows_of(
+    frame: RgbdFrame, focal_px: float, settings: ExtractionSettings, segmentation: Segmentation
+) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
+    """Each window of a frame, its image (C, S, S) and what of it is hand or object (1, S, S)."""
+    color = frame.color if settings.use_color else None
+    labels = segmentation.segment(color, frame.depth_m, focal_px=focal_px)
+    windows = find_windows(labels, frame.depth_m, focal_px, settings.metric_size_m)
+    for window in windows if settings.every_hand else windows[:1]:
+        masks = cut_masks(labels, window, settings.window_size)
+        parts = [masks] if "masks" in settings.channels else []
+        if "depth" in settings.channels:
+            parts.append(cut_depth(frame.depth_m, labels, window, settings.window_size, settings.range_m))
+        yield window, np.concatenate(parts), np.clip(masks.sum(axis=0, keepdims=True), 0, 1)

@@ -1,0 +1,155 @@
+"""A trained network -> a model folder that runs without torch, and the check that both give the same.
+
+Graphs are exported by `torch.onnx`, with the batch (and for segmentations the grid) left free. Weights that float16
+holds exactly are stored so, with a cast behind them, in half the space; the runtime makes them float32 when it loads.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tiae_ros.errors import MissingExtraError, ModelError
+from tiae_ros.model.engines.onnx_runtime import OnnxRuntime
+from tiae_ros.model.folder import DECODER, ENCODER, NETWORK, PROTOTYPES, WEIGHTS, ModelFolder, write_folder
+from tiae_ros.model.manifest import AUTOENCODER, Manifest
+from tiae_training.card import write_card
+from tiae_training.model import DecoderGraph, EncoderGraph, TransformInvariantAutoencoder, network_of, weights_of
+from tiae_training.networks.segmentation import SegmentationNetwork, segmentation_network
+
+OPSET = 20
+TOLERANCE = 1e-4
+_WORTH_HALVING = 4096  # weights
+_CHECKED = (1, 5)  # batches
+
+
+def save_model(model: TransformInvariantAutoencoder, folder: Path) -> Manifest:
+    """Write the model folder of an auto-encoder and its card; returns the manifest as it was written.
+
+    Raises OutputError, MissingExtraError, or ModelError where engine and torch differ by more than `TOLERANCE`.
+    """
+    model = model.cpu().eval()
+    files = {name: export_graph(graph, example_inputs(model, name)) for name, graph in graphs_of(model).items()}
+    files[WEIGHTS] = weights_of(model.network)
+    if len(model.prototypes):
+        files[PROTOTYPES] = _npy(model.prototypes.astype(np.float16))
+    check_export(ModelFolder(folder, model.manifest, files), graphs_of(model), model)
+    model.manifest = write_folder(folder, model.manifest, files)
+    write_card(model.manifest, folder)
+    return model.manifest
+
+
+def graphs_of(model: TransformInvariantAutoencoder) -> dict[str, nn.Module]:
+    """File name -> what is exported into it."""
+    return {ENCODER: EncoderGraph(model), DECODER: DecoderGraph(model)}
+
+
+def example_inputs(model: TransformInvariantAutoencoder, name: str, count: int = 2) -> tuple[Tensor, ...]:
+    """Inputs of a graph, the same at every call."""
+    manifest, generator = model.manifest, torch.Generator().manual_seed(0)
+    windows = torch.rand(count, len(manifest.channels), manifest.window_size, manifest.window_size, generator=generator)
+    if name == ENCODER:
+        return (windows,)
+    with torch.inference_mode():
+        descriptors, parameters = model.network.forward_encoder(windows)
+    return descriptors.clone(), parameters.clone()
+
+
+def export_graph(
+    graph: nn.Module, inputs: Sequence[Tensor], free: Sequence[dict[int, Any]] | None = None, file: str = ""
+) -> bytes:
+    """One ONNX file. free: per input the dimensions that stay free; by default the first. Raises MissingExtraError."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  torch.onnx needs it
+    except ImportError as error:
+        raise MissingExtraError(f"exporting a model needs {error.name}; install the extra `train`") from None
+    batch = torch.export.Dim("batch")
+    shapes = tuple(free) if free else tuple({0: batch} for _ in inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own affairs
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            graph.eval(), tuple(inputs), dynamo=True, dynamic_shapes=shapes, opset_version=OPSET, verbose=False
+        )
+    assert program is not None
+    proto = program.model_proto
+    del proto.metadata_props[:]
+    for node in proto.graph.node:  # stack traces of this machine
+        del node.metadata_props[:]
+        node.doc_string = ""
+    _halve(proto)
+    onnx.checker.check_model(proto)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def check_export(
+    folder: ModelFolder, graphs: dict[str, nn.Module], model: TransformInvariantAutoencoder
+) -> dict[str, float]:
+    """How far engine and torch are apart, graph by graph. Raises ModelError where that is more than `TOLERANCE`."""
+    engine, apart = OnnxRuntime("cpu", threads=1), {}
+    for name, graph in graphs.items():
+        run = engine.open(folder, name)
+        for count in _CHECKED:
+            inputs = example_inputs(model, name, count)
+            with torch.inference_mode():
+                wanted = graph(*inputs)
+            difference = max(
+                float(np.abs(one - other.numpy()).max())
+                for one, other in zip(run(*(i.numpy() for i in inputs)), wanted, strict=True)
+            )
+            apart[name] = max(apart.get(name, 0.0), difference)
+        if not apart[name] <= TOLERANCE:
+            raise ModelError(
+                f"{name} and the torch network differ by {apart[name]:.2g}; accepted is {TOLERANCE:g}: this is a fault "
+                "of the export, please report it"
+            )
+    return apart
+
+
+def graph_module(folder: ModelFolder, file: str) -> nn.Module:
+    """What a graph of a folder was exported from; the engine of plain PyTorch asks for it (`tiae_ros.networks`)."""
+    if folder.manifest.kind == AUTOENCODER:
+        return graphs_of(network_of(folder))[file]
+    from tiae_training.model import load_weights
+
+    network: SegmentationNetwork = segmentation_network(folder.manifest.network)
+    load_weights(network, folder)
+    if file != NETWORK:
+        raise ModelError(f"{file} has no torch network; accepted is {NETWORK}")
+    return network
+
+
+def _halve(proto: Any) -> None:
+    """Store large weights that float16 holds exactly so, each with a cast to float32 behind it."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in proto.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _WORTH_HALVING:
+            continue
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if np.array_equal(half.astype(np.float32), values):
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+            casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+
+
+def _npy(values: np.ndarray[Any, Any]) -> bytes:
+    content = io.BytesIO()
+    np.save(content, values, allow_pickle=False)
+    return content.getvalue()

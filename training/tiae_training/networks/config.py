@@ -1,0 +1,85 @@
+"""The parts of a network, and the named choices of them. No torch: the command line and manifests use it too."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tiae_ros.errors import ModelError
+
+_CHOICES = {
+    "seen": ("pixels", "cleared", "outlined"),
+    "pose": ("none", "shift", "similarity"),
+    "trunk": ("plain", "residual", "dense"),
+    "restored": ("pixels", "on_masks", "relief"),
+    "activation": ("relu", "silu"),
+}
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What a network is made of; its sizes (channels, window, descriptor) are the manifest's.
+
+    Attributes:
+        name: of the choice, e.g. ``standard``; ``slide-fc`` and ``slide-cnn`` have no other parts.
+        seen: what trunk and votes are shown: the pixels; these with what lies behind the pattern cleared away; or
+            with their outlines beside them (depth alone).
+        pose: what is found first and undone: nothing, the shift, or shift, angle and scale.
+        trunk: convolutions; these with a residual block; or one dense layer.
+        restored: pixels; depth that lies on what the masks cover; or a relief and its outline (depth alone).
+        activation: of trunk and decoder.
+        hidden: features between trunk and descriptor; decoder_hidden: in the decoder.
+    """
+
+    name: str
+    seen: str = "pixels"
+    pose: str = "shift"
+    trunk: str = "plain"
+    restored: str = "pixels"
+    activation: str = "silu"
+    hidden: int = 256
+    decoder_hidden: int = 256
+
+    def __post_init__(self) -> None:
+        for part, choices in _CHOICES.items():
+            if getattr(self, part) not in choices:
+                raise ModelError(f"network {part} is {getattr(self, part)!r}; accepted are {', '.join(choices)}")
+        for part in ("hidden", "decoder_hidden"):
+            if type(getattr(self, part)) is not int or not 1 <= getattr(self, part) <= 65_536:
+                raise ModelError(f"network {part} is {getattr(self, part)!r}; accepted is a whole number, 1 to 65536")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a manifest."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(parts: Mapping[str, Any]) -> NetworkConfig:
+        """Raises ModelError that names the part."""
+        known = {field.name for field in dataclasses.fields(NetworkConfig)}
+        unknown = sorted(set(parts) - known)
+        if unknown or not isinstance(parts.get("name"), str):
+            raise ModelError(
+                f"network has the parts {', '.join(map(str, parts)) or 'none'}; accepted are name and "
+                f"{', '.join(sorted(known - {'name'}))}"
+            )
+        return NetworkConfig(**parts)
+
+
+NETWORKS = {
+    config.name: config
+    for config in (
+        NetworkConfig("standard"),
+        NetworkConfig("masks-and-depth", trunk="residual", restored="on_masks", decoder_hidden=384),
+        NetworkConfig("depth", seen="outlined", trunk="residual", restored="relief"),
+        NetworkConfig("pose", pose="similarity", activation="relu"),
+        NetworkConfig(
+            "static", seen="cleared", pose="none", trunk="dense", activation="relu", hidden=512, decoder_hidden=512
+        ),
+        NetworkConfig("slide-fc"),
+        NetworkConfig("slide-cnn"),
+    )
+}
+DEFAULT_NETWORK = "standard"
+POSE_NETWORK = "pose"  # the default where patterns are turned or scaled

@@ -1,0 +1,180 @@
+"""Labelled prototypes: typical descriptors of each name, so that a model can name what it sees or say "unknown".
+
+The auto-encoder itself is trained without labels; where the data has some, this is the only place they are used.
+
+A descriptor gets the name of the nearest prototype, unless even that is farther than one radius, the same for all. Many
+prototypes per name tell known grasps from others much better than few; a radius for each name or each prototype tells
+them no better, and worse where a name has few windows (`benchmarks/naming.py`). The radius comes from windows that
+the prototypes were not made of: windows lie nearer to centres made of them, the more so the fewer they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiae_ros.model.autoencoder import Autoencoder, load_model
+from tiae_ros.model.folder import PROTOTYPES, read_folder, write_folder
+from tiae_ros.model.manifest import AUTOENCODER, Manifest
+from tiae_training.card import write_card
+from tiae_training.clusters import k_means
+from tiae_training.data.arrays import ImageArrays
+from tiae_training.measures import shifted_views
+
+PER_CLASS = 48
+NEAR_SHARE = 0.9
+_FIFTHS = 5
+
+Floats = NDArray[np.float32]
+Whole = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """rows (P, K), the name of each, and the distance beyond which there is no name."""
+
+    rows: Floats
+    names: tuple[str, ...]
+    radius: float
+
+
+def add_prototypes(
+    folder: Path,
+    arrays: ImageArrays,
+    *,
+    per_class: int = PER_CLASS,
+    near_share: float = NEAR_SHARE,
+    seed: int = 0,
+) -> Manifest | None:
+    """Put prototypes made of the windows' descriptors under random shifts into a model folder.
+
+    Needs labels and label_names in the data; without them the folder stays as it is, and there is no manifest.
+    """
+    if arrays.labels is None or not arrays.label_names:
+        return None
+    descriptors = shifted_descriptors(load_model(folder), arrays, seed)
+    held_out = judge_held_out(descriptors, arrays.labels, per_class=per_class, near_share=near_share, seed=seed)
+    return save_prototypes(
+        folder, prototypes_of(descriptors, arrays.labels, arrays.label_names, held_out.radius, per_class, seed)
+    )
+
+
+def prototypes_of(
+    descriptors: Floats,
+    labels: Whole,
+    label_names: Sequence[str],
+    radius: float,
+    per_class: int = PER_CLASS,
+    seed: int = 0,
+) -> Prototypes:
+    """Typical ones of descriptors (N, K) with labels (N,); as they are stored, far finer than the radius."""
+    centres = {label: _centres(descriptors[labels == label], per_class, seed) for label in np.unique(labels).tolist()}
+    rows = np.concatenate(list(centres.values())).astype(np.float16).astype(np.float32)
+    return Prototypes(rows, tuple(label_names[label] for label, own in centres.items() for _ in own), radius)
+
+
+def save_prototypes(
+    folder: Path, prototypes: Prototypes, training: Mapping[str, Any] | None = None, *, out: Path | None = None
+) -> Manifest:
+    """Give the model of a folder, or a copy of it in `out`, these names and no others; weights and measures stay.
+
+    Killed at any moment, the folder holds the old model or the new one; the card follows at the end.
+    training: what its manifest is to say of its making besides. Raises OutputError.
+    """
+    content = read_folder(folder, AUTOENCODER)
+    stored = io.BytesIO()
+    np.save(stored, prototypes.rows.astype(np.float16), allow_pickle=False)
+    manifest = dataclasses.replace(
+        content.manifest,
+        prototype_names=prototypes.names,
+        prototype_radius=prototypes.radius,
+        training={**content.manifest.training, **(training or {})},
+    )
+    manifest = write_folder(out or folder, manifest, {**content.files, PROTOTYPES: stored.getvalue()})
+    write_card(manifest, out or folder)
+    return manifest
+
+
+def shifted_descriptors(model: Autoencoder, arrays: ImageArrays, seed: int = 0) -> Floats:
+    """Descriptors (N, K) of the windows, each under one random shift of those the model was trained to ignore."""
+    return model.encode(shifted_views(arrays, model.manifest.shift_radius, seed, views=1).images[0])
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Every window judged by prototypes of the other four fifths of its name's windows.
+
+    own (N,) is the distance to its name's nearest prototype, infinite where there is none; nearest (N,) that to the
+    nearest of all, and label (N,) the label of that one; radius within which the wanted share of `own` lies; named
+    (N,) whether a window is called something, by the radius of the windows that are not in its fifth.
+    """
+
+    own: NDArray[np.float64]
+    nearest: NDArray[np.float64]
+    label: Whole
+    radius: float
+    named: NDArray[np.bool_]
+
+
+def judge_held_out(
+    descriptors: Floats,
+    labels: Whole,
+    *,
+    per_class: int = PER_CLASS,
+    near_share: float = NEAR_SHARE,
+    seed: int = 0,
+) -> HeldOut:
+    """Judge descriptors (N, K) with labels (N,) fifth by fifth.
+
+    A fifth is a stretch of a name's windows in their order, not a random choice: neighbours in a recording are nearly
+    the same picture, and would be judged by themselves.
+    """
+    fifth = _fifths(labels)
+    own, nearest = np.full(len(labels), np.inf), np.full(len(labels), np.inf)
+    label = np.full(len(labels), -1, np.int64)
+    for number in range(_FIFTHS):
+        inside = np.flatnonzero(fifth == number)
+        for name in np.unique(labels[fifth != number]).tolist():
+            centres = _centres(descriptors[(labels == name) & (fifth != number)], per_class, seed)
+            distance = nearest_distance(descriptors[inside], centres)
+            own[inside] = np.where(labels[inside] == name, distance, own[inside])
+            label[inside] = np.where(distance < nearest[inside], name, label[inside])
+            nearest[inside] = np.minimum(distance, nearest[inside])
+    radii = np.array([_radius(own[fifth != number], near_share) for number in range(_FIFTHS)])
+    return HeldOut(own, nearest, label, _radius(own, near_share), nearest <= radii[fifth])
+
+
+def nearest_distance(descriptors: Floats, prototypes: Floats) -> NDArray[np.float64]:
+    """(N, K) and (P, K) -> how far each descriptor is from the nearest prototype (N,)."""
+    one, other = descriptors.astype(np.float64), prototypes.astype(np.float64)
+    squares = (one**2).sum(1)[:, None] - 2 * one @ other.T + (other**2).sum(1)
+    return np.sqrt(np.maximum(squares.min(1), 0))
+
+
+def _fifths(labels: Whole) -> Whole:
+    """(N,) -> 0..4, which fifth of its label's windows each is in."""
+    fifth = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        fifth[own] = np.arange(len(own)) * _FIFTHS // len(own)
+    return fifth
+
+
+def _radius(distances: NDArray[np.float64], near_share: float) -> float:
+    """The distance within which that share lies; 0 where nothing was held out."""
+    known = distances[np.isfinite(distances)]
+    return float(np.quantile(known, near_share)) if len(known) else 0.0
+
+
+def _centres(descriptors: Floats, count: int, seed: int) -> Floats:
+    """At most `count` typical ones of descriptors (N, K): centres of k-means, or all where there are no more."""
+    if len(descriptors) <= count:
+        return descriptors
+    return k_means(descriptors, count, seed=seed)[0]

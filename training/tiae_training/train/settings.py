@@ -1,0 +1,135 @@
+"""Every knob of a training in one dataclass, checked before anything is spent and saved with the result. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from tiae_ros.errors import ParameterError
+from tiae_training.networks.config import DEFAULT_NETWORK, NETWORKS, POSE_NETWORK
+from tiae_training.transforms.ranges import KINDS, Ranges, parse_kinds, setting
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class TrainingSettings(Ranges):
+    """What decides the weights (apart from the data): the same settings and seed give the same model on one CPU.
+
+    The command line takes each field's flag and help from here. The weights of the terms balance sums over pixels. The
+    slides do not publish theirs; these were chosen by measuring (docs/experiments.md): more invariance gathers
+    descriptors, too much blurs what is restored.
+    """
+
+    transforms: str = setting("shift", "--transforms", f"list of {', '.join(KINDS[1:])}; or none")
+    network: str = setting(
+        "", "--network", f"{', '.join(NETWORKS)} (by the transforms: {DEFAULT_NETWORK} or {POSE_NETWORK})"
+    )
+    descriptor_size: int = setting(30, "--descriptor-size", "numbers in a descriptor")
+    epochs: int = setting(40, "--epochs", "passes over the data")
+    batch_size: int = setting(64, "--batch-size", "windows per step")
+    learning_rate: float = setting(3e-3, "--learning-rate", "peak of the one-cycle schedule")
+    warmup_fraction: float = setting(0.2, "--warmup-fraction", "share of the steps in which the rate rises")
+    invariance_weight: float = setting(0.5, "--invariance-weight", "λ_inv")
+    restoration_weight: float = setting(1.0, "--restoration-weight", "λ_res")
+    sparseness_weight: float = setting(0.0, "--sparseness-weight", "λ_spa")
+    regression_weight: float = setting(1.0, "--regression-weight", "of the shift regressor's loss")
+    surface_weight: float = setting(0.0, "--surface-weight", "of depth's errors where there is a surface")
+    overlap_weight: float = setting(0.0, "--overlap-weight", "of the masks' intersection over union")
+    contrastive_weight: float | None = setting(
+        None,
+        "--contrastive-weight",
+        "λ_con: how much descriptors of similar shapes are drawn together (1; without transforms 0)",
+    )
+    contrastive_temperature: float = setting(0.1, "--contrastive-temperature", "of that term")
+    deformation: float | None = setting(
+        None,
+        "--deformation",
+        "strength of the small deformations patterns are shown under; 0: none (1; without transforms 0)",
+    )
+    whole_targets: bool = setting(
+        False,
+        "--whole-targets",
+        "hold what is restored against the whole windows, not against what the window's edge left of them when they "
+        "were shifted",
+    )
+    channel_weights: str = setting(
+        "", "--channel-weights", "of squared errors, e.g. object_mask=4,depth=4; 1 where not named"
+    )
+    seed: int = setting(0, "--seed", "decides weights, order and shifts")
+    precision: str = setting(
+        "auto",
+        "--precision",
+        "auto, float32, bfloat16, or on GPUs float16; auto: bfloat16 where it is done in hardware",
+    )
+    validation_fraction: float = setting(0.0, "--validation-fraction", "share of the windows to watch the objective on")
+    patience: int = setting(
+        0,
+        "--patience",
+        "stop after so many epochs without a better objective, and keep the best weights; 0 is never. The rate's "
+        "schedule spans --epochs, and most is gained at its end: give at least a quarter of --epochs",
+    )
+    restarts: int = setting(2, "--restarts", "other initialisations to try when training collapses")
+
+    def __post_init__(self) -> None:
+        ranges: dict[str, tuple[float, float]] = {
+            "descriptor_size": (1, 4096),
+            "epochs": (1, 100_000),
+            "batch_size": (2, 65_536),
+            "learning_rate": (1e-7, 1.0),
+            "warmup_fraction": (0.0, 0.9),
+            "invariance_weight": (0.0, 1e6),
+            "restoration_weight": (0.0, 1e6),
+            "sparseness_weight": (0.0, 1e6),
+            "regression_weight": (0.0, 1e6),
+            "surface_weight": (0.0, 1e6),
+            "overlap_weight": (0.0, 1e6),
+            "contrastive_weight": (0.0, 1e6),
+            "contrastive_temperature": (1e-3, 1e3),
+            "deformation": (0.0, 4.0),
+            "seed": (0, 2**31 - 1),
+            "validation_fraction": (0.0, 0.9),
+            "patience": (0, 100_000),
+            "restarts": (0, 100),
+        }
+        kinds = parse_kinds(self.transforms)
+        for name in ("contrastive_weight", "deformation"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, 0.0 if "none" in kinds else 1.0)
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not math.isfinite(value) or not low <= value <= high:
+                raise ParameterError(f"{name} is {value}; accepted is {low:g} to {high:g}")
+        if self.whole_targets and {"rotation", "scale"} & set(kinds):
+            raise ParameterError(
+                f"whole_targets with transforms {self.transforms!r}; accepted without rotation and scale"
+            )
+        if not self.network:
+            turned = {"rotation", "scale"} & set(kinds)
+            object.__setattr__(self, "network", POSE_NETWORK if turned else DEFAULT_NETWORK)
+        if self.network not in NETWORKS:
+            raise ParameterError(f"network is {self.network!r}; accepted are {', '.join(NETWORKS)}")
+        self.weights_by_channel()
+        if self.precision not in PRECISIONS:
+            raise ParameterError(f"precision is {self.precision!r}; accepted are {', '.join(PRECISIONS)}")
+
+    def weights_by_channel(self) -> dict[str, float]:
+        """channel_weights as numbers. Raises ParameterError for what is not NAME=NUMBER or not within 0 to 1e6."""
+        weights: dict[str, float] = {}
+        for item in filter(None, self.channel_weights.split(",")):
+            name, _, text = item.partition("=")
+            try:
+                weights[name.strip()] = float(text)
+            except ValueError:
+                weights[name.strip()] = math.nan
+            if not name.strip() or not 0.0 <= weights[name.strip()] <= 1e6:
+                raise ParameterError(
+                    f"channel_weights are {self.channel_weights!r}; accepted is NAME=NUMBER,… with numbers 0 to 1e6"
+                )
+        return weights
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,176 @@
+"""Rotation and scale, with or without shifts: one warp to apply, and a search whose cost adds to the shift's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tiae_ros.errors import ParameterError
+from tiae_training.processes import batch_mean
+from tiae_training.transforms.poses import bring_back, compose_shift, place_by_pose, wrap_angle
+from tiae_training.transforms.shifts import best_shifts_subpixel, shift_costs
+from tiae_training.transforms.transform import Transform
+
+_ANGLE_STEP = math.radians(10.0)  # of the refinement around an estimate
+_SCALE_STEP = math.log(1.1)
+_COARSE_RADIUS = 4  # shifts tried around each candidate, pixels of the half-sized window
+_RING = 12  # angles tried when there is no estimate
+_FINE = 0.4  # steps of the second look, of those of the first
+_FINE_RADIUS = 2  # shifts tried around each of its candidates, pixels
+
+
+@dataclass(frozen=True)
+class Similarity(Transform):
+    """Poses: angles up to ±angle_rad, scales 1/scale_factor to scale_factor, shifts up to ±shift_radius_px.
+
+    The minimum over poses is a search over angle and scale and exact over shifts: candidates around the
+    regressor's estimate and its quarter turns are compared on half-sized windows, each by one correlation over
+    a few shifts; parabolas through the best one and its neighbours refine angle and scale below the step, and only
+    the start and the refined pose are correlated in full. Costs are compared on the input's own scale (times
+    scale²), so that no pattern gets cheaper by being restored smaller.
+
+    Nothing in the objective says how large a restored pattern is to be. An anchor above 0 pulls the mean scale found
+    in a batch towards 1 by that share, so that in training patterns settle at the size the data shows them.
+    """
+
+    shift_radius_px: int = 8
+    angle_rad: float = math.pi
+    scale_factor: float = 1.4
+    anchor: float = 0.0
+
+    def __post_init__(self) -> None:
+        if type(self.shift_radius_px) is not int or not 0 <= self.shift_radius_px <= 64:
+            raise ParameterError(
+                f"shift radius is {self.shift_radius_px!r}; accepted is a whole number of pixels, 1 to 64"
+            )
+        if not 0.0 <= self.angle_rad <= math.pi:
+            raise ParameterError(f"rotation is ±{math.degrees(self.angle_rad):g}°; accepted is 0 to 180")
+        if not 1.0 <= self.scale_factor <= 4.0:
+            raise ParameterError(f"scale factor is {self.scale_factor:g}; accepted is 1 to 4 (1.4: from 1/1.4 to 1.4)")
+
+    columns = ("dx", "dy", "angle", "log_scale")
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        shifts = torch.randint(-self.shift_radius_px, self.shift_radius_px + 1, (count, 2), generator=generator)
+        spread = 2.0 * torch.rand(count, 2, generator=generator) - 1.0
+        turns = spread * torch.tensor([self.angle_rad, math.log(self.scale_factor)])
+        return torch.cat((shifts, turns), 1)
+
+    def apply(self, images: Tensor, parameters: Tensor, cover: Tensor | None = None) -> Tensor:
+        return place_by_pose(images, parameters)
+
+    def invert(self, images: Tensor, parameters: Tensor) -> Tensor:
+        return bring_back(images, parameters)
+
+    def best(self, restored: Tensor, targets: Tensor, estimate: Tensor | None = None) -> Tensor:
+        radius = max(1, 2 * self.shift_radius_px)
+        start = self._start(estimate, targets)
+        start = compose_shift(start, best_shifts_subpixel(restored, bring_back(targets, start), radius))
+        informed = estimate is not None and estimate.shape[1] == 4
+        candidates = self.candidates(start, informed=informed)
+        poses = self._search(restored, targets, candidates, informed=informed)
+        if self.anchor and self.scale_factor > 1.0:
+            poses[:, 3] -= self.anchor * batch_mean(poses[:, 3])
+        return compose_shift(poses, best_shifts_subpixel(restored, bring_back(targets, poses), radius))
+
+    def ranges(self) -> dict[str, dict[str, float]]:
+        kinds: dict[str, dict[str, float]] = {}
+        if self.shift_radius_px:
+            kinds["shift"] = {"radius_px": self.shift_radius_px}
+        if self.angle_rad:
+            kinds["rotation"] = {"degrees": math.degrees(self.angle_rad)}
+        if self.scale_factor > 1.0:
+            kinds["scale"] = {"factor": self.scale_factor}
+        return kinds
+
+    def refine(self, restored: Tensor, targets: Tensor, poses: Tensor) -> Tensor:
+        """A second, finer look around poses that `best` found, on windows of full size: (N, 4) -> (N, 4).
+
+        Without the anchor: the pose that lays the restored pattern on the target best.
+        """
+        candidates = self.candidates(poses, informed=True, fraction=_FINE)
+        grid = candidates[: math.prod(len(steps) for steps in self._steps(informed=True))]
+        costs = self._costs(restored, targets, grid, _FINE_RADIUS)
+        found = self._refined(grid, costs, costs.argmin(0), informed=True, fraction=_FINE)
+        return compose_shift(found, best_shifts_subpixel(restored, bring_back(targets, found), _FINE_RADIUS))
+
+    def candidates(self, start: Tensor, *, informed: bool, fraction: float = 1.0) -> Tensor:
+        """Poses worth comparing around a start: (N, 4) -> (K, N, 4); the grid of angles × scales, then turns."""
+        angles, scales = self._steps(informed=informed)
+        steps = [(fraction * angle, fraction * scale) for angle in angles for scale in scales]
+        if self.angle_rad and informed:
+            steps += [(turn, 0.0) for turn in (math.pi, math.pi / 2, -math.pi / 2) if turn <= self.angle_rad]
+        elif self.angle_rad:
+            steps += [(2 * self.angle_rad * k / _RING - self.angle_rad, 0.0) for k in range(_RING)]
+        offsets = torch.tensor(steps, device=start.device, dtype=start.dtype)  # (K, 2)
+        poses = start[None].repeat(len(steps), 1, 1)
+        poses[:, :, 2] = wrap_angle(poses[:, :, 2] + offsets[:, None, 0])
+        poses[:, :, 3] = poses[:, :, 3] + offsets[:, None, 1]
+        return self._within_reach(poses)
+
+    def _steps(self, *, informed: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Angles and log scales of the grid around a start, in order."""
+        angles = (-_ANGLE_STEP, 0.0, _ANGLE_STEP) if self.angle_rad and informed else (0.0,)
+        scales = (-_SCALE_STEP, 0.0, _SCALE_STEP) if self.scale_factor > 1.0 else (0.0,)
+        return angles, scales
+
+    def _within_reach(self, poses: Tensor) -> Tensor:
+        """Scales cut at twice the range: as with shifts, the pattern's own scale may be an extreme one."""
+        reach = 2.0 * math.log(self.scale_factor)
+        return torch.cat((poses[..., :3], poses[..., 3:].clamp(-reach, reach)), -1)
+
+    def _start(self, estimate: Tensor | None, targets: Tensor) -> Tensor:
+        """Where the search begins: the estimate within what is possible, no pose without one. (N, 4)"""
+        start = torch.zeros(len(targets), 4, device=targets.device, dtype=targets.dtype)
+        if estimate is not None:
+            start[:, : estimate.shape[1]] = estimate.to(start.dtype)
+        start[:, :2] = start[:, :2].clamp(-2 * self.shift_radius_px, 2 * self.shift_radius_px)
+        if not self.angle_rad:
+            start[:, 2] = 0.0
+        if self.scale_factor == 1.0:
+            start[:, 3] = 0.0
+        return start
+
+    def _search(self, restored: Tensor, targets: Tensor, candidates: Tensor, *, informed: bool) -> Tensor:
+        """The candidate with the lowest cost on half-sized windows, refined: (K, N, 4) -> (N, 4)."""
+        patterns, small = F.avg_pool2d(restored, 2), F.avg_pool2d(targets, 2)  # (N, C, S/2, S/2)
+        halved = candidates * candidates.new_tensor([0.5, 0.5, 1.0, 1.0])
+        costs = self._costs(patterns, small, halved, _COARSE_RADIUS)
+        return self._refined(candidates, costs, costs.argmin(0), informed=informed)
+
+    def _costs(self, restored: Tensor, targets: Tensor, candidates: Tensor, radius: int) -> Tensor:
+        """The lowest cost over a few shifts of each candidate, on the input's scale: (K, N, 4) -> (K, N)."""
+        tries, count, _ = candidates.shape
+        views = bring_back(targets.repeat(tries, 1, 1, 1), candidates.flatten(0, 1))  # (K·N, C, S, S)
+        costs = shift_costs(restored.repeat(tries, 1, 1, 1), views, radius).flatten(1).amin(1)
+        return costs.view(tries, count) * torch.exp(2.0 * candidates[:, :, 3])
+
+    def _refined(
+        self, candidates: Tensor, costs: Tensor, best: Tensor, *, informed: bool, fraction: float = 1.0
+    ) -> Tensor:
+        """The best candidates moved to the minima of parabolas along angle and scale. (K, N, 4), (K, N), (N,)."""
+        angles, scales = (len(steps) for steps in self._steps(informed=informed))
+        sample = torch.arange(len(best), device=best.device)
+        found = candidates[best, sample]
+        inside = best < angles * scales  # a turn has no neighbours
+        row, column = best.clamp_max(angles * scales - 1) // scales, best.clamp_max(angles * scales - 1) % scales
+        grid = costs[: angles * scales].view(angles, scales, -1)
+        if angles == 3:
+            turned = _parabola_offset(grid[:, column, sample], row) * (fraction * _ANGLE_STEP)
+            found[:, 2] = wrap_angle(found[:, 2] + inside * turned)
+        if scales == 3:
+            found[:, 3] += inside * _parabola_offset(grid[row, :, sample].T, column) * (fraction * _SCALE_STEP)
+        return self._within_reach(found)
+
+
+def _parabola_offset(costs: Tensor, best: Tensor) -> Tensor:
+    """From the best of three equidistant costs (3, N) to the minimum of their parabola, at most half a step. -> (N,)"""
+    low, middle, high = costs
+    curvature = low - 2.0 * middle + high
+    vertex = 0.5 * (low - high) / curvature.clamp_min(1e-12)  # in steps from the middle one
+    offset = (vertex - (best - 1)).clamp(-0.5, 0.5)
+    return torch.where(curvature > 1e-9, offset, torch.zeros_like(offset))
