@@ -54,5 +54,6 @@ setup(
     ],
     install_requires=minimum("runtime"),
     extras_require={"ros": pinned("ros-jazzy"), **{name: minimum(name) for name in EXTRAS}},
+    python_requires=">=3.10",  # here, since colcon cannot read what setuptools makes of it in pyproject.toml
     zip_safe=False,
 )

@@ -24,11 +24,10 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[30, 64, 128])
     options = parser.parse_args()
     training, test = load_digits()
-    true = torch.from_numpy(test.images)
     print("numbers  foreground_error    iou")
     for size in options.sizes:
         components = fit_baseline("pca", training, radius_px=0, descriptor_size=size)
-        figures = compare(components.restore(true).clamp(0.0, 1.0), true)
+        figures = compare(*map(torch.from_numpy, (components.restore(test.images).clip(0, 1), test.images)))
         print(f"{size:7d}  {figures['foreground_error']:16.3f} {figures['iou']:6.3f}")
     return 0
 

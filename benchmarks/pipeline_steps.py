@@ -1,139 +1,203 @@
 """Processor time of each step from messages to results, in one process and one thread, without DDS.
 
     python benchmarks/pipeline_steps.py                              # shipped models, frames of test/data/grasps
-    python benchmarks/pipeline_steps.py --segmentation network --segmentation-model runs/segmentation
-    python benchmarks/pipeline_steps.py --model runs/hands --depth-model none --json
-    python benchmarks/pipeline_steps.py --segmentation network --pause 33      # caches go cold, as between two frames
+    python benchmarks/pipeline_steps.py --precision float32 --model runs/hands --json
+    python benchmarks/pipeline_steps.py --against /old/.venv/bin/python    # in turns with release 0.1 of that Python
 
-Times are `time.thread_time`: other work on the machine counts only as far as it slows memory and caches. So compare
-figures of one run. Frames are enlarged to 640x480, as a camera would send them.
+Each side runs in a process of its own, fed with one frame after the other; between two frames it sleeps --pause, as
+between the pictures of a camera, so that caches go cold. With --against the sides take turns, round by round. Times
+are `time.thread_time`, so other work on the machine counts only as far as it slows memory and caches.
 
-decode, segment, window, network   the steps of `Pipeline.describe`
-describe         all of them, to the descriptor
+decode, segment, window, network   messages -> pictures -> labels -> windows -> descriptors
+describe         all of them
 restoration      `Pipeline.restore`, after the descriptor is published
 restored depth   `Pipeline.restore_depth`, after that
-infer            the grasp model alone: encode, decode, shift; batch 1
-segmentation     our own segmentation alone, in metres and rgb
-in float32       the same where the network runs in 8 bits, without them; the two take turns
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
-from tiae_ros.model.segmenter import METHODS, choose_segmentation
-from tiae_ros.model.shipped import find_model
-from tiae_ros.node import pipeline as pipeline_module
-from tiae_ros.node.frames import Frame
-from tiae_ros.node.model_folders import DEPTH_CHANNELS, GRASP_CHANNELS, load_checked
-from tiae_ros.parameters import Settings
-from tiae_ros.perception import Pipeline
-from tiae_ros.streams.bags import Bag
-from tiae_ros.vision.segmentation.network import load_segmenter
-
-ROOT = Path(__file__).resolve().parents[1]
-SIZE = (640, 480)
+METHODS = ("auto", "network", "classical")
+PRECISIONS = ("auto", "float32", "int8")
+MOST_RATIO = 0.8  # of the time that release 0.1 takes
+Steps = tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any], Any], str]  # and what segments
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--bag", default=str(ROOT / "test" / "data" / "grasps"))
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bag", default="", help="(default: test/data/grasps)")
     parser.add_argument("--model", default="hands")
     parser.add_argument("--depth-model", default="none", help="none: the model restores depth itself, or nobody does")
     parser.add_argument("--segmentation", choices=METHODS, default="auto")
     parser.add_argument("--segmentation-model", default="segmentation")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of our segmentation network")
     parser.add_argument("--rounds", type=int, default=4, help="times that each frame is looked at (default 4)")
-    parser.add_argument("--pause", type=float, default=0, metavar="MS", help="before each frame and segmentation")
+    parser.add_argument("--pause", type=float, default=33.0, metavar="MS", help="before each frame (default 33)")
+    parser.add_argument("--against", metavar="PYTHON", help="an interpreter that has tiae_ros of release 0.1")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--side", nargs=2, metavar=("NAME", "FRAMES"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    figures = measure(arguments)
+    if arguments.side:
+        serve(arguments)
+        return 0
+    table = measure(arguments)
     if arguments.json:
-        print(json.dumps(figures))
-        return
-    for name, value in figures.items():
-        print(f"{name:16} {value if isinstance(value, str) else f'{value[0]:6.2f} ms median, {value[1]:6.2f} least'}")
+        print(json.dumps(table))
+    else:
+        for name, row in table.items():
+            print(f"{name:26} {row}")
+    return int(table.get("ratio of medians", 0.0) > MOST_RATIO)
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Name -> (median, least tenth) in milliseconds."""
-    grasp = load_checked(arguments.model, GRASP_CHANNELS, "cpu")
-    depth = None
-    if arguments.depth_model not in ("", "none"):
-        depth = load_checked(arguments.depth_model, DEPTH_CHANNELS, "cpu")
-    segmentation = choose_segmentation(arguments.segmentation, arguments.segmentation_model)
-    ways = {"segmentation": segmentation.segment}
-    if segmentation.name.endswith("(int8)"):
-        ways["in float32"] = load_segmenter(find_model(arguments.segmentation_model), eight_bits=False).segment
-    pipeline, settings = Pipeline(grasp, depth, segmentation), Settings()
-    pipeline.warm_up(settings)
-    pipeline_module.time = SimpleNamespace(perf_counter=time.thread_time)  # what its stopwatch looks at
-    times: dict[str, list[float]] = defaultdict(list)
+    """Name of a step -> median and least tenth of it in milliseconds, of each side."""
+    from recorded_frames import BAG, read_frames
 
-    def timed(name: str, function: Callable[[], Any]) -> Any:
-        started = time.thread_time()
-        value = function()
-        times[name].append((time.thread_time() - started) * 1e3)
-        return value
-
-    frames = read_frames(arguments.bag)
-    for number in range(arguments.rounds + 1):
-        if number == 1:
-            times.clear()  # the first round warms up
-        for frame, rgb, depth_m, focal_px in frames:
-            time.sleep(arguments.pause / 1e3)
-            described = timed("describe", lambda: pipeline.describe(frame, settings))  # noqa: B023
-            for name, seconds in described.timings_s.items():
-                times[name].append(seconds * 1e3)
-            result = timed("restoration", lambda: pipeline.restore(described))  # noqa: B023
-            timed("restored depth", lambda: pipeline.restore_depth(result, settings))  # noqa: B023
-            for name, segment in ways.items():
-                time.sleep(arguments.pause / 1e3)
-                timed(name, lambda: segment(rgb, depth_m, focal_px=focal_px))  # noqa: B023
-            windows = np.zeros((1, len(grasp.manifest.channels), *[grasp.manifest.window_size] * 2), np.float32)
-            windows[:, :, 8:20, 10:24] = 0.5
-            timed("infer", lambda: grasp.infer(windows))  # noqa: B023
-    order = ("decode", "segment", "window", "network", "describe", "restoration", "restored depth", *ways, "infer")
-    table: dict[str, Any] = {"segmentation by": segmentation.name, "model": grasp.manifest.model_id}
-    for name in order:
-        median, least = np.percentile(times[name], (50, 10))
-        table[name] = (round(float(median), 3), round(float(least), 3))
+    frames = read_frames(arguments.bag or BAG)
+    interpreters = {"ours": sys.executable} | ({"before": arguments.against} if arguments.against else {})
+    times: dict[str, dict[str, list[float]]] = {side: defaultdict(list) for side in interpreters}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tiae_steps_")))
+        colors, depths, matrices = (np.stack(column) for column in zip(*frames, strict=True))
+        np.savez(folder / "frames.npz", color=colors, depth_mm=depths, k=matrices)
+        sides = {}
+        for side, python in interpreters.items():
+            sides[side] = stack.enter_context(start_side(side, python, folder / "frames.npz"))
+        using = {side: json.loads(process.stdout.readline()) for side, process in sides.items()}
+        for number in range(arguments.rounds + 1):
+            for side, process in sides.items():
+                for index in range(len(frames)):
+                    print(index, file=process.stdin, flush=True)
+                    answer = process.stdout.readline()
+                    if not answer:
+                        raise SystemExit(f"{side} has ended")
+                    for name, milliseconds in json.loads(answer).items() if number else ():  # the first warms up
+                        times[side][name].append(milliseconds)
+    table: dict[str, Any] = {f"{side} segments by": name for side, name in using.items()}
+    for side, steps in times.items():
+        for name, values in steps.items():
+            median, least = np.percentile(values, (50, 10))
+            table[f"{side}: {name}"] = f"{median:.2f} ms median, {least:.2f} least"
+    if arguments.against:
+        ours, before = (np.median(times[side]["describe"]) for side in ("ours", "before"))
+        table["ratio of medians"] = round(float(ours / before), 3)
     return table
 
 
-def read_frames(bag: str) -> list[tuple[Frame, np.ndarray, np.ndarray, float]]:
-    """Each frame as messages, and as rgb, metres and focal length, at 640x480."""
-    frames = []
-    with Bag(bag) as recorded:
-        for frame in recorded.rgbd_frames():
-            rgb = cv2.resize(frame.color, SIZE, interpolation=cv2.INTER_LINEAR)
-            metres = cv2.resize(np.nan_to_num(frame.depth_m), SIZE, interpolation=cv2.INTER_NEAREST)
-            millimetres = np.rint(metres * 1000).astype(np.uint16)
-            scale = SIZE[0] / frame.color.shape[1]
-            k = np.diag([scale, scale, 1.0]) @ np.asarray(frame.k)
-            info = SimpleNamespace(header=SimpleNamespace(frame_id=""), width=SIZE[0], height=SIZE[1], k=k.ravel())
-            messages = Frame(color=_message(rgb, "rgb8"), depth=_message(millimetres, "16UC1"), camera_info=info)
-            frames.append((messages, rgb, np.where(metres > 0, metres, np.float32(np.nan)), float(k[0, 0])))
-    return frames
+def start_side(side: str, python: str, frames: Path) -> subprocess.Popen[str]:
+    """A process that measures one side; in a folder of its own, lest it imports the other's packages."""
+    return subprocess.Popen(
+        [python, str(Path(__file__).resolve()), *sys.argv[1:], "--side", side, str(frames)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=frames.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
 
 
-def _message(pixels: np.ndarray, encoding: str) -> SimpleNamespace:
+def serve(arguments: argparse.Namespace) -> None:
+    """Indices of frames come in, milliseconds of their steps go out."""
+    cv2.setNumThreads(1)
+    side, file = arguments.side
+    with np.load(file) as stored:
+        frames = [as_messages(*parts) for parts in zip(*(stored[n] for n in ("color", "depth_mm", "k")), strict=True)]
+    describe, restore, restore_depth, segmentation = (our_steps if side == "ours" else steps_before)(arguments)
+    time.perf_counter = time.thread_time  # what the pipeline's own stopwatch looks at
+    print(json.dumps(segmentation), flush=True)
+    for line in sys.stdin:
+        frame = frames[int(line)]
+        time.sleep(arguments.pause / 1e3)
+        marks = [time.thread_time()]
+        described, first_step = describe(frame)
+        marks.append(time.thread_time())
+        result = restore(described)
+        marks.append(time.thread_time())
+        restore_depth(result)
+        marks.append(time.thread_time())
+        steps = {name: seconds * 1e3 for name, seconds in ({**first_step, **described.timings_s}).items()}
+        names = ("describe", "restoration", "restored depth")
+        print(json.dumps(steps | dict(zip(names, np.diff(marks) * 1e3, strict=True))), flush=True)
+
+
+def our_steps(arguments: argparse.Namespace) -> Steps:
+    """What the node does of this release."""
+    from tiae_ros.model.segmenter import choose_segmentation, load_segmentation
+    from tiae_ros.node.frames import Frame, decode_frame
+    from tiae_ros.node.warm_up import warm_up
+    from tiae_ros.parameters import Settings
+    from tiae_ros.perception import DEPTH_CHANNELS, GRASP_CHANNELS, Pipeline, load_checked
+
+    if arguments.segmentation == "classical":
+        segmentation = choose_segmentation("classical")
+    else:
+        segmentation = load_segmentation(arguments.segmentation_model, precision=arguments.precision)
+    name, settings = arguments.depth_model, Settings()
+    depth = None if name in ("", "none") else load_checked(name, DEPTH_CHANNELS, "cpu")
+    pipeline = Pipeline(load_checked(arguments.model, GRASP_CHANNELS, "cpu"), depth, segmentation)
+    warm_up(pipeline, settings)
+
+    def describe(messages: dict[str, Any]) -> Any:
+        started = time.thread_time()
+        images, _ = decode_frame(Frame(**messages), settings, need_color=False)
+        decoded = time.thread_time() - started
+        return pipeline.describe(images, settings), {"decode": decoded}
+
+    return describe, pipeline.restore, lambda result: pipeline.restore_depth(result, settings), segmentation.name
+
+
+def steps_before(arguments: argparse.Namespace) -> Steps:
+    """What the node of release 0.1 did."""
+    import torch
+
+    from tiae_ros import load_model
+    from tiae_ros.core.shipped_models import find_model
+    from tiae_ros.node.parameters import Settings
+    from tiae_ros.node.pipeline import Frame, Pipeline
+    from tiae_ros.vision.segmentation_choice import choose_segmentation
+
+    torch.set_num_threads(1)
+    segmentation = choose_segmentation(arguments.segmentation, arguments.segmentation_model)
+    name, settings = arguments.depth_model, Settings()
+    depth = None if name in ("", "none") else load_model(find_model(name))
+    pipeline = Pipeline(load_model(find_model(arguments.model)), depth, segmentation)
+    pipeline.warm_up(settings)
+
+    def describe(messages: dict[str, Any]) -> Any:
+        return pipeline.describe(Frame(**messages), settings), {}
+
+    return describe, pipeline.restore, lambda result: pipeline.restore_depth(result, settings), segmentation.name
+
+
+def as_messages(rgb: np.ndarray, depth_mm: np.ndarray, k: np.ndarray) -> dict[str, Any]:
+    """Things with the fields of the messages."""
     header = SimpleNamespace(frame_id="")
-    fields = {"height": pixels.shape[0], "width": pixels.shape[1], "step": pixels[0].nbytes, "is_bigendian": 0}
-    return SimpleNamespace(header=header, encoding=encoding, data=pixels.tobytes(), **fields)
+
+    def image(pixels: np.ndarray, encoding: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            header=header, encoding=encoding, height=pixels.shape[0], width=pixels.shape[1], step=pixels[0].nbytes,
+            is_bigendian=0, data=pixels.tobytes(),
+        )  # fmt: skip
+
+    info = SimpleNamespace(header=header, width=rgb.shape[1], height=rgb.shape[0], k=k.ravel())
+    return {"color": image(rgb, "rgb8"), "depth": image(depth_mm, "16UC1"), "camera_info": info}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

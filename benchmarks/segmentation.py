@@ -3,8 +3,8 @@
     python benchmarks/segmentation.py --renders runs/ship/held_any.npz
     python benchmarks/segmentation.py --renders runs/ship/held_any.npz --certainty 0.01   # without that bound
     python benchmarks/segmentation.py --grid 128                                          # coarser, quicker
-    python benchmarks/segmentation.py --float32                                           # not in 8 bits
-    python benchmarks/segmentation.py --network runs/segmentation --pictures sheets/
+    python benchmarks/segmentation.py --precision float32                                 # not in 8 bits
+    python benchmarks/segmentation.py --network runs/segmentation
     python benchmarks/segmentation.py --renders runs/ship/held_any.npz --docs     # the table of docs/hands.md
 
 hand, object    intersection over union, mean over the frames whose labels have such pixels
@@ -17,8 +17,8 @@ moves           how far the first window's centre is from where it should be aft
 ms              processor time of one thread per frame, median
 
 Renders come from `tiae simulate --channels frames --subjects 1000:1200` (scripts/train_models makes them); empty scenes
-are rendered here: no hand, but things, tables, walls. Camera frames as in real_frames.py; nothing was trained on them.
-Of the bag every third frame is looked at.
+are rendered here: no hand, but things, tables, walls. Camera frames are those of real_frames.py. Of the bag every
+third frame is looked at.
 """
 
 from __future__ import annotations
@@ -32,16 +32,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from real_frames import FOCAL_PX, FRAMES, frame_names, load_frame
+from real_frames import FOCAL_PX, FRAMES, frame_names, load_frame, on_grasp, overlap
 from recipes import write_between
 
+from tiae_ros.model.segmenter import PRECISIONS, load_segmentation
 from tiae_ros.streams.bags import Bag
 from tiae_ros.vision.find_windows import find_windows
 from tiae_ros.vision.segmentation.classical import segment
-from tiae_ros.vision.segmentation.network import load_segmenter
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.window import Window
 from tiae_training.simulator.frame_set import VARIED
@@ -67,19 +64,15 @@ def main() -> int:
     parser.add_argument(
         "--certainty", type=float, default=SegmentationSettings.hand_certainty_min, help="hand_certainty_min"
     )
-    parser.add_argument("--float32", action="store_true", help="the network as on CPUs where 8 bits do not help")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network (auto)")
     parser.add_argument("--docs", action="store_true", help="put the table into docs/hands.md")
-    parser.add_argument("--pictures", type=Path, metavar="DIR", help="draw what was found")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     cv2.setNumThreads(1)
     settings = SegmentationSettings(grid_long_side=options.grid, hand_certainty_min=options.certainty)
     by_classical = functools.partial(segment, settings=settings)
-    network = load_segmenter(options.network, eight_bits=not options.float32)
-    print(f"{options.network.name} runs in {network.precision}")
+    network = load_segmentation(options.network, precision=options.precision)
+    print(network.name)
     by_network = functools.partial(network.segment, settings=settings)
-    if options.pictures:
-        options.pictures.mkdir(parents=True, exist_ok=True)
     sets: dict[str, list[Frame]] = {
         "renders": list(renders(options.renders, options.limit)) if options.renders else [],
         "empty": list(empty_scenes(options.empty)),
@@ -99,12 +92,7 @@ def main() -> int:
             ("classical, depth only", by_classical, False),
             ("network, depth only", by_network, False),
         ):
-            pictures = (
-                options.pictures / f"{name}_{label.replace(', ', '_').replace(' ', '_')}.png"
-                if options.pictures
-                else None
-            )
-            rows.append((name, label, *figures(frames, method, colour, pictures)))
+            rows.append((name, label, *figures(frames, method, colour)))
             print(line(rows[-1]), flush=True)
     if options.docs:
         ruler = ("---",) * len(rows[0])
@@ -118,11 +106,11 @@ def line(row: tuple[str, ...]) -> str:
     return "".join(f"{cell:<{-w}}" if w < 0 else f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
 
 
-def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | None) -> tuple[str, ...]:
+def figures(frames: list[Frame], method: Method, colour: bool) -> tuple[str, ...]:
     """The cells of one line of the table."""
     ious: dict[int, list[float]] = {1: [], 2: []}
     both, either = np.zeros(3), np.zeros(3)
-    false, missed, on_hand, moves, milliseconds, drawn = [], [], [], [], [], []
+    false, missed, on_hand, moves, milliseconds = [], [], [], [], []
     beside: list[int] = []
     rng = np.random.default_rng(0)
     for number, (rgb, depth, true, focal) in enumerate(frames):
@@ -134,16 +122,15 @@ def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | 
         milliseconds.append((time.thread_time() - start) * 1e3)
         windows = find_windows(found, depth, focal)
         for value in (1, 2):
-            inter, union = ((found == value) & (true == value)).sum(), ((found == value) | (true == value)).sum()
-            both[value] += inter
-            either[value] += union
-            if (true == value).any():
-                ious[value].append(inter / union)
+            both[value] += ((found == value) & (true == value)).sum()
+            either[value] += ((found == value) | (true == value)).sum()
+            share = overlap(found == value, true == value)
+            ious[value] += [] if share is None else [share]
         if (true == BESIDE).any():
             beside.append(int(((found == 2) & (true == BESIDE)).sum()))
         if (true == 1).any():
             missed.append(not windows)
-            on_hand.append(bool(windows) and _labelled(true, windows[0].center_x, windows[0].center_y))
+            on_hand.append(bool(windows) and on_grasp(true, windows[0].center_x, windows[0].center_y))
         elif not (true == 2).any():
             false.append(bool(windows))
         if windows and number % 4 == 0:
@@ -152,11 +139,6 @@ def figures(frames: list[Frame], method: Method, colour: bool, pictures: Path | 
             if again:
                 off = np.hypot(*(np.array(_center(again[0])) - _center(windows[0]) - step))
                 moves.append(off / windows[0].side_px * 32)
-        if pictures is not None and len(drawn) < 24 and number % max(1, len(frames) // 24) == 0:
-            drawn.append(_drawing(rgb, found, true))
-    if pictures is not None:
-        rows = [np.hstack(drawn[i : i + 4]) for i in range(0, len(drawn) - len(drawn) % 4, 4)]
-        cv2.imwrite(str(pictures), np.vstack(rows))
     pooled = [both[value] / either[value] if either[value] else np.nan for value in (1, 2)]
     spread = np.percentile(moves, (50, 95)) if moves else (np.nan, np.nan)
     return (
@@ -228,24 +210,8 @@ def _metres(millimetres: np.ndarray) -> np.ndarray:
     return np.where(millimetres > 0, millimetres / 1000.0, np.nan).astype(np.float32)
 
 
-def _labelled(true: np.ndarray, x: float, y: float) -> bool:
-    row, column = round(y), round(x)
-    return 0 <= row < true.shape[0] and 0 <= column < true.shape[1] and true[row, column] in (1, 2)
-
-
 def _mean(values: list, digits: int = 2) -> str:
     return f"{np.mean(values):.{digits}f}" if values else "-"
-
-
-def _drawing(rgb: np.ndarray, found: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Found labels as tints (hand red, object blue), true outlines green; 320 pixels wide."""
-    size = (320, round(320 * rgb.shape[0] / rgb.shape[1]))
-    picture = cv2.resize(rgb[:, :, ::-1], size)
-    found, true = (cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST) for labels in (found, true))
-    for label, tint in ((1, (0, 0, 255)), (2, (255, 0, 0))):
-        picture[found == label] = picture[found == label] // 2 + np.array(tint, np.uint8) // 2
-    picture[cv2.morphologyEx(true, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0] = (0, 255, 0)
-    return picture
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from node_latency import cpu_seconds, memory_mb
 from ros_processes import Client, Process, environment, node_process
 
-from tiae_ros.node.node import OUTPUTS
+from tiae_ros.node.outputs import TOPICS
 
 MOST_GROWTH_MB = 5.0
 
@@ -60,12 +60,12 @@ def main() -> int:
 
 def run(client: Client, node: Process, arguments: argparse.Namespace) -> dict[str, Any]:
     """Let it work and watch it."""
-    counts = dict.fromkeys(OUTPUTS, 0)
+    counts = dict.fromkeys(TOPICS, 0)
 
     def count(name: str) -> None:
         counts[name] += 1
 
-    for name, kind in OUTPUTS.items():
+    for name, kind in TOPICS.items():
         client.node.create_subscription(kind, f"/tiae/{name}", lambda _, name=name: count(name), 5)
     status: list[Any] = [None]
     client.node.create_subscription(DiagnosticArray, "/diagnostics", lambda m: status.__setitem__(0, m.status[0]), 5)

@@ -2,8 +2,7 @@
 
     python benchmarks/step_cost.py                             # one thread of the CPU, about a minute
     python benchmarks/step_cost.py --device cuda --batch 1024
-    python benchmarks/step_cost.py --json docs/experiments/step_cost.json --figure docs/experiments/step_cost.png \\
-        --docs docs/experiments.md
+    python benchmarks/step_cost.py --json docs/experiments/step_cost.json --docs docs/experiments.md
 
 Every row is a full step (transform, forward, minimum over θ, backward, Adam) on the same batch of random
 blobs. Rows take turns within each round, so that a busy machine slows all of them alike, and medians are compared.
@@ -30,9 +29,11 @@ from recipes import write_between
 from tiae_training import objective
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.networks.config import NETWORKS
-from tiae_training.networks.network import Network
-from tiae_training.train.run import Trainer, autocast_type, make_optimizer
+from tiae_training.networks.network import Network, build_network
+from tiae_training.train.precision import autocast_type
+from tiae_training.train.run import make_optimizer
 from tiae_training.train.settings import TrainingSettings
+from tiae_training.train.trainer import Trainer
 from tiae_training.transforms.shifts import shift_images
 
 ALL_KINDS = ("shift", "rotation", "scale", "background", "blur", "gain", "clutter")
@@ -51,7 +52,6 @@ def main() -> int:
     parser.add_argument("--network", default="", help="one network for all rows (default: each row's own default)")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--figure", type=Path)
     parser.add_argument("--docs", type=Path, help="put the table between the step-cost markers of this Markdown file")
     options = parser.parse_args()
 
@@ -72,12 +72,10 @@ def main() -> int:
         options.json.write_text(json.dumps(content, indent=1) + "\n")
     if options.docs:
         write_between(options.docs, "step-cost", markdown(medians))
-    if options.figure:
-        draw(medians, options.figure)
     return 0 if reached else 1
 
 
-def make_rows(options: argparse.Namespace, device: torch.device) -> dict[str, Callable[[], None]]:
+def make_rows(options: argparse.Namespace, device: torch.device) -> dict[str, Callable[[], object]]:
     """name -> one step."""
     arrays = windows(options.batch)
     order = torch.arange(options.batch, device=device)
@@ -87,19 +85,19 @@ def make_rows(options: argparse.Namespace, device: torch.device) -> dict[str, Ca
             transforms=transforms, network=options.network, precision=options.precision, batch_size=options.batch
         )
 
-    def trainer(transforms: str) -> Callable[[], None]:
+    def trainer(transforms: str) -> Callable[[], object]:
         chosen = settings(transforms)
         network, optimizer = fresh(chosen.network, device)
         built = Trainer(network, optimizer, chosen, arrays, device)
         generator = torch.Generator().manual_seed(0)
         network.train()
-        return lambda: void(built.step(order, generator))
+        return lambda: built.step(order, generator)
 
     shift = settings("shift")
     network, optimizer = fresh(shift.network, device)
     images = torch.from_numpy(arrays.images).to(device)
     reduced = autocast_type(options.precision, device)
-    rows: dict[str, Callable[[], None]] = {
+    rows: dict[str, Callable[[], object]] = {
         "ordinary": lambda: ordinary_step(network, optimizer, images, reduced),
     }
     for count in range(1, len(ALL_KINDS) + 1):
@@ -121,7 +119,7 @@ def windows(count: int) -> ImageArrays:
 
 def fresh(name: str, device: torch.device) -> tuple[Network, torch.optim.Adam]:
     torch.manual_seed(0)
-    network = NETWORKS[name](1, 32, 30).to(device, memory_format=torch.channels_last).train()
+    network = build_network(NETWORKS[name], 1, 32, 30).to(device, memory_format=torch.channels_last).train()
     return network, make_optimizer(network, TrainingSettings(learning_rate=1e-4))
 
 
@@ -131,10 +129,7 @@ def ordinary_step(
     """One view of each image, restored as it is."""
     with torch.autocast(images.device.type, reduced, enabled=reduced is not None):
         restored = network.decode(network.forward_encoder(images)[0]).float()
-    loss = objective.restoration(restored, images)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
+    follow(objective.restoration(restored, images), optimizer)
 
 
 def literal_step(
@@ -149,17 +144,17 @@ def literal_step(
         others = network.decode(network.forward_encoder(moved.flatten(0, 1))[0]).float().view_as(moved)
     invariance = torch.stack([objective.invariance(restored, other) for other in others]).mean()
     costs = torch.stack([(restored - target).square().sum((1, 2, 3)) for target in moved])  # (289, N)
-    loss = costs.amin(0).mean() + 0.5 * invariance
+    follow(costs.amin(0).mean() + 0.5 * invariance, optimizer)
+
+
+def follow(loss: torch.Tensor, optimizer: torch.optim.Adam) -> None:
+    """Backward and a step of the optimizer."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
 
 
-def void(_: object) -> None:
-    """Nothing."""
-
-
-def timed(step: Callable[[], None], device: torch.device) -> float:
+def timed(step: Callable[[], object], device: torch.device) -> float:
     """Seconds of one step: of this process on a CPU, of the clock on a GPU."""
     if device.type == "cpu":
         start = time.process_time()
@@ -187,15 +182,10 @@ def report(medians: dict[str, float], options: argparse.Namespace) -> bool:
     return reached
 
 
-def kinds_of(medians: dict[str, float]) -> list[str]:
-    """The rows of transforms, one kind more at a time."""
-    return [name for name in medians if name.split(",")[0] == "shift"]
-
-
 def markdown(medians: dict[str, float]) -> str:
     """The table, with ratios."""
     lines = ["| step | ms | × ordinary | × shift |", "|---|---|---|---|"]
-    kinds = kinds_of(medians)
+    kinds = [name for name in medians if name.split(",")[0] == "shift"]
     labels = {"ordinary": "ordinary auto-encoder", "literal sum": "literal sum over 289 shifts"}
     labels |= {name: name if name == "shift" else f"+ {name.split(',')[-1]}" for name in kinds}
     for name in ("ordinary", *kinds, "literal sum"):
@@ -203,32 +193,6 @@ def markdown(medians: dict[str, float]) -> str:
         shown = " | ".join(f"{ratio:,.2f}" if ratio < 10 else f"{ratio:,.0f}" for ratio in ratios)
         lines.append(f"| {labels[name]} | {1e3 * medians[name]:,.0f} | {shown} |")
     return "\n".join(lines) + "\n"
-
-
-def draw(medians: dict[str, float], path: Path) -> None:
-    """How a step's cost grows with the number of kinds, and the same beside the literal sum."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    kinds = kinds_of(medians)
-    names = ["ordinary", *kinds]
-    labels = ["ordinary", "shift", *(f"+ {name.split(',')[-1]}" for name in kinds[1:])]
-    values = [1e3 * medians[name] for name in names]
-    figure, (growth, beside) = pyplot.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
-    growth.plot(range(len(names)), values, "o-")
-    growth.axhline(3 * values[1], color="0.6", linestyle="--")
-    growth.annotate("3 × shift", (0, 3 * values[1]), xytext=(0, -11), textcoords="offset points", color="0.4")
-    growth.set(xticks=range(len(names)), ylim=(0, 3.3 * values[1]), ylabel="one training step (ms, median)")
-    growth.set_xticklabels(labels, rotation=25)
-    growth.set_title("Kinds of transforms, one more at a time", fontsize=10)
-    beside.barh([*labels, "literal sum, shift"], [*values, 1e3 * medians["literal sum"]])
-    beside.bar_label(beside.containers[0], [f" {value:,.0f}" for value in (*values, 1e3 * medians["literal sum"])])
-    beside.set(xscale="log", xlabel="ms", xlim=(min(values) / 2, 4e3 * medians["literal sum"]))
-    beside.set_title("The same beside the literal sum over 289 shifts", fontsize=10)
-    beside.invert_yaxis()
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -8,52 +8,49 @@ from typing import Any
 
 import pytest
 
+MODELS = Path(__file__).resolve().parents[1] / "models"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Files outside test/launch are ordinary ones, whatever plugins there are.
+
+    launch_testing's would import each of them here to look for a launch description; a skip at the top of one then
+    drops its whole folder without a word.
+    """
+    return None if module_path.parent.name == "launch" else pytest.Module.from_parent(parent, path=module_path)
+
 
 @pytest.fixture(scope="session")
-def fresh_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Folders of an untrained mask model and depth model, as node parameters; drawn hands are found classically."""
-    import torch
-
-    from tiae_ros import TransformInvariantAutoencoder, save_model
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("models")
-    save_model(TransformInvariantAutoencoder(channels=("hand_mask", "object_mask")), folder / "grasp")
-    save_model(TransformInvariantAutoencoder(channels=("depth",)), folder / "depth")
+def fresh_models() -> dict[str, str]:
+    """The shipped mask model and depth model, as node parameters; drawn hands are found classically."""
     return {
-        "model": str(folder / "grasp"),
-        "depth_model": str(folder / "depth"),
+        "model": str(MODELS / "grasp"),
+        "depth_model": str(MODELS / "depth"),
         "segmentation_method": "classical",
         "device": "cpu",
     }
 
 
 @pytest.fixture(scope="session")
-def joint_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Folder of an untrained model for masks and depth in one."""
-    import torch
-
-    from tiae_ros import TransformInvariantAutoencoder, save_model
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("models") / "joint"
-    save_model(TransformInvariantAutoencoder(channels=("hand_mask", "object_mask", "depth")), folder)
-    return str(folder)
+def joint_model() -> str:
+    """Folder of the shipped model for masks and depth in one."""
+    return str(MODELS / "hands")
 
 
 @pytest.fixture(scope="session")
 def network_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A segmentation network that takes all within `depth_max_m` for hand; its other weights are random."""
-    import torch
-
-    from tiae_ros.vision.segmentation.network import SegmentationManifest, SegmentationNetwork, save_segmentation
+    torch = pytest.importorskip("torch", reason="models are made with torch, which is not installed")
+    from tiae_training.networks.segmentation import SegmentationNetwork
+    from tiae_training.segmentation.folder import save_segmentation, segmentation_manifest
 
     torch.manual_seed(0)
-    network = SegmentationNetwork(SegmentationManifest(model_id="all-hand", widths=(8, 8, 8, 8), blocks=(0, 0, 1, 1)))
+    network = SegmentationNetwork(widths=(8, 8, 8, 8), blocks=(0, 0, 1, 1))
     with torch.no_grad():
         network.head.bias[4:8] += 100  # the second of three classes, four cells each
     folder = tmp_path_factory.mktemp("segmentation") / "all_hand"
-    save_segmentation(network, folder)
+    save_segmentation(network, folder, segmentation_manifest(network, model_id="all-hand"))
     return folder
 
 

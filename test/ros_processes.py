@@ -1,6 +1,7 @@
 """The node and the player as processes of their own, and a test's own side of the topics.
 
-Each test run has its own ROS_DOMAIN_ID and talks on this machine only; every wait has a time-out.
+Each test run and each of its workers has its own ROS_DOMAIN_ID and talks on this machine only; every wait has a
+time-out.
 """
 
 from __future__ import annotations
@@ -28,8 +29,18 @@ from rclpy.signals import SignalHandlerOptions
 
 from tiae_ros.node.large_messages import publish_large_messages
 
-# Linux leaves 0..101 free of its ephemeral ports.
-DOMAIN = int(os.environ.get("TIAE_TEST_DOMAIN_ID") or 1 + os.getpid() % 100)
+
+def _domain() -> int:
+    """One of 1..100 (Linux leaves 0..101 free of its ephemeral ports), by this run and, under pytest-xdist, worker.
+
+    Two runs of two workers at once share one only where their process ids are 0 or 37 apart, modulo 100.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    run = int(os.environ.get("TIAE_TEST_DOMAIN_ID") or (os.getppid() if worker else os.getpid()))
+    return 1 + (run + 37 * int(worker.removeprefix("gw") or 0)) % 100
+
+
+DOMAIN = _domain()
 START_TIMEOUT_S = 40.0
 PROGRAM = ("-m", "tiae_ros.cli")
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

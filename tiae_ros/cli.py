@@ -34,6 +34,8 @@ SUBCOMMANDS = (
     "node",
 )
 
+OF_TRAINING = ("torch", "safetensors", "onnx", "onnxscript", "tqdm")  # what a robot does not have
+
 
 class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose complaint is one line (argparse puts the usage in front of it)."""
@@ -81,6 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(parsed.run(parsed))
     except TiaeError as error:
         print(f"tiae {parsed.subcommand}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in OF_TRAINING:
+            raise
+        needs = f"needs {package}; install the extra `train`: pip install 'tiae_ros[train]'"
+        print(f"tiae {parsed.subcommand}: error: this {needs}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"tiae {parsed.subcommand}: interrupted", file=sys.stderr)

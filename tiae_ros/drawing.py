@@ -54,7 +54,8 @@ def draw(color: Picture, result: Result, depth_m: Floats | None = None) -> Pictu
 def masks_picture(masks: Floats) -> Picture:
     """Hand and object masks (2, S, S) 0..1 as one coloured picture (S, S, 3)."""
     mixed = masks[0][..., None] * np.array(HAND_COLOR) + masks[1][..., None] * np.array(OBJECT_COLOR)
-    return np.clip(mixed, 0, 255).astype(np.uint8)
+    picture: Picture = np.clip(mixed, 0, 255).astype(np.uint8)
+    return picture
 
 
 def depth_picture(depth_m: Floats) -> Picture:
@@ -72,4 +73,5 @@ def _with_masks(color: Picture, labels: Labels) -> Picture:
     tint = np.zeros((3, 3), np.uint8)
     tint[HAND], tint[OBJECT] = HAND_COLOR, OBJECT_COLOR
     mixed = cv2.addWeighted(color, 0.55, tint[labels], 0.45, 0)
-    return np.where(labels[..., None] > 0, mixed, color).astype(np.uint8)
+    shown: Picture = np.where(labels[..., None] > 0, mixed, color).astype(np.uint8)
+    return shown

@@ -4,7 +4,7 @@
     for grasp in perception.frame(color, depth_m, k):
         print(grasp.label, grasp.shift_px, grasp.position_m)
 
-Conventions are those of `tiae_ros.vision`: pixel centres at integer coordinates, x right, y down, metres, NaN = nothing.
+Conventions are those of `tiae_ros.vision`: pixel centres at integer coordinates, x right, y down, metres, NaN nothing.
 The *shift* of a grasp is where its pattern lies in the colour picture, relative to the picture's centre, in pixels:
 
     (window centre + shift within the window, scaled to image pixels) - ((W - 1) / 2, (H - 1) / 2)
@@ -259,10 +259,9 @@ class Pipeline:
             FrameDropped: the frame cannot be used; the reason says why.
         """
         watch = Stopwatch()
-        height, width = images.depth_m.shape
         focal_px = focal_length_px(images.k) if images.k is not None else None
         if focal_px is None:
-            focal_px = width / 2 / math.tan(math.radians(settings.assumed_fov_deg) / 2)
+            focal_px = images.depth_m.shape[1] / 2 / math.tan(math.radians(settings.assumed_fov_deg) / 2)
         labels = self._labels(images, settings, focal_px)
         watch.lap("segment")
         windows = find_windows(labels, images.depth_m, focal_px, self._metric_size_m)[: settings.max_grasps]

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 HELP = "measure a model on FILE.npz"
 DESCRIPTION = """Measure a model: dispersion, knn_accuracy, nmi, ari (with labels), restoration_error, shift_error.
@@ -19,7 +20,7 @@ EXAMPLES = """  tiae evaluate --model runs/digits --data held_out.npz --gallery 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder")
-    several = {"type": Path, "nargs": "+", "metavar": "FILE.npz"}
+    several: dict[str, Any] = {"type": Path, "nargs": "+", "metavar": "FILE.npz"}
     parser.add_argument("--data", required=True, help="windows to measure on", **several)
     parser.add_argument("--gallery", help="labelled windows for knn_accuracy", **several)
     parser.add_argument("--shift-radius", type=int, default=None, help="random shifts of the test, pixels")

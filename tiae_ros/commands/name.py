@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     named = name_model(model, arrays, others, near_share=arguments.near_share)
     save_prototypes(source, named.prototypes, named.training, out=arguments.out)
     print(
-        f"{arguments.out or source}: knows {len(named.names)} names from {len(arrays)} windows; each fifth judged by the "
-        "others:"
+        f"{arguments.out or source}: knows {len(named.names)} names from {len(arrays)} windows; "
+        "each fifth judged by the others:"
     )
     width = max(len("name"), *(len(judged.name) for judged in named.names))
     print(f"  {'name':{width}s}  windows  right  unknown  wrong")

@@ -100,7 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, device: torch.device) -> int:
     """All of it on one device; where several processes train together, the first one writes and prints."""
-    from tiae_ros.errors import MissingExtraError, ParameterError
+    from tqdm import tqdm
+
+    from tiae_ros.errors import ParameterError
     from tiae_ros.model.autoencoder import load_model
     from tiae_training.data.arrays import load_arrays
     from tiae_training.measures import measure_model
@@ -111,12 +113,6 @@ def _train(arguments: argparse.Namespace, device: torch.device) -> int:
     from tiae_training.train.distributed import wait_for_all
     from tiae_training.train.precision import autocast_type, set_threads
     from tiae_training.train.run import add_measures, resumed_settings, started_settings, train
-
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        raise MissingExtraError("tiae train needs tqdm; install the extra `train`") from None
-
     from tiae_training.train.settings import TrainingSettings
 
     first = process_rank() == 0

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 HELP = "train the network that finds hands in a frame"
 DESCRIPTION = """Train a segmentation network on frames of `tiae simulate --channels frames`.
 
-Pictures without a hand in which a network sees one teach it most: --hard-negatives picks them out of many, to learn from
-beside the others. --average makes the mean of networks that began from one another; --start goes on from a model.
-Where frames are given, the model also gets a graph in whole numbers of 8 bits, by --data, or by --test where an average
-is given no others. --prefetch on two cores, and --precision bfloat16 on CPUs that multiply so, take less time."""
+Pictures without a hand in which a network sees one teach it most: --hard-negatives picks them out of many, to learn
+from beside the others. --average makes the mean of networks that began from one another; --start goes on from a model.
+Where frames are given, the model also gets a graph in whole numbers of 8 bits, by --data, or by --test where an
+average is given no others. --prefetch on two cores, and --precision bfloat16 on CPUs that have it, take less time."""
 EXAMPLES = """  tiae simulate --out any.npz --count 15000 --seed 101 --subjects 0:1000 --channels frames
   tiae simulate --out held_out.npz --count 1000 --seed 901 --subjects 1000:1200 --channels frames
   tiae train segmentation --data any.npz --test held_out.npz --out runs/segmentation
@@ -162,7 +162,7 @@ def _trained(
 
     def report(step: int, loss: float) -> None:
         print(f"step {step}/{settings.steps}  loss {loss:.3f}  {time.monotonic() - began:.0f} s", flush=True)
-        if step % SAVE_EVERY == 0 and step < settings.steps or step == arguments.keep:
+        if (step % SAVE_EVERY == 0 and step < settings.steps) or step == arguments.keep:
             on_the_way = {"unfinished": f"step {step} of {settings.steps}", **training}
             for folder in (arguments.out, *([_kept_folder(arguments)] if step == arguments.keep else [])):
                 save_segmentation(network, folder, segmentation_manifest(network, training=on_the_way), rounded=False)

@@ -80,14 +80,10 @@ class Autoencoder:
 
     def decode(self, descriptors: Array) -> Array:
         """D: (N, K) -> restored windows (N, C, S, S), 0..1."""
-        expected = self.manifest.descriptor_size
-        rows = _as_numpy(descriptors, "descriptors")
-        if rows.ndim != 2 or rows.shape[1] != expected or rows.dtype.kind not in "fiu":
-            raise DataError(
-                f"descriptors have shape {rows.shape} and type {rows.dtype}; accepted are numbers (N, {expected})"
-            )
-        parts = [self._restored(part.astype(np.float32)) for part in _split(rows)]
-        return _alike(np.concatenate([self._no_windows(), *parts]), descriptors)
+        rows = _numbers(descriptors, "descriptors", self.manifest.descriptor_size)
+        parts = [self._restored(part) for part in _split(rows)]
+        restored: Array = _alike(np.concatenate([self._no_windows(), *parts]), descriptors)
+        return restored
 
     def restore(self, images: Array) -> Array:
         """D(E(I)): the typical pattern, at its own standard position: (N, C, S, S) -> (N, C, S, S)."""
@@ -126,13 +122,14 @@ class Autoencoder:
     def describe(self, images: Array) -> Description:
         """The first half of `infer`, for those who wait for the descriptor; `restore_described` is the second."""
         passes = [self._encoder(batch) for batch in self._batches(images)]
-        empty = [self._no_descriptors(), np.zeros((0, 2), np.float32)]
+        empty = [self._no_descriptors(), np.zeros((0, self._parameters), np.float32)]
         return Description(*(_alike(column, images) for column in _columns(passes, empty)))
 
     def restore_described(self, description: Description) -> Inference:
         """The second half of `infer`, from the first."""
         given = description.descriptor
-        descriptors, parameters = _as_numpy(given, "descriptors"), _as_numpy(description.parameters, "parameters")
+        descriptors = _numbers(given, "descriptors", self.manifest.descriptor_size, finite=False)
+        parameters = _numbers(description.parameters, "parameters", self._parameters, finite=False)
         pairs = zip(_split(descriptors), _split(parameters), strict=True)
         passes = [self._decoder(*pair) for pair in pairs]
         restored, placed = _columns(passes, [self._no_windows()] * 2)
@@ -140,9 +137,7 @@ class Autoencoder:
 
     def label(self, descriptor: Any) -> str:
         """The name of the nearest labelled prototype of one descriptor (K,); "" when none is near or there are none."""
-        one = _as_numpy(descriptor, "a descriptor")
-        if one.shape != (self.manifest.descriptor_size,):
-            raise DataError(f"a descriptor has shape {one.shape}; accepted is ({self.manifest.descriptor_size},)")
+        one = _numbers(descriptor, "a descriptor", self.manifest.descriptor_size, rows=False)
         if not len(self.prototypes):
             return ""
         distances = np.linalg.norm(self.prototypes - one[None, :], axis=1)
@@ -164,7 +159,8 @@ class Autoencoder:
     def _map(self, images: Array, function: Callable[[Floats], Floats], empty: Callable[[], Floats]) -> Array:
         """Apply a function of a batch to any number of windows; the result is of the input's kind."""
         parts = [function(batch) for batch in self._batches(images)]
-        return _alike(np.concatenate([empty(), *parts]), images)
+        joined: Array = _alike(np.concatenate([empty(), *parts]), images)
+        return joined
 
     def _batches(self, images: Any) -> Iterator[Floats]:
         """Checked windows as float32 0..1, some at a time."""
@@ -233,9 +229,10 @@ def read_prototypes(folder: ModelFolder) -> Floats:
     else:
         try:
             stored = np.load(io.BytesIO(folder.files[PROTOTYPES]), allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+        except Exception as error:  # numpy reads the header as Python text: what it raises has no common base
+            detail = " ".join(str(error).split())[:200]
             raise ModelError(
-                f"{folder.path / PROTOTYPES} cannot be read: {error}; copy the model folder again"
+                f"{folder.path / PROTOTYPES} cannot be read: {detail}; copy the model folder again"
             ) from None
     if stored.shape != shape or stored.dtype.kind != "f":
         raise ModelError(
@@ -255,6 +252,22 @@ def _as_numpy(values: Any, what: str) -> NDArray[Any]:
         array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         return array
     raise DataError(f"{what} are a {type(values).__name__}; accepted are numpy arrays and torch tensors")
+
+
+def _numbers(values: Any, what: str, size: int, *, rows: bool = True, finite: bool = True) -> Floats:
+    """Numbers (N, size), or (size,), as contiguous float32. Raises DataError for anything else.
+
+    finite: refuse others; a model's own may be infinite, which shows in what is made of them.
+    """
+    array = _as_numpy(values, what)
+    if array.ndim != 1 + rows or array.shape[-1] != size or array.dtype.kind not in "fiu":
+        accepted = f"(N, {size})" if rows else f"({size},)"
+        raise DataError(f"{what}: shape {array.shape}, type {array.dtype}; accepted are numbers {accepted}")
+    with np.errstate(over="ignore"):
+        numbers = np.ascontiguousarray(array, np.float32)
+    if finite and not np.isfinite(numbers).all():
+        raise DataError(f"{what}: some numbers are not finite as float32; accepted are finite ones")
+    return numbers
 
 
 def _is_tensor(values: Any) -> bool:

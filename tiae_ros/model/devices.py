@@ -19,7 +19,7 @@ def available_devices() -> list[str]:
 
 
 def choose_device(name: str) -> str:
-    """``auto`` (the first GPU where there is one), ``cpu``, ``cuda`` (the first) or ``cuda:N`` -> ``cpu`` or ``cuda:N``.
+    """``auto`` (the first GPU if there is one), ``cpu``, ``cuda`` (the first) or ``cuda:N`` -> ``cpu`` or ``cuda:N``.
 
     Raises ParameterError, in one line with the devices there are, for anything else.
     """

@@ -13,12 +13,14 @@ from tiae_ros.errors import ModelError
 
 _STANDARD = ("", "ai.onnx")
 _DEEPEST = 16  # graphs within graphs
+_SPARSE_WEIGHTS = "an ONNX model with sparse weights; accepted are dense ones"
 
 # Field numbers of onnx.proto
 _MODEL_GRAPH, _MODEL_OPSET, _MODEL_FUNCTIONS = 7, 8, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
 _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
+_ATTRIBUTE_SPARSE, _ATTRIBUTE_SPARSES = 22, 23
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 
 _Field = tuple[int, int, memoryview]  # number, whole number (0 where it is bytes), bytes
@@ -51,7 +53,7 @@ def _check_graph(graph: memoryview, depth: int) -> None:
         elif number == _GRAPH_INITIALIZER:
             _check_tensor(data)
         elif number == _GRAPH_SPARSE:
-            raise ModelError("an ONNX model with sparse weights; accepted are dense ones")
+            raise ModelError(_SPARSE_WEIGHTS)
 
 
 def _check_node(node: memoryview, depth: int) -> None:
@@ -70,6 +72,8 @@ def _check_node(node: memoryview, depth: int) -> None:
                     _check_tensor(part)
                 elif kind in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
                     _check_graph(part, depth + 1)
+                elif kind in (_ATTRIBUTE_SPARSE, _ATTRIBUTE_SPARSES):
+                    raise ModelError(_SPARSE_WEIGHTS)
 
 
 def _check_tensor(tensor: memoryview) -> None:
@@ -83,6 +87,8 @@ def _fields(message: memoryview) -> Iterator[_Field]:
     at, end = 0, len(message)
     while at < end:
         key, at = _varint(message, at)
+        if key >> 32:  # protobuf would drop the bits above, and see another field
+            raise ValueError("a key of more than 32 bits")
         number, wire = key >> 3, key & 7
         if wire == 0:
             value, at = _varint(message, at)

@@ -49,8 +49,8 @@ def shift_costs(patterns: Floats, images: Floats, radius: int) -> Floats:
     products = np.fft.irfft2(spectrum.sum(1), size)  # ⟨T_s P, I⟩ at [dy, dx], negative ones from the end
     steps = np.arange(-radius, radius + 1)
     energy = np.square(patterns).sum((1, 2, 3)) + np.square(images).sum((1, 2, 3))
-    costs = energy[:, None, None] - 2.0 * products[:, steps[:, None], steps[None, :]]
-    return costs.astype(np.float32)
+    costs: Floats = (energy[:, None, None] - 2.0 * products[:, steps[:, None], steps[None, :]]).astype(np.float32)
+    return costs
 
 
 def best_shifts_subpixel(patterns: Floats, images: Floats, radius: int) -> Floats:
@@ -71,5 +71,5 @@ def best_shifts_subpixel(patterns: Floats, images: Floats, radius: int) -> Float
 def _vertex(left: Floats, middle: Floats, right: Floats) -> Floats:
     """Where the parabola through three equidistant values has its minimum, within half a step of the middle."""
     curvature = left - 2.0 * middle + right
-    offset: Floats = 0.5 * (left - right) / np.maximum(curvature, 1e-12)
-    return offset.clip(-0.5, 0.5)
+    offset = 0.5 * (left - right) / np.maximum(curvature, 1e-12)
+    return offset.clip(-0.5, 0.5).astype(np.float32)

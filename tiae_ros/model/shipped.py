@@ -34,6 +34,8 @@ def find_model(name: str) -> Path:
     for candidate in [*candidates, path]:
         if candidate.is_dir():
             return candidate
+    if path.is_file():
+        return path  # which `read_folder` refuses as what it is
     shipped = sorted(
         {f.name for folder in shared_folders("models") if folder.is_dir() for f in folder.iterdir() if f.is_dir()}
     )

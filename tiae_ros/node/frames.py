@@ -1,4 +1,4 @@
-"""The messages of one moment -> the pictures that perception takes. No ROS: any objects with the fields of the messages."""
+"""The messages of one moment -> the pictures that perception takes. No ROS: anything with the messages' fields."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def _labels_of_masks(frame: Frame, depth_m: Floats, settings: Settings) -> Label
         if mask.shape != labels.shape:
             raise FrameDropped(
                 "sizes",
-                f"{name} mask is {mask.shape[1]}x{mask.shape[0]} but colour is "
-                f"{labels.shape[1]}x{labels.shape[0]}; they must be of one size",
+                f"{name} mask is {image.width}x{image.height} but colour is "
+                f"{depth_m.shape[1]}x{depth_m.shape[0]}; they must be of one size",
             )
         labels[mask > 127] = value
     with np.errstate(invalid="ignore"):

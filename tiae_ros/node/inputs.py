@@ -77,7 +77,7 @@ class Inputs:
         self._newest_done_ns = self._camera_info = None
         compressed = settings.image_transport == "compressed"
         kind = CompressedImage if compressed else Image
-        wanted: list[tuple[str, str, str, type, Callable[[Any], None]]] = [
+        wanted: list[tuple[str, str, str, type, Callable[..., None]]] = [
             ("colour", "color", "color/image" + ("/compressed" if compressed else ""), kind, self._on_image),
             ("depth", "depth", "depth/image" + ("/compressedDepth" if compressed else ""), kind, self._on_image),
             (diagnostics.CAMERA_INFO, "", "color/camera_info", CameraInfo, self._on_camera_info),
@@ -157,8 +157,8 @@ class Inputs:
     def _on_incompatible(self, name: str, topic: str, event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         message = (
-            f"a publisher of {self._node.resolve_topic_name(topic)} offers an incompatible QoS policy: {policy}; nothing "
-            "is received from it (see the qos_overrides parameters)"
+            f"a publisher of {self._node.resolve_topic_name(topic)} offers an incompatible QoS policy: {policy}; "
+            "nothing is received from it (see the qos_overrides parameters)"
         )
         self.unreachable[name] = message  # the event comes once, the silence lasts
         self._health.fault(f"QoS of {topic}", message)

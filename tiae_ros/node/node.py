@@ -125,7 +125,7 @@ class PerceptionNode(LifecycleNode):
         self._configured, self._pipeline = settings, pipeline
         self._facts = {
             "device": device,
-            "engine": grasp.engine,
+            "engine": f"{grasp.engine}, float32",
             "model": grasp.manifest.model_id,
             "depth model": pipeline.depth_model_id or "none",
             "segmentation": segmentation.name if segmentation else "mask topics",

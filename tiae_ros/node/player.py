@@ -148,7 +148,8 @@ def message_class(topic: Topic) -> type:
     """
     package, _, rest = topic.type.partition("/")
     try:
-        return getattr(importlib.import_module(f"{package}.msg"), rest.rpartition("/")[2])
+        kind: type = getattr(importlib.import_module(f"{package}.msg"), rest.rpartition("/")[2])
+        return kind
     except (ImportError, AttributeError):
         raise BagError(
             f"topic {topic.name} is of type {topic.type}, which is not installed; choose topics with --topics"

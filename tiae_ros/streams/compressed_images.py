@@ -86,7 +86,7 @@ def _png_is_whole(raw: bytes) -> bool:
         length, name = struct.unpack(">I4s", raw[at : at + 8])
         at += 12 + length
         if name == b"IEND":
-            return at <= len(raw)
+            return bool(at <= len(raw))
     return False
 
 

@@ -56,7 +56,8 @@ def _what_it_is(manifest: Manifest) -> list[str]:
     )
     return [
         f"Network `{manifest.network_name}`; input {len(manifest.channels)}×{size}×{size} "
-        f"({', '.join(manifest.channels)}); descriptor of {manifest.descriptor_size} numbers; invariant to: {transforms}."
+        f"({', '.join(manifest.channels)}); descriptor of {manifest.descriptor_size} numbers; "
+        f"invariant to: {transforms}."
     ]
 
 

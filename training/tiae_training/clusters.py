@@ -1,4 +1,4 @@
-"""Clusters of descriptors, and how well they agree with classes; by OpenCV and numpy, so that a robot can measure too."""
+"""Clusters of descriptors, and how well they agree with classes; by OpenCV and numpy, on a robot too."""
 
 from __future__ import annotations
 

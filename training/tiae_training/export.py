@@ -96,7 +96,8 @@ def check_export(
     folder: ModelFolder, graphs: dict[str, nn.Module], model: TransformInvariantAutoencoder
 ) -> dict[str, float]:
     """How far engine and torch are apart, graph by graph. Raises ModelError where that is more than `TOLERANCE`."""
-    engine, apart = OnnxRuntime("cpu", threads=1), {}
+    engine = OnnxRuntime("cpu", threads=1)
+    apart: dict[str, float] = {}
     for name, graph in graphs.items():
         run = engine.open(folder, name)
         for count in _CHECKED:

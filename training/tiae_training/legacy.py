@@ -73,10 +73,11 @@ def _autoencoder(old: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Trans
     name = _NAMES.get(old["network"])
     if name is None:
         raise ModelError(f"network {old['network']!r} is no longer there; train again: tiae train --data FILE.npz …")
+    kept: dict[str, Any] = {field: tuple(old[field]) for field in ("channels", "prototype_names")}
     manifest = Manifest(
         network=NETWORKS[name].to_dict(),
         training=renamed_training(old["training"]),
-        **{field: tuple(old[field]) for field in ("channels", "prototype_names")},
+        **kept,
         **{
             field: old[field]
             for field in ("model_id", "window_size", "descriptor_size", "transforms", "preprocessing", "measures",

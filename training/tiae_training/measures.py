@@ -8,7 +8,7 @@ shift_error        mean |(ŝ₁ − ŝ₂) − (p₁ − p₂)| per axis for two
 shift_error_compared  the same with the shift found by comparing instead of by the regressor
 hand_iou, object_iou, depth_error_mm  of channels named as the node's: `tiae_training.hand_measures`
 
-Nothing here needs torch: shifts are drawn as torch draws them, so that a seed means the same in training and on a robot.
+Nothing here needs torch: shifts are drawn as torch draws them, so that a seed means the same everywhere.
 Dispersion alone can be gamed by a model that restores one blob: it is never given without the others.
 """
 
@@ -37,7 +37,7 @@ Whole = NDArray[np.int64]
 
 
 class Measured(Protocol):
-    """The doors that measures use: those of `tiae_ros.model.autoencoder.Autoencoder`, and of what it is held against."""
+    """The doors that measures use: those of `tiae_ros.model.autoencoder.Autoencoder`, and of its rivals."""
 
     def encode(self, images: Any) -> Any: ...
 

@@ -4,7 +4,7 @@ The auto-encoder itself is trained without labels; where the data has some, this
 
 A descriptor gets the name of the nearest prototype, unless even that is farther than one radius, the same for all. Many
 prototypes per name tell known grasps from others much better than few; a radius for each name or each prototype tells
-them no better, and worse where a name has few windows (`benchmarks/naming.py`). The radius comes from windows that
+them no better, and worse where a name has few windows. The radius comes from windows that
 the prototypes were not made of: windows lie nearer to centres made of them, the more so the fewer they are.
 """
 

@@ -1,4 +1,4 @@
-"""Plain PyTorch on a GPU, where ONNX Runtime has no CUDA build (a Jetson): the trained network as it is, layer by layer.
+"""Plain PyTorch on a GPU, where ONNX Runtime has no CUDA build (a Jetson): the trained network as it is.
 
 The networks' definitions belong to the training package, which registers how to load one under the entry point
 ``tiae_ros.networks``; nothing of it is imported here.

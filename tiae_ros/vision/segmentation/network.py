@@ -3,7 +3,7 @@
     reduce to a grid of cells -> 9 planes of colour, depth and scale -> U-Net -> class of each cell
     -> regions too small or too unsure for a hand are dropped -> what touches the rest -> labels at full resolution
 
-The network itself is a graph of a model folder (`tiae_ros.model.segmenter` opens it); here it is any function of planes.
+The network itself is a graph of a model folder, which `tiae_ros.model.segmenter` opens; here, any function of planes.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from tiae_ros.errors import ModelError
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels, Mask, Picture, check_images
 from tiae_ros.vision.segmentation.planes import INPUTS, cell_colors, cell_depths, planes_of
 from tiae_ros.vision.segmentation.regions import LENIENCE, plausible_cells
-from tiae_ros.vision.segmentation.settings import SegmentationSettings, usable_focal_px
-
-STRIDE = 16  # cells; the grid is padded to a multiple of it
+from tiae_ros.vision.segmentation.settings import STRIDE, SegmentationSettings, usable_focal_px
 
 
 class NetworkSegmentation:
     """A segmentation network, ready to be called.
 
     Attributes:
-        name: "network", its model id and, where it runs in 8 bits, "(int8)".
+        name: "network", its model id and its precision, e.g. "network segmentation (int8)".
     """
 
     def __init__(self, graph: Callable[[Floats], list[Floats]], name: str) -> None:

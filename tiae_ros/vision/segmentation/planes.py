@@ -1,4 +1,4 @@
-"""What the segmentation network sees of a frame: a grid of cells, and nine planes of colour, depth and scale over it."""
+"""What the segmentation network sees of a frame: a grid of cells, with nine planes of colour, depth and scale."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from tiae_ros.errors import ParameterError
 
+STRIDE = 16  # cells; the network takes grids of a multiple of it
 USUAL_FOCAL = 0.8  # focal length over the longer side; 0.54 (wide stereo) ... 0.96 (RealSense colour)
 
 

@@ -4,9 +4,9 @@ Trunk and decoder keep to half the window's resolution and below: on a CPU a lay
 all others. Most weights are in fully connected layers, which a centred pattern allows and a processor multiplies
 fastest.
 
-The linear path begins as the window's lowest spatial frequencies: from the first step on, what is restored is the window
-itself, a little blurred, and training only has to bring it into the pattern's own pose. Without it training begins with
-one blurred picture for all and takes ten epochs to leave it.
+The linear path begins as the window's lowest spatial frequencies: from the first step on, what is restored is the
+window itself, a little blurred, and training only has to bring it into the pattern's own pose. Without it training
+begins with one blurred picture for all and takes ten epochs to leave it.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class PatternNetwork(Network):
         seen = self._seen(images)
         if self.config.pose == "none":
             descriptors, _ = self._describe(seen)
-            return descriptors, images.new_zeros(len(images), 2)
+            return descriptors, images.new_zeros(images.shape[0], 2)
         votes: Tensor = self.find_pose(seen)
         if self.config.pose == "shift":
             descriptors, features = self._describe(shift_images_subpixel(seen.float(), -votes))
@@ -71,10 +71,11 @@ class PatternNetwork(Network):
         return descriptors, compose(votes, self.pose_head(features).float())
 
     def decode(self, descriptors: Tensor) -> Tensor:
+        drawn: Tensor = self.decoder(descriptors)  # before the linear path: gradients are added in this order
         linear = self.linear_decoder(descriptors).view(-1, self.channels, self.window_size, self.window_size)
         if self.config.restored == "relief":
-            return _relief(self.decoder(descriptors), linear)
-        restored: Tensor = self.decoder(descriptors) + linear
+            return _relief(drawn, linear)
+        restored = drawn + linear
         return _on_masks(restored) if self.config.restored == "on_masks" else restored
 
     def _seen(self, images: Tensor) -> Tensor:

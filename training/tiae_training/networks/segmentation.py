@@ -58,6 +58,9 @@ def segmentation_network(parts: Mapping[str, Any]) -> SegmentationNetwork:
     """A fresh network of a manifest's parts. Raises ModelError."""
     if set(parts) != {"name", "widths", "blocks"} or parts["name"] != NAME:
         raise ModelError(f"network is {dict(parts)}; accepted is {NAME} with widths and blocks")
+    for name in ("widths", "blocks"):
+        if not isinstance(parts[name], list):
+            raise ModelError(f"network {name} is {parts[name]!r}; accepted are four whole numbers")
     return SegmentationNetwork(parts["widths"], parts["blocks"])
 
 

@@ -156,7 +156,7 @@ def side_by_side(views: np.ndarray) -> np.ndarray:
     return views.swapaxes(0, 1).reshape(-1, *views.shape[2:])
 
 
-def draw_rows(path: Path, rows: Sequence[tuple[str, np.ndarray]], title: str) -> None:
+def draw_rows(path: Path, rows: Sequence[tuple[str, Any]], title: str) -> None:
     """A picture with one labelled row of windows (N, C, S, S) under the other, drawn by `as_picture`."""
     import matplotlib
 
@@ -178,7 +178,7 @@ def draw_rows(path: Path, rows: Sequence[tuple[str, np.ndarray]], title: str) ->
     pyplot.close(figure)
 
 
-def as_picture(window: np.ndarray) -> np.ndarray:
+def as_picture(window: Any) -> np.ndarray:
     """A window (C, S, S) to look at: grey (S, S) of one channel, colours (S, S, 3) of two (orange, blue) or more."""
     channels = np.clip(np.asarray(window, np.float32), 0.0, 1.0)
     if len(channels) == 1:

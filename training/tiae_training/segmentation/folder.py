@@ -14,8 +14,8 @@ from tiae_ros.model.folder import NETWORK, NETWORK_INT8, WEIGHTS, ModelFolder, r
 from tiae_ros.model.manifest import SEGMENTATION, Manifest
 from tiae_ros.model.segmenter import load_segmentation
 from tiae_ros.model.shipped import find_model
-from tiae_ros.vision.segmentation.network import STRIDE
 from tiae_ros.vision.segmentation.planes import CHANNELS, INPUTS
+from tiae_ros.vision.segmentation.settings import STRIDE
 from tiae_training.card import write_card
 from tiae_training.export import export_graph
 from tiae_training.model import load_weights, round_weights, weights_of

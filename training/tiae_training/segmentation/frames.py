@@ -63,5 +63,5 @@ def save_frames(path: Path, frames: FrameArrays, chosen: NDArray[np.int64], *, o
     """Write some of the frames as `load_frames` reads them. Raises OutputError."""
     k = np.zeros((len(chosen), 3, 3))
     k[:, 0, 0] = k[:, 1, 1] = frames.focal_px[chosen]
-    content = {"color": frames.color, "depth_mm": frames.depth_mm, "segmentation": frames.labels}
+    content: dict[str, NDArray] = {"color": frames.color, "depth_mm": frames.depth_mm, "segmentation": frames.labels}
     save_arrays(path, {**{name: a[chosen] for name, a in content.items()}, "k": k}, overwrite=overwrite)

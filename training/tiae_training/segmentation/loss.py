@@ -12,8 +12,8 @@ HARD_NEGATIVE_CELLS = 100  # about as many as a hand has at arm's length
 def loss_of(scores: Tensor, labels: Tensor, hard_negative_weight: float = 0.0) -> Tensor:
     """Cross-entropy plus 1 - Dice of hand and held thing, over the batch.
 
-    hard_negative_weight: of the cross-entropy of the cells that look most like a hand in pictures without one. Among the
-    thousands of cells that are rightly nothing, the hundred that make a false window hardly count.
+    hard_negative_weight: of the cross-entropy of the cells that look most like a hand in pictures without one. Among
+    the thousands of cells that are rightly nothing, the hundred that make a false window hardly count.
     """
     weight = torch.tensor([1.0, 1.2, 2.0], dtype=scores.dtype)
     entropy = F.cross_entropy(scores, labels, weight=weight)

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from tiae_ros.errors import ParameterError
-from tiae_ros.vision.segmentation.network import STRIDE
+from tiae_ros.vision.segmentation.settings import STRIDE
 from tiae_training.transforms.ranges import setting
 
 

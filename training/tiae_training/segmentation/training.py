@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ def train(
     prefetch: draw frames in a process of its own, which takes less time on two cores and gives the same network.
     """
     torch.manual_seed(settings.seed)
-    network = (start or SegmentationNetwork()).to(memory_format=torch.channels_last).train()
+    network = start or SegmentationNetwork()
+    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     reduced = autocast_type(settings.precision, torch.device("cpu"))
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -68,7 +70,7 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
     )
-    ahead = {"num_workers": 1, "prefetch_factor": 4} if prefetch else {}
+    ahead: dict[str, Any] = {"num_workers": 1, "prefetch_factor": 4} if prefetch else {}
     batches = iter(torch.utils.data.DataLoader(_Batches(frames, settings), batch_size=None, **ahead))
     mean = math.nan
     for step in range(settings.steps):

@@ -159,9 +159,9 @@ def _holes(
     height, width = angles.shape
     cells = (max(4, height // 3), max(4, width // 3))
     field = cv2.resize(rng.random(cells, dtype=np.float32), (width, height))
-    rng = 0.03 + 0.25 * (angles > np.radians(70)) + (0.20 * dark if dark is not None else 0.0)
+    share = 0.03 + 0.25 * (angles > np.radians(70)) + (0.20 * dark if dark is not None else 0.0)
     single = rng.random((height, width), dtype=np.float32) < 0.002 * amount
-    return (field < amount * rng) | single
+    return (field < amount * share) | single
 
 
 @dataclass(frozen=True)

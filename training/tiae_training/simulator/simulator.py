@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ParameterError
+from tiae_ros.vision.labels import HAND, OBJECT
 
 from . import room, sensor_noise
 from .grasping import HeldThing, Stage, grasp_thing, joint_angles

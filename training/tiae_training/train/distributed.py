@@ -14,6 +14,7 @@ that its share of either half of a batch is the same. All of this does nothing i
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import sys
 import time
@@ -64,7 +65,7 @@ def same_everywhere(network: nn.Module) -> None:
     """Give every process the first one's weights and buffers."""
     if process_count() > 1:
         for value in network.state_dict().values():
-            exchange(lambda value=value: dist.broadcast(value, 0))
+            exchange(functools.partial(dist.broadcast, value, 0))
 
 
 def use_global_batch_norms(network: nn.Module) -> None:
@@ -202,13 +203,14 @@ def say_once(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-_meeting: list[dist.Store] = []
+_meeting: list[Any] = []
 
 
-def _meeting_place() -> dist.Store:
+def _meeting_place() -> Any:
     """The store that torchrun's environment variables name; it outlives a process that ends."""
     if not _meeting:
-        _meeting.append(next(iter(dist.rendezvous("env://", timeout=datetime.timedelta(seconds=TIMEOUT_S))))[0])
+        waiting = dist.rendezvous("env://", timeout=datetime.timedelta(seconds=TIMEOUT_S))  # type: ignore[attr-defined]
+        _meeting.append(next(iter(waiting))[0])
     return _meeting[0]
 
 

@@ -58,8 +58,12 @@ def only_one_training(run: Path) -> Iterator[None]:
 
 
 def write_history(run: Path, history: list[dict[str, float]]) -> None:
-    """Replace ``history.json``, whole or not at all."""
-    write_whole(run / _HISTORY, (json.dumps(history, indent=1) + "\n").encode())
+    """Replace ``history.json``, whole or not at all. Raises OutputError."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        write_whole(run / _HISTORY, (json.dumps(history, indent=1) + "\n").encode())
+    except OSError as error:
+        raise OutputError(f"cannot write into {run}: {error.strerror or error}") from None
 
 
 def read_history(run: Path) -> list[dict[str, float]]:

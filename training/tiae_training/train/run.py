@@ -145,7 +145,7 @@ class _Training:
             take_up(self.model, self.start)
         same_everywhere(self.model.network)
         use_global_batch_norms(self.model.network)
-        network = self.model.network.to(memory_format=torch.channels_last)
+        network = self.model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(network, self.settings)
         self.trainer = Trainer(network, self.optimizer, self.settings, self.learnt, self.device, attempt=attempt)
         self.judge = None

@@ -1,6 +1,6 @@
 """Poses of windows: where a pattern lies, how it is turned and how large it is, and moving windows by them.
 
-Convention (as `tiae_training.transforms.shifts`): a pose is ``(dx, dy, angle, log_scale)``. ``T_pose P`` turns and scales the
+Convention (as `tiae_ros.model.shifts`): a pose is ``(dx, dy, angle, log_scale)``. ``T_pose P`` turns and scales the
 content of ``P`` about the window's centre c and then moves it by (dx, dy):
 
     (T_pose P)(x) = P(R(−angle) (x − c − d) / scale + c),      scale = exp(log_scale)

@@ -1,0 +1,56 @@
+"""What README and docs say of the node, against the node."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FAULTS = 29  # numbered as in the list of faults that the node and the files must survive
+
+
+def test_every_fault_has_tests_that_exist():
+    text = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    rows = {int(number): rest for number, rest in re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)}
+    assert sorted(rows) == list(range(1, FAULTS + 1))
+    for number, row in rows.items():
+        named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", row.rpartition("|")[2])
+        assert named, f"fault {number} has no test"
+        for file, test in named:
+            assert re.search(rf"^def {test}\(", (ROOT / "test" / file).read_text("utf-8"), re.MULTILINE), (file, test)
+    for script in re.findall(r"`(benchmarks/\w+\.py)`", text):
+        assert (ROOT / script).is_file(), script
+
+
+def test_the_node_commands_no_joints():
+    """Fault 25: what publishes joint targets has to bring their limits, their rate limit and their staleness guard."""
+    pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
+    from tiae_ros.node.outputs import TOPICS
+
+    kinds = {kind.__name__ for kind in TOPICS.values()}
+    assert not kinds & {"JointState", "JointTrajectory", "Float64MultiArray"}
+    assert not any("joint" in name for name in TOPICS)
+
+
+def test_the_readme_lists_exactly_the_topics():
+    pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
+    from tiae_ros.node.inputs import Inputs
+    from tiae_ros.node.outputs import TOPICS
+    from tiae_ros.parameters import Settings
+
+    rows = re.findall(r"^\| (in|out|service) (.*?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    listed = {name for kind, cell in rows if kind == "out" for name in re.findall(r"`~/([\w/]+)`", cell)}
+    assert listed == set(TOPICS)
+    subscribed = []
+
+    def subscribe(kind, topic, *_, **__):
+        subscribed.append(topic)
+        return SimpleNamespace(topic_name=topic)
+
+    inputs = Inputs(SimpleNamespace(create_subscription=subscribe), None, None, None)
+    for transport in ("raw", "compressed"):
+        inputs.open(Settings(image_transport=transport, mask_source="topics"))
+    assert {name for kind, cell in rows if kind == "in" for name in re.findall(r"`([\w/]+)`", cell)} == set(subscribed)

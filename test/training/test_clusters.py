@@ -1,0 +1,58 @@
+"""Clusters and their agreement with classes: by hand, and against scikit-learn where it is installed."""
+
+import numpy as np
+import pytest
+
+from tiae_training.clusters import adjusted_rand, k_means, normalized_mutual_information
+
+TWO, ONE = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("classes", "clusters", "nmi", "ari"),
+    [
+        (TWO, TWO + 5, 1.0, 1.0),
+        (TWO, 1 - TWO, 1.0, 1.0),  # numbers mean nothing
+        (TWO, np.array([0, 1, 0, 1]), 0.0, -0.5),  # (0 − 2/3) / (2 − 2/3)
+        (TWO, ONE, 0.0, 0.0),
+        (ONE, ONE, 1.0, 1.0),
+        (TWO, np.array([0, 0, 1, 2]), 0.8, 4 / 7),  # log 2 / mean(log 2, 1.5 log 2); (1 − 1/3) / (1.5 − 1/3)
+    ],
+)
+def test_agreement_by_hand(classes, clusters, nmi, ari):
+    assert normalized_mutual_information(classes, clusters) == pytest.approx(nmi, abs=1e-12)
+    assert adjusted_rand(classes, clusters) == pytest.approx(ari, abs=1e-12)
+
+
+def test_agreement_is_that_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    rng = np.random.default_rng(0)
+    for classes, clusters in ((3, 3), (10, 4), (2, 50)):
+        one, other = rng.integers(classes, size=200), rng.integers(clusters, size=200)
+        other[:100] = one[:100]
+        assert normalized_mutual_information(one, other) == pytest.approx(
+            metrics.normalized_mutual_info_score(one, other)
+        )
+        assert adjusted_rand(one, other) == pytest.approx(metrics.adjusted_rand_score(one, other))
+
+
+def test_k_means_finds_heaps_the_same_way_again():
+    rng = np.random.default_rng(1)
+    true = np.repeat(np.arange(4), 50)
+    heaps = (10.0 * np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) @ rng.normal(size=(2, 6)))[true]
+    descriptors = (heaps + 0.1 * rng.normal(size=heaps.shape)).astype(np.float32)
+    centres, clusters = k_means(descriptors, 4, seed=2**31 + 3, attempts=3)
+    assert adjusted_rand(true, clusters) == 1.0
+    for cluster, centre in enumerate(centres):
+        np.testing.assert_allclose(centre, descriptors[clusters == cluster].mean(0), atol=1e-3)
+    again = k_means(descriptors, 4, seed=2**31 + 3, attempts=3)
+    assert np.array_equal(again[0], centres)
+    assert np.array_equal(again[1], clusters)
+
+
+def test_k_means_is_as_compact_as_scikit_learns():
+    cluster = pytest.importorskip("sklearn.cluster", reason="scikit-learn is not installed")
+    descriptors = np.random.default_rng(2).normal(size=(300, 5)).astype(np.float32)
+    centres, clusters = k_means(descriptors, 6, seed=0, attempts=10)
+    ours = np.square(descriptors - centres[clusters]).sum()
+    assert ours < 1.02 * cluster.KMeans(6, n_init=10, random_state=0).fit(descriptors).inertia_

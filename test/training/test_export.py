@@ -1,0 +1,168 @@
+"""From trained weights to a folder that runs without torch: every network, and folders of release 0.1."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from small_training import patterns
+
+from tiae_ros import load_model
+from tiae_ros.cli import main
+from tiae_ros.errors import ModelError
+from tiae_ros.model.folder import read_manifest
+from tiae_ros.model.segmenter import load_segmentation
+from tiae_training import TransformInvariantAutoencoder, load_network
+from tiae_training.data.arrays import save_arrays
+from tiae_training.export import save_model
+from tiae_training.networks.config import NETWORKS
+from tiae_training.networks.segmentation import SegmentationNetwork
+
+SIZE = 16
+PARTS = {"trunk": "eyes", "linear_encoder": "describe_straight", "linear_decoder": "expand_straight",
+         "head": "describe", "pose_head": "correct", "decoder": "expand"}  # fmt: skip
+OLD_PARTS = {  # network -> its name and, part by part, those of its parameters in release 0.1
+    "standard": ("voting-half", {**PARTS, "find_pose": "find_centre"}),
+    "pose": ("voting-pose", {**PARTS, "find_pose.voters": "voters", "find_pose.polar_voters": "polar_voters"}),
+    "static": ("still", {**PARTS, "trunk.1": "describe.0", "trunk.2": "describe.1", "head": "describe.3"}),
+    "slide-fc": ("slide-fc", {}),
+}
+
+
+def shaken(network: torch.nn.Module) -> torch.nn.Module:
+    """With no weight at 0 and statistics of normalisation of their own, as after a training."""
+    torch.manual_seed(0)
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value += 0.05 * (torch.rand_like(value) if "running_var" in name else torch.randn_like(value))
+    return network.eval()
+
+
+def fresh(network: str, size: int = SIZE, channels: tuple[str, ...] = ("figure",)) -> TransformInvariantAutoencoder:
+    torch.manual_seed(0)
+    model = TransformInvariantAutoencoder.fresh(channels, window_size=size, descriptor_size=9, network=network)
+    shaken(model.network)
+    return model.eval()
+
+
+def windows(count: int, channels: int = 1, size: int = SIZE) -> np.ndarray:
+    return np.random.default_rng(count).random((count, channels, size, size), dtype=np.float32)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_engine_and_torch_agree_whatever_the_batch(network, tmp_path):
+    channels = ("hand_mask", "object_mask", "depth") if network == "masks-and-depth" else ("depth",)
+    size = 32 if network.startswith("slide") else SIZE
+    model = fresh(network, size, channels)
+    save_model(model, tmp_path)
+    loaded = load_model(tmp_path)
+    for count in (1, 7):
+        images = windows(count, len(channels), size)
+        with torch.inference_mode():
+            descriptors, parameters = model.network.forward_encoder(torch.from_numpy(images))
+            restored = model.decode(descriptors)
+        assert loaded.encode(images) == pytest.approx(descriptors.numpy(), abs=1e-4)
+        assert loaded.restore(images) == pytest.approx(restored.numpy(), abs=1e-4)
+        assert loaded.estimate_shift(images) == pytest.approx(parameters[:, :2].numpy(), abs=1e-4)
+
+
+def test_a_run_is_exported_again(trained, tmp_path, capsys):
+    assert main(["export", "--run", str(trained[1]), "--out", str(tmp_path)]) == 0
+    assert "differ by at most" in capsys.readouterr().out
+    assert dataclasses.replace(read_manifest(tmp_path), files={}) == dataclasses.replace(trained[0].manifest, files={})
+    images = patterns(7).images
+    assert load_model(tmp_path).encode(images) == pytest.approx(load_model(trained[1]).encode(images), abs=1e-6)
+
+
+def write_old(folder, tensors, **manifest) -> str:
+    """A folder of release 0.1."""
+    folder.mkdir()
+    save_file({name: value.contiguous() for name, value in tensors.items()}, folder / "model.safetensors")
+    fields = {"model_id": "old", "training": {"data": "old.npz"}, "measures": {"dispersion": 0.5}, "format_version": 1}
+    (folder / "manifest.json").write_text(json.dumps(fields | manifest))
+    return str(folder)
+
+
+def old_autoencoder(folder, model: TransformInvariantAutoencoder, network: str, parts: dict[str, str]) -> str:
+    def old(name: str) -> str:
+        new = max((part for part in parts if name.startswith(f"{part}.")), key=len, default=None)
+        return f"network.{parts[new]}{name[len(new) :]}" if new else f"network.{name}"
+
+    tensors = {old(name): value for name, value in model.network.state_dict().items()}
+    return write_old(
+        folder, {**tensors, "prototypes": torch.ones(1, 9)}, network=network, channels=["figure"], window_size=SIZE,
+        descriptor_size=9, transforms={"shift": {"radius_px": 3}}, preprocessing={}, prototype_names=["one"],
+        prototype_radius=2.0, training={"settings": {"network": network, "gathering_weight": 0.5}},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("network", OLD_PARTS)
+def test_an_old_autoencoder_is_converted(network, tmp_path):
+    model = fresh(network)
+    old = old_autoencoder(tmp_path / "old", model, *OLD_PARTS[network])
+    with pytest.raises(ModelError, match="tiae export --run OLD_FOLDER --out NEW_FOLDER"):
+        load_model(old)
+    assert main(["export", "--run", old, "--out", str(tmp_path / "new")]) == 0
+    loaded = load_model(tmp_path / "new")
+    with torch.inference_mode():
+        descriptors = model.encode(torch.from_numpy(windows(5)))
+    assert loaded.encode(windows(5)) == pytest.approx(descriptors.numpy(), abs=1e-4)
+    assert loaded.manifest.network_name == network
+    assert loaded.manifest.measures == {"dispersion": 0.5}
+    assert loaded.manifest.training["settings"] == {"network": network, "contrastive_weight": 0.5}
+    assert loaded.label(np.ones(9, np.float32)) == "one"
+    assert loaded.label(np.zeros(9, np.float32)) == ""
+
+
+def test_an_old_segmentation_is_converted(tmp_path):
+    widths, blocks = [8, 8, 8, 8], [0, 0, 1, 1]
+    network = shaken(SegmentationNetwork(widths, blocks))
+    network.load_state_dict({name: t.half().to(t.dtype) for name, t in network.state_dict().items()})
+    more = {"format": "tiae_segmentation", "widths": widths, "blocks": blocks}
+    old = write_old(tmp_path / "old", network.state_dict(), second_look=False, **more)
+    with pytest.raises(ModelError, match="tiae export --run OLD_FOLDER"):
+        load_segmentation(old)
+    assert main(["export", "--run", old, "--out", str(tmp_path / "new")]) == 0
+    planes = np.random.default_rng(0).random((1, 9, 32, 48), dtype=np.float32)
+    with torch.inference_mode():
+        scores = network(torch.from_numpy(planes)).numpy()
+    assert load_segmentation(tmp_path / "new").scores(planes[0]) == pytest.approx(scores[0], abs=0.1)  # rounded
+    assert read_manifest(tmp_path / "new").measures == {"dispersion": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network": "voting"}, "network 'voting' is no longer there; train again"),
+        ({"format": "tiae_segmentation", "second_look": True}, "second look, which is no longer there; train again"),
+        ({"network": "slide-fc"}, "cannot be converted"),
+    ],
+)
+def test_old_folders_that_cannot_be_converted(changes, said, tmp_path, capsys):
+    old = write_old(tmp_path / "old", {}, **changes)
+    assert main(["export", "--run", old, "--out", str(tmp_path / "new")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (tmp_path / "new").exists()
+
+
+def test_fine_tuning_takes_network_and_size_from_start(tmp_path, capsys):
+    model = fresh("pose")
+    model.manifest = dataclasses.replace(model.manifest, transforms={"shift": {"radius_px": 3}})
+    save_model(model, tmp_path / "first")
+    save_arrays(tmp_path / "data.npz", {"images": patterns(64).images, "channels": np.array(["figure"])})
+    words = ["train", "--data", str(tmp_path / "data.npz"), "--out", str(tmp_path / "second"), "--restarts", "0"]
+    words += ["--start", str(tmp_path / "first"), "--epochs", "1", "--device", "cpu", "--shift-radius", "3"]
+    assert main([*words, "--network", "standard"]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "network is standard, but the model to start from has pose; leave it out" in said
+    assert main([*words, "--learning-rate", "1e-7"]) in (0, 1)  # so short a training may end collapsed
+    second = load_network(tmp_path / "second")
+    assert (second.manifest.network_name, second.manifest.descriptor_size) == ("pose", 9)
+    assert "--start first" in second.manifest.training["command"]
+    for one, other in zip(model.network.parameters(), second.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)

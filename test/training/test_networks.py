@@ -1,0 +1,188 @@
+"""Networks of every configuration: shapes, what they begin as, what moves with the pattern."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tiae_ros.errors import ModelError
+from tiae_training import TransformInvariantAutoencoder
+from tiae_training.networks.config import NETWORKS, NetworkConfig
+from tiae_training.networks.layers import lowest_waves
+from tiae_training.networks.network import build_network
+from tiae_training.networks.pattern import _on_masks
+from tiae_training.networks.segmentation import SegmentationNetwork, segmentation_network
+from tiae_training.transforms.poses import wrap_angle
+from tiae_training.transforms.shifts import shift_images
+
+
+def fresh(name, channels=1, window_size=32, descriptor_size=30):
+    torch.manual_seed(0)
+    return build_network(NETWORKS[name], channels, window_size, descriptor_size).eval()
+
+
+def blob(size=32):
+    """A smooth, lopsided pattern in the middle of a window."""
+    axis = torch.arange(size) - (size - 1) / 2
+    y, x = axis[:, None], axis[None, :]
+    image = torch.exp(-((x - 3) ** 2 / 8 + y**2 / 18)) + 0.7 * torch.exp(-((x + 2) ** 2 + (y - 4) ** 2) / 6)
+    return image[None, None]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("channels", "size"), [(1, 32), (2, 20)])
+def test_every_network_has_the_same_interface(name, channels, size):
+    images = torch.rand(3, channels, size, size)
+    network = fresh(name, channels, size)
+    descriptors, parameters = network.forward_encoder(images)
+    assert descriptors.shape == (3, 30)
+    assert parameters.shape == (3, 4 if name == "pose" else 2)
+    assert network.decode(descriptors).shape == images.shape
+    assert NetworkConfig.from_dict(NETWORKS[name].to_dict()) == NETWORKS[name]
+    torch.manual_seed(0)
+    model = TransformInvariantAutoencoder.fresh(channels, size, network=name).eval()
+    torch.testing.assert_close(model.encode(images), descriptors)
+    assert model(images)[0].min() >= 0
+    assert model(images)[0].max() <= 1
+
+
+def test_unknown_parts_and_sizes_are_refused():
+    for parts, said in (
+        ({"name": "standard", "pose": "sideways"}, "network pose is 'sideways'; accepted are none, shift"),
+        ({"name": "standard", "hidden": 0}, "network hidden is 0"),
+        ({"name": "standard", "width": 3}, "accepted are name and"),
+        ({"pose": "shift"}, "accepted are name and"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            NetworkConfig.from_dict(parts)
+    for name in ("standard", "pose", "static"):
+        with pytest.raises(ModelError, match=f"network '{name}' cannot be built: window_size must be a multiple of 4"):
+            TransformInvariantAutoencoder.fresh(1, window_size=30, network=name)
+
+
+def test_the_slides_networks_have_the_slides_sizes():
+    sizes = {
+        "slide-fc": [(1500, 1024), (150, 1500), (30, 150), (150, 30), (1500, 150), (1024, 1500)],
+        "slide-cnn": [(1500, 12 * 12 * 16), (150, 1500), (30, 150), (150, 30), (1500, 150), (1024, 1500)],
+    }
+    for name, expected in sizes.items():
+        network = fresh(name)
+        layers = [m for part in (network.encoder, network.decoder) for m in part if isinstance(m, torch.nn.Linear)]
+        assert [tuple(layer.weight.shape) for layer in layers] == expected
+
+
+def test_a_surface_lies_on_what_masks_cover():
+    restored = torch.tensor([0.5, 0.25, 0.8, 1.0, 1.0, 0.6, -0.5, 0.0, 0.4]).view(3, 3, 1, 1).requires_grad_()
+    seen = _on_masks(restored)
+    assert torch.equal(seen[:, :2], restored[:, :2])
+    torch.testing.assert_close(seen[:, 2].flatten(), torch.tensor([0.6, 0.6, 0.0]))  # covered by 0.75, 1 and 0
+    assert torch.equal(_on_masks(restored[:, :1]), restored[:, :1])
+    seen[:, 2].sum().backward()  # depth's errors do not move outlines
+    assert not restored.grad[:, :2].any()
+    assert restored.grad[:2, 2].all()
+
+
+def test_a_relief_begins_with_steeper_outlines():
+    """It is what the linear path restores, with steeper outlines."""
+    network = fresh("depth", descriptor_size=96)
+    window = torch.zeros(1, 1, 32, 32)
+    window[:, :, 8:24, 8:24] = 0.5
+    with torch.no_grad():
+        restored = network.decode(network.linear_encoder(window.flatten(1)))
+    assert restored[0, 0, 16, 16] == pytest.approx(0.5, abs=0.03)
+    assert restored[0, 0, 2, 2] == pytest.approx(0.0, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["standard", "masks-and-depth", "depth"])
+def test_the_voted_centre_moves_with_the_pattern(name):
+    """Before any training, for every pattern that stays clear of the window's edge; exact for even shifts."""
+    network = fresh(name)
+    pattern = torch.zeros(1, 1, 32, 32)
+    pattern[:, :, 13:19, 12:20] = torch.rand(1, 1, 6, 8)
+    with torch.no_grad():
+        still = network.forward_encoder(pattern)[1]
+        for shift in ([2, 0], [0, -2], [-2, 2]):
+            moved = network.forward_encoder(shift_images(pattern, torch.tensor([shift])))[1]
+            torch.testing.assert_close(moved - still, torch.tensor([shift], dtype=torch.float32), atol=0.05, rtol=0)
+
+
+def test_votes_for_the_turn_follow_quarter_turns():
+    """Untrained, exactly: the log-polar grid has no seam."""
+    network, centred, image = fresh("pose"), torch.zeros(1, 2), blob()
+    turned = torch.rot90(image, -1, (2, 3))  # from x towards y
+    with torch.no_grad():
+        one, other = (network.find_pose.find_turn(seen, centred) for seen in (image, turned))
+    assert float(wrap_angle(other[0, 0] - one[0, 0])) == pytest.approx(math.pi / 2, abs=1e-3)
+    assert float(other[0, 1]) == pytest.approx(float(one[0, 1]), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_blank_windows_have_finite_gradients(name):
+    network = fresh(name).train()
+    descriptors, found = network.forward_encoder(torch.zeros(4, 1, 32, 32))
+    (network.decode(descriptors).sum() + found.sum()).backward()
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert torch.isfinite(found).all()
+    assert gradients
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize(("channels", "count"), [(1, 5), (2, 9), (1, 16)])
+def test_waves_are_orthonormal_and_lowest_first(channels, count):
+    waves = lowest_waves(channels, 4, count)
+    torch.testing.assert_close(waves @ waves.T, torch.eye(count), atol=1e-5, rtol=0)
+    flat = torch.zeros(channels, 4, 4)
+    flat[0] = 0.25
+    torch.testing.assert_close(waves[0].view(channels, 4, 4), flat)
+
+
+def test_waves_by_hand():
+    waves = lowest_waves(1, 2, 6)
+    expected = 0.5 * torch.tensor([[[1, 1], [1, 1]], [[1, -1], [1, -1]], [[1, 1], [-1, -1]], [[1, -1], [-1, 1]]])
+    torch.testing.assert_close(waves[:4].view(4, 2, 2), expected.float())
+    assert not waves[4:].any()  # more numbers than waves stay silent
+
+
+def test_an_untrained_static_network_dims_the_pattern():
+    """Half of each pixel (an undecided sigmoid), through its lowest waves: the pattern, at about half its ink."""
+    network, image = fresh("static", descriptor_size=100), blob()
+    with torch.no_grad():
+        descriptors, shifts = network.forward_encoder(image)
+        restored = network.decode(descriptors)
+    assert not shifts.any()
+    assert float(torch.cosine_similarity(restored.flatten(1), image.flatten(1))) > 0.99
+    assert 0.4 < float(restored.sum() / image.sum()) < 0.6
+
+
+def test_segmentation_scores_have_the_grids_size():
+    network = SegmentationNetwork(widths=(8, 8, 8, 8), blocks=(0, 0, 1, 1)).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 9, 32, 48)).shape == (2, 3, 32, 48)
+    again = segmentation_network(network.parts)
+    assert (again.widths, again.blocks) == (network.widths, network.blocks)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"widths": [8, 8]}, "widths"),
+        ({"widths": [8, 8, 8, 1e9]}, "widths"),
+        ({"widths": "8888"}, "widths"),
+        ({"widths": 3}, "widths"),
+        ({"widths": None}, "widths"),
+        ({"widths": [[1], 2, 3, 4]}, "widths"),
+        ({"blocks": [8, 8, 8, 99]}, "blocks"),
+        ({"blocks": [True, 1, 1, 1]}, "blocks"),
+        ({"name": "another"}, "accepted is u-net"),
+        ({"nonsense": 1}, "accepted is u-net"),
+    ],
+)
+def test_impossible_segmentation_networks_are_refused(change, said):
+    with pytest.raises(ModelError, match=said):
+        segmentation_network({**SegmentationNetwork().parts, **change})
+
+
+def test_one_seed_one_network():
+    states = [fresh("standard").state_dict() for _ in range(2)]
+    assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(*(s.values() for s in states), strict=True))
