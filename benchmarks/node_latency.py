@@ -234,7 +234,7 @@ def figures(
     status: Any,
     cpu_share: float,
     memory: list[float],
-    inference: tuple[float, float],
+    inference: tuple[float, float, float],
 ) -> dict[str, Any]:
     """The table's rows."""
     values = {value.key: value.value for value in status.values}

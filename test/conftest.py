@@ -22,7 +22,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 
 @pytest.fixture(scope="session")
-def fresh_models() -> dict[str, str]:
+def shipped_models() -> dict[str, str]:
     """The shipped mask model and depth model, as node parameters; drawn hands are found classically."""
     return {
         "model": str(MODELS / "grasp"),

@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 import pytest
-from model_folders import save_fresh
 
 from tiae_ros.cli import SUBCOMMANDS, build_parser, main
 
@@ -24,10 +23,13 @@ def tiae(*words, cwd=None):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A small array file and an untrained model that fits it."""
+    from tiae_training import TransformInvariantAutoencoder
+    from tiae_training.export import save_model
+
     folder = tmp_path_factory.mktemp("cli")
     images = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16), dtype=np.uint8)
     np.savez(folder / "data.npz", images=images, labels=np.arange(40) % 2)
-    save_fresh(folder / "model", ("figure",), 16)
+    save_model(TransformInvariantAutoencoder.fresh(("figure",), window_size=16), folder / "model")
     return folder
 
 
@@ -178,7 +180,7 @@ def test_json_has_no_nan(files, tmp_path, capsys):
     assert figures["restoration_error"] is None
 
 
-def test_sigterm_takes_half_written_things_away(tmp_path):
+def test_sigterm_takes_half_written_things_away(files, tmp_path):
     """As Ctrl-C does: the command ends by an exception, not in the middle of a file."""
     code = (
         "import sys, time, signal, os, threading\n"
@@ -190,14 +192,12 @@ def test_sigterm_takes_half_written_things_away(tmp_path):
         "arrays.np.savez_compressed = slow\n"
         "sys.exit(cli.main(sys.argv[1:]))\n"
     )
-    np.savez(tmp_path / "data.npz", images=np.ones((4, 1, 16, 16), np.uint8))
-    save_fresh(tmp_path / "model", ("figure",), 16)
-    words = ["restore", "--model", "model", "--data", "data.npz", "--out", "out.npz"]
+    words = ["restore", "--model", str(files / "model"), "--data", str(files / "data.npz"), "--out", "out.npz"]
     result = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=tmp_path, env=ENVIRONMENT, timeout=60, check=False
     )
     assert result.returncode == 143
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.npz", "model"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_closed_pipe_is_no_error():

@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
 
+from damaged_models import with_nan
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PointStamped, Vector3Stamped
-from model_folders import with_nan
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_processes import Camera, Client, image_message, node_process, pixels_of, stamp_of
 from sensor_msgs.msg import Image, PointCloud2
@@ -32,10 +32,10 @@ MAX_AGE_S = 0.8
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory, fresh_models):
+def node(tmp_path_factory, shipped_models):
     """One node for all faults: what one test does to it, the next one must not feel."""
     folder = tmp_path_factory.mktemp("faults")
-    parameters = {**fresh_models, "diagnostics_period_s": 0.2, "max_age_s": MAX_AGE_S}
+    parameters = {**shipped_models, "diagnostics_period_s": 0.2, "max_age_s": MAX_AGE_S}
     with node_process(folder, parameters, arguments=["-r", f"__ns:={SPACE}"]) as process:
         yield process
         assert "Traceback" not in process.output
@@ -323,9 +323,9 @@ def test_10_without_camera_info_pixels_are_published(client, node):
     node.wait_for("no camera info yet: positions in metres are withheld", 5)
 
 
-def test_11_incompatible_qos_is_an_error(tmp_path, client, fresh_models):
+def test_11_incompatible_qos_is_an_error(tmp_path, client, shipped_models):
     overrides = ["-p", "qos_overrides./color/image.subscription.reliability:=reliable"]
-    with node_process(tmp_path, fresh_models, arguments=overrides) as node:
+    with node_process(tmp_path, shipped_models, arguments=overrides) as node:
         camera = Camera(client, reliable=False)
         node.wait_for(r"\[ERROR\].*a publisher of /color/image offers an incompatible QoS policy: RELIABILITY", 10)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -336,8 +336,8 @@ def test_11_incompatible_qos_is_an_error(tmp_path, client, fresh_models):
         assert camera
 
 
-def test_16_non_finite_network_output_is_withheld(tmp_path, client, fresh_models):
-    parameters = {**fresh_models, "model": with_nan(fresh_models["model"], tmp_path / "nan")}
+def test_16_non_finite_network_output_is_withheld(tmp_path, client, shipped_models):
+    parameters = {**shipped_models, "model": with_nan(shipped_models["model"], tmp_path / "nan")}
     client.listen(PointCloud2, "/tiae/grasps")
     with node_process(tmp_path, parameters) as node:
         camera = Camera(client)
@@ -348,8 +348,8 @@ def test_16_non_finite_network_output_is_withheld(tmp_path, client, fresh_models
         assert node.alive
 
 
-def test_16_non_finite_restored_depth_is_withheld_alone(tmp_path, client, fresh_models):
-    parameters = {**fresh_models, "depth_model": with_nan(fresh_models["depth_model"], tmp_path / "nan")}
+def test_16_non_finite_restored_depth_is_withheld_alone(tmp_path, client, shipped_models):
+    parameters = {**shipped_models, "depth_model": with_nan(shipped_models["depth_model"], tmp_path / "nan")}
     for name, kind in (*KINDS.items(), ("restored/hand_mask", Image)):
         client.listen(kind, f"/tiae/{name}")
     client.listen(DiagnosticArray, "/diagnostics")

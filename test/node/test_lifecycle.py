@@ -26,11 +26,11 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def idle_node(tmp_path_factory, fresh_models):
+def idle_node(tmp_path_factory, shipped_models):
     """One node process for the tests that bring it back to where it was."""
     folder = tmp_path_factory.mktemp("lifecycle")
     arguments = ["-r", "__ns:=/idle"]
-    with node_process(folder, {**fresh_models, "autostart": False}, arguments=arguments, wait_for="") as node:
+    with node_process(folder, {**shipped_models, "autostart": False}, arguments=arguments, wait_for="") as node:
         yield node
 
 
@@ -178,8 +178,8 @@ def test_parameters_while_it_runs(client, idle_node):
     assert not accepted  # read only: it counts when the node starts
 
 
-def test_wrong_overrides_are_reported(tmp_path, client, fresh_models):
-    parameters = {**fresh_models, "slop_s": 7, "max_age_s": 2, "max_agee_s": 1.0, "autostart": False}
+def test_wrong_overrides_are_reported(tmp_path, client, shipped_models):
+    parameters = {**shipped_models, "slop_s": 7, "max_age_s": 2, "max_agee_s": 1.0, "autostart": False}
     client.listen(DiagnosticArray, "/diagnostics")
     with node_process(tmp_path, parameters, arguments=["-r", "__node:=other"], wait_for="max_agee_s") as node:
         assert "parameter slop_s cannot be 7.0: it must be within 0 … 0.5 s; the default is kept" in node.output
@@ -219,19 +219,19 @@ def broken(folder: Path, model: str, fault: str) -> str:
     return str(target)
 
 
-def test_unusable_models_fail_configure_with_one_line(tmp_path, client, fresh_models):
+def test_unusable_models_fail_configure_with_one_line(tmp_path, client, shipped_models):
     faults = {
         str(tmp_path / "nowhere"): "there is no model",
-        broken(tmp_path, fresh_models["model"], "truncated"): "damaged or altered",
-        broken(tmp_path, fresh_models["model"], "bit"): "damaged or altered",
-        broken(tmp_path, fresh_models["model"], "pickle"): "pickle",
-        broken(tmp_path, fresh_models["model"], "path"): "unknown field 'weights'",
-        broken(tmp_path, fresh_models["model"], "version"): "format_version",
-        fresh_models["depth_model"]: "accepted here: hand_mask, object_mask",
+        broken(tmp_path, shipped_models["model"], "truncated"): "damaged or altered",
+        broken(tmp_path, shipped_models["model"], "bit"): "damaged or altered",
+        broken(tmp_path, shipped_models["model"], "pickle"): "pickle",
+        broken(tmp_path, shipped_models["model"], "path"): "unknown field 'weights'",
+        broken(tmp_path, shipped_models["model"], "version"): "format_version",
+        shipped_models["depth_model"]: "accepted here: hand_mask, object_mask",
     }
     client.listen(DiagnosticArray, "/diagnostics")
     first = next(iter(faults))
-    parameters = {**fresh_models, "model": first, "diagnostics_period_s": 0.2}
+    parameters = {**shipped_models, "model": first, "diagnostics_period_s": 0.2}
     with node_process(tmp_path, parameters, wait_for="configure failed") as node:
         assert client.state() == "unconfigured"
         client.spin_until(
@@ -248,7 +248,7 @@ def test_unusable_models_fail_configure_with_one_line(tmp_path, client, fresh_mo
             assert len(line) < 400
             assert client.state() == "unconfigured"
         assert client.set_parameter("device", "cuda:99")[0]
-        assert client.set_parameter("model", fresh_models["model"])[0]
+        assert client.set_parameter("model", shipped_models["model"])[0]
         assert not client.change_state("configure")
         assert "device cuda:99 is not there; devices of this machine: cpu" in node.output
         assert client.set_parameter("device", "auto")[0]
@@ -272,9 +272,9 @@ WITHOUT_EVENTS = (
     [(signal.SIGINT, PROGRAM), (signal.SIGTERM, PROGRAM), (signal.SIGINT, WITHOUT_EVENTS)],
     ids=["SIGINT", "SIGTERM", "SIGINT, no executor of events"],
 )
-def test_signals_end_it_while_it_works(tmp_path, client, fresh_models, number, program):
+def test_signals_end_it_while_it_works(tmp_path, client, shipped_models, number, program):
     client.listen(PointCloud2, "/tiae/grasps")
-    with node_process(tmp_path, fresh_models, program=program) as node:
+    with node_process(tmp_path, shipped_models, program=program) as node:
         camera = Camera(client)
         camera.wait_for_node()
         client.wait_for_publishers()
@@ -287,8 +287,8 @@ def test_signals_end_it_while_it_works(tmp_path, client, fresh_models, number, p
 
 @pytest.mark.serial
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_it_in_other_states(tmp_path, fresh_models, number):
-    with Client() as client, node_process(tmp_path, {**fresh_models, "autostart": False}, wait_for="") as node:
+def test_signals_end_it_in_other_states(tmp_path, shipped_models, number):
+    with Client() as client, node_process(tmp_path, {**shipped_models, "autostart": False}, wait_for="") as node:
         assert client.state() == "unconfigured"
         if number == signal.SIGTERM:
             assert client.change_state("configure")
@@ -306,14 +306,14 @@ def test_signals_end_it_in_other_states(tmp_path, fresh_models, number):
         starting.kill()
 
 
-def test_two_nodes_with_namespaces_do_not_mix(tmp_path, client, fresh_models):
+def test_two_nodes_with_namespaces_do_not_mix(tmp_path, client, shipped_models):
     cameras = {side: Camera(client, f"/{side}/") for side in ("left", "right")}
     for side in cameras:
         client.listen(PointCloud2, f"/{side}/tiae/grasps")
-    left = node_process(tmp_path, fresh_models, arguments=["-r", "__ns:=/left"], name="left", wait_for="")
+    left = node_process(tmp_path, shipped_models, arguments=["-r", "__ns:=/left"], name="left", wait_for="")
     right = node_process(
         tmp_path,
-        fresh_models,
+        shipped_models,
         arguments=["-r", "__ns:=/right", "-r", "tiae:color/camera_info:=/right/color/camera_info"],
         name="right",
     )

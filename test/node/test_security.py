@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
 
 from ros_processes import node_process
-
-from tiae_ros.model.folder import PROTOTYPES, read_folder, write_folder
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -31,18 +26,6 @@ def allowed() -> dict[str, set[str]]:
             assert qualifier == "ALLOW"
             found[kind] |= {rule.text for rule in rules}
     return found
-
-
-@pytest.fixture(scope="module")
-def models_with_everything(tmp_path_factory, fresh_models):
-    """The mask model with labelled prototypes, so that the node has every output."""
-    content = read_folder(fresh_models["model"])
-    manifest = dataclasses.replace(content.manifest, prototype_names=("mug",), prototype_radius=1.0)
-    stored = io.BytesIO()
-    np.save(stored, np.zeros((1, manifest.descriptor_size), np.float16))
-    folder = tmp_path_factory.mktemp("labelled") / "grasp"
-    write_folder(folder, manifest, {**content.files, PROTOTYPES: stored.getvalue()})
-    return {**fresh_models, "model": str(folder)}
 
 
 def used(client, node: str) -> dict[str, set[str]]:
@@ -63,9 +46,9 @@ def used(client, node: str) -> dict[str, set[str]]:
     return {kind: {in_policy(topic) for topic, _ in read(name, namespace)} for kind, read in readers.items()}
 
 
-def test_the_policy_allows_exactly_what_is_used(tmp_path, client, models_with_everything):
+def test_the_policy_allows_exactly_what_is_used(tmp_path, client, shipped_models):
     node = "/secured/tiae"
-    parameters = {**models_with_everything, "autostart": False, "use_sim_time": True}
+    parameters = {**shipped_models, "autostart": False, "use_sim_time": True}
     seen: dict[str, set[str]] = {kind: set() for kind in allowed()}
     with node_process(tmp_path, parameters, arguments=["-r", "__ns:=/secured"], wait_for=""):
         for transport, masks in (("raw", "topics"), ("compressed", "segmentation")):

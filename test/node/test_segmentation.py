@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
 
+from damaged_models import with_nan
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from model_folders import with_nan
 from ros_processes import Camera, Client, node_process, pixels_of
 from sensor_msgs.msg import Image, PointCloud2
 from synthetic_scenes import make_scene
@@ -28,9 +28,9 @@ NAME = "network all-hand (float32)"
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory, fresh_models):
+def node(tmp_path_factory, shipped_models):
     """An unconfigured node; what a test configures it cleans up."""
-    parameters = {**fresh_models, "autostart": False, "diagnostics_period_s": 0.2}
+    parameters = {**shipped_models, "autostart": False, "diagnostics_period_s": 0.2}
     folder = tmp_path_factory.mktemp("node_segmentation")
     with node_process(folder, parameters, arguments=["-r", "__ns:=/seg"], wait_for="") as process:
         yield process
@@ -111,7 +111,7 @@ def test_12_auto_needs_its_network_until_mended(client, node, active, network_fo
     client.spin_until(lambda: facts(client).get("segmentation") == NAME, 5, "diagnostics that name it")
 
 
-def test_12_unusable_networks_fail_configure_with_one_line(client, node, fresh_models, network_folder, tmp_path):
+def test_12_unusable_networks_fail_configure_with_one_line(client, node, shipped_models, network_folder, tmp_path):
     def broken(name: str, change: Callable[[Path], Any]) -> str:
         shutil.copytree(network_folder, tmp_path / name)
         change(tmp_path / name)
@@ -122,7 +122,7 @@ def test_12_unusable_networks_fail_configure_with_one_line(client, node, fresh_m
         (folder / NETWORK).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
     def put_another_graph(folder: Path) -> None:
-        graph = read_folder(fresh_models["model"]).files[ENCODER]
+        graph = read_folder(shipped_models["model"]).files[ENCODER]
         write_folder(folder, read_folder(folder).manifest, {NETWORK: graph})
 
     faults = {
@@ -130,7 +130,7 @@ def test_12_unusable_networks_fail_configure_with_one_line(client, node, fresh_m
         broken("graph", put_another_graph): "does not take inputs",
         broken("manifest", lambda folder: (folder / MANIFEST).write_text("{")): "not valid JSON",
         broken("network", lambda folder: (folder / NETWORK).unlink()): "is absent",
-        fresh_models["model"]: "holds a model of kind autoencoder; needed here is one of kind segmentation",
+        shipped_models["model"]: "holds a model of kind autoencoder; needed here is one of kind segmentation",
     }
     assert client.set_parameter("segmentation_method", "network", NODE)[0]
     for model, reason in faults.items():

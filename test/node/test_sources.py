@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,10 +18,12 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from synthetic_scenes import make_scene
 
+from tiae_ros.model.folder import read_manifest
+
 pytestmark = pytest.mark.timeout(90)
 
 
-def test_compressed_images_give_what_raw_ones_give(tmp_path, client, fresh_models):
+def test_compressed_images_give_what_raw_ones_give(tmp_path, client, shipped_models):
     scene = make_scene(200, 110)
     for kind, topic in ((PointCloud2, "/tiae/grasps"), (Vector3Stamped, "/tiae/shift")):
         client.listen(kind, topic)
@@ -33,7 +36,7 @@ def test_compressed_images_give_what_raw_ones_give(tmp_path, client, fresh_model
     quant_a, quant_b = 100.0 * 101.0, 1 - 100.0 * 101.0 / 10.0  # as compressed_depth_image_transport has them
     inverse = (quant_a / (scene.depth_mm * 1e-3) + quant_b).astype(np.uint16)
     quantised = struct.pack("<iff", 0, quant_a, quant_b) + cv2.imencode(".png", inverse)[1].tobytes()
-    with node_process(tmp_path, {**fresh_models, "image_transport": "compressed"}) as node:
+    with node_process(tmp_path, {**shipped_models, "image_transport": "compressed"}) as node:
         client.spin_until(lambda: color.get_subscription_count() and depth.get_subscription_count(), 20)
         client.wait_for_publishers()
         for index in range(150):
@@ -58,7 +61,7 @@ def test_compressed_images_give_what_raw_ones_give(tmp_path, client, fresh_model
                 break
         again = client.received["/tiae/shift"][-1]
         assert stamp_of(again) >= 100_000_000_000
-        assert (again.vector.x, again.vector.y) == pytest.approx((shift.x, shift.y), abs=3)
+        assert (again.vector.x, again.vector.y) == pytest.approx((shift.x, shift.y), abs=6)  # a pixel of the window
         before = len(client.received["/tiae/grasps"])
         bad = CompressedImage(format="jpeg", data=b"\xff\xd8 no picture")
         bad.header = image_message(scene.depth_mm, "16UC1", 200_000_000_000).header
@@ -68,7 +71,7 @@ def test_compressed_images_give_what_raw_ones_give(tmp_path, client, fresh_model
         assert len(client.received["/tiae/grasps"]) == before
 
 
-def test_masks_from_topics(tmp_path, client, fresh_models):
+def test_masks_from_topics(tmp_path, client, shipped_models):
     scene = make_scene()
     hand = np.where(scene.depth_mm == 495, 255, 0).astype(np.uint8)
     held = np.where(scene.depth_mm == 505, 255, 0).astype(np.uint8)
@@ -76,7 +79,7 @@ def test_masks_from_topics(tmp_path, client, fresh_models):
     topics = {"/tiae/grasps": PointCloud2, "/tiae/segmentation": Image}
     for topic, kind in topics.items():
         client.listen(kind, topic)
-    with node_process(tmp_path, {**fresh_models, "mask_source": "topics"}) as node:
+    with node_process(tmp_path, {**shipped_models, "mask_source": "topics"}) as node:
         camera = Camera(client, masks=True)
         camera.wait_for_node()
         client.wait_for_publishers()
@@ -88,13 +91,13 @@ def test_masks_from_topics(tmp_path, client, fresh_models):
         assert "hand_mask" in node.output
 
 
-def test_one_model_for_masks_and_depth_publishes_everything(tmp_path, client, fresh_models, joint_model):
+def test_one_model_for_masks_and_depth_publishes_everything(tmp_path, client, shipped_models, joint_model):
     topics = {"/tiae/grasps": PointCloud2, "/tiae/shift": Vector3Stamped}
     topics |= {f"/tiae/{name}": Image for name in ("descriptor", "restored/hand_mask", "restored/object_mask")}
     topics |= {"/tiae/restored/depth": Image}
     for topic, kind in (topics | {"/diagnostics": DiagnosticArray}).items():
         client.listen(kind, topic)
-    parameters = {**fresh_models, "model": joint_model, "depth_model": "none", "diagnostics_period_s": 0.2}
+    parameters = {**shipped_models, "model": joint_model, "depth_model": "none", "diagnostics_period_s": 0.2}
     with node_process(tmp_path, parameters) as node:
         camera = Camera(client)
         camera.wait_for_node()
@@ -108,7 +111,8 @@ def test_one_model_for_masks_and_depth_publishes_everything(tmp_path, client, fr
             return len({frozenset(stamp for stamp in some if stamp >= first) for some in stamps}) == 1
 
         client.spin_until(complete, 5, "one frame, one result")
-        assert {message.width for message in client.received["/tiae/descriptor"]} == {30}
+        numbers = read_manifest(Path(joint_model)).descriptor_size
+        assert {message.width for message in client.received["/tiae/descriptor"]} == {numbers}
         assert {message.height for message in client.received["/tiae/restored/depth"]} == {32}
         depth_m = np.frombuffer(client.received["/tiae/restored/depth"][-1].data, "<f4")
         assert np.nanmedian(depth_m) == pytest.approx(0.5, abs=0.1)
@@ -117,11 +121,11 @@ def test_one_model_for_masks_and_depth_publishes_everything(tmp_path, client, fr
         assert "[ERROR]" not in node.output
 
 
-def test_simulated_time_that_stands_still(tmp_path, client, fresh_models):
+def test_simulated_time_that_stands_still(tmp_path, client, shipped_models):
     """Stamps are copied, not made; diagnostics come by a steady clock."""
     client.listen(PointCloud2, "/tiae/grasps")
     client.listen(DiagnosticArray, "/diagnostics")
-    parameters = {**fresh_models, "use_sim_time": True, "diagnostics_period_s": 0.2}
+    parameters = {**shipped_models, "use_sim_time": True, "diagnostics_period_s": 0.2}
     with node_process(tmp_path, parameters):
         camera = Camera(client)
         camera.wait_for_node()
@@ -134,7 +138,7 @@ def test_simulated_time_that_stands_still(tmp_path, client, fresh_models):
         assert len(client.received["/diagnostics"]) >= 3
 
 
-def test_simulated_time_that_runs_and_is_reset(tmp_path, client, fresh_models):
+def test_simulated_time_that_runs_and_is_reset(tmp_path, client, shipped_models):
     """Latency is in the clock of the stamps; a reset of the simulation costs nothing but the jump."""
     topic, camera, scene = "/tiae/grasps", Camera(client), make_scene()
     client.listen(PointCloud2, topic)
@@ -155,11 +159,12 @@ def test_simulated_time_that_runs_and_is_reset(tmp_path, client, fresh_models):
         client.spin(0.3)
         return [stamp_of(message) for message in client.received[topic]]
 
-    parameters = {**fresh_models, "use_sim_time": True, "diagnostics_period_s": 0.2}
+    parameters = {**shipped_models, "use_sim_time": True, "diagnostics_period_s": 0.2}
     with node_process(tmp_path, parameters) as node:
         camera.wait_for_node()
         client.wait_for_publishers()
-        assert len(play(2.0, start_s=500)) >= 5
+        # The first ones may be lost: a subscription that is matched here may not yet be there.
+        assert any(len(play(2.0, start_s=start)) >= 5 for start in (500, 600, 700))
         after = play(1.5, start_s=20)
         assert len(after) >= 4
         assert after[0] <= 20_500_000_000
@@ -176,13 +181,13 @@ def test_simulated_time_that_runs_and_is_reset(tmp_path, client, fresh_models):
 
 
 @pytest.fixture
-def inner_node(client, fresh_models):
+def inner_node(client, shipped_models):
     """The node in this process, so that a test can make its insides fail."""
     from rclpy.parameter import Parameter
 
     from tiae_ros.node.node import PerceptionNode
 
-    overrides = [Parameter(name, value=value) for name, value in fresh_models.items()]
+    overrides = [Parameter(name, value=value) for name, value in shipped_models.items()]
     node = PerceptionNode(context=client._context, parameter_overrides=overrides, namespace="/inner")
     client._executor.add_node(node)
     yield node

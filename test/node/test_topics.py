@@ -49,12 +49,12 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, fresh_models):
+def runs(tmp_path_factory, shipped_models):
     """The same scenes at three places in the picture, one after the other through one node."""
     folder = tmp_path_factory.mktemp("topics")
     scenes = [make_scene(150 + index, 120, seed=index) for index in range(FRAMES)]
     found = {}
-    with Client() as client, node_process(folder, fresh_models, arguments=["-r", "__ns:=/camera"]):
+    with Client() as client, node_process(folder, shipped_models, arguments=["-r", "__ns:=/camera"]):
         for name, kind in KINDS.items():
             client.listen(kind, f"/camera/tiae/{name}")
         client.listen(DiagnosticArray, "/diagnostics")
@@ -116,10 +116,10 @@ def test_player_ends_with_0_and_prints_rates(runs):
         assert f"played /camera/color/camera_info {FRAMES}" in run.player_output
 
 
-def test_shapes_and_encodings(runs, fresh_models):
+def test_shapes_and_encodings(runs, shipped_models):
     from tiae_ros import load_model
 
-    manifest = load_model(fresh_models["model"]).manifest
+    manifest = load_model(shipped_models["model"]).manifest
     size, k = manifest.window_size, manifest.descriptor_size
     last = {name: messages[-1] for name, messages in runs["here"].received.items()}
     assert (last["descriptor"].height, last["descriptor"].width, last["descriptor"].encoding) == (1, k, "32FC1")

@@ -39,8 +39,7 @@ def test_a_skipped_file_skips_itself_alone(tmp_path, ours, counts):
         (tmp_path / name).write_text(text)
     (tmp_path / "like_launch_testing.py").write_text(PLUGIN)
     if ours:
-        for name in ("conftest.py", "model_folders.py"):
-            shutil.copy(TEST / name, tmp_path)
+        shutil.copy(TEST / "conftest.py", tmp_path)
     options = ["-p", "like_launch_testing", "-c", os.devnull, "--rootdir", tmp_path, "--import-mode=importlib", "-s"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTEST_ADDOPTS": ""}
     command = [sys.executable, "-m", "pytest", *map(str, options), str(tmp_path)]

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ("package.xml", "launch/perception.launch.py", "config/perception.yaml", "models/grasp/encoder.onnx")
 # Tests that `colcon test` runs here: short ones, of two rooms.
-TESTS = ("conftest.py", "model_folders.py", "node/test_mailbox.py", "vision/test_position.py")
+TESTS = ("conftest.py", "node/test_mailbox.py", "vision/test_position.py")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import yaml
 
 pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
 
-from tiae_ros.node.node import OUTPUTS
+from tiae_ros.node.outputs import TOPICS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 NODE = "/camera/tiae/"  # of demo.launch.py
@@ -41,19 +41,19 @@ def topics(value: Any) -> set[str]:
 def test_rviz_shows_the_nodes_topics_by_type():
     view = yaml.safe_load((CONFIG / "view.rviz").read_text("utf-8"))["Visualization Manager"]
     shown = topics(view["Displays"])
-    assert shown <= set(OUTPUTS)
+    assert shown <= set(TOPICS)
     # rviz2 finds restored/camera_info beside restored/depth by itself.
-    assert shown == set(OUTPUTS) - NUMBERS - {"restored/camera_info"}
+    assert shown == set(TOPICS) - NUMBERS - {"restored/camera_info"}
     for display in view["Displays"]:
         (topic,) = topics(display)
-        assert RVIZ_KINDS[display["Class"].partition("/")[2]] == OUTPUTS[topic].__name__
+        assert RVIZ_KINDS[display["Class"].partition("/")[2]] == TOPICS[topic].__name__
     assert view["Global Options"]["Fixed Frame"] == "camera_color_optical_frame"
 
 
 def test_foxglove_shows_topics_of_the_node():
     layout = json.loads((CONFIG / "foxglove_layout.json").read_text("utf-8"))
     panels = layout["configById"]
-    assert topics(panels) <= set(OUTPUTS)
+    assert topics(panels) <= set(TOPICS)
     assert {"debug_image", "restored/hand_mask", "restored/object_mask", "restored/depth", "grasps", "position",
             "shift"} <= topics(panels)  # fmt: skip
     assert "/diagnostics" in strings(panels)
@@ -62,14 +62,14 @@ def test_foxglove_shows_topics_of_the_node():
     assert sorted(placed) == sorted(panels)
     for name, panel in panels.items():
         if name.startswith("Image!"):
-            assert OUTPUTS[panel["imageMode"]["imageTopic"][len(NODE) :]].__name__ == "Image"
+            assert TOPICS[panel["imageMode"]["imageTopic"][len(NODE) :]].__name__ == "Image"
 
 
 def test_foxglove_plots_fields_that_the_shift_has():
     panels = json.loads((CONFIG / "foxglove_layout.json").read_text("utf-8"))["configById"]
     for path in panels["Plot!shift"]["paths"]:
         name, *fields = path["value"][len(NODE) :].split(".")
-        value: Any = OUTPUTS[name]()
+        value: Any = TOPICS[name]()
         for field in fields:
             value = getattr(value, field)
         assert value == 0.0

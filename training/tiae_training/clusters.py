@@ -11,19 +11,44 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
 
-_ITERATIONS, _STEP = 300, 1e-4
+_CRITERIA = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 300, 1e-4)
 
 
 def k_means(descriptors: Floats, count: int, *, seed: int, attempts: int = 1) -> tuple[Floats, Whole]:
-    """Centres (count, K) and the cluster (N,) of each descriptor (N, K): the most compact of some attempts.
+    """Centres (count, K) and the cluster (N,) of each descriptor (N, K): the most compact of some attempts."""
+    rng = np.random.RandomState(seed)
+    middle = descriptors.mean(0)
+    values = np.ascontiguousarray(descriptors - middle, np.float32)
+    found = []
+    for _ in range(attempts):
+        nearest = _squared_distances(values, values[_starts(values, count, rng)]).argmin(1).astype(np.int32)
+        found.append(cv2.kmeans(values, count, nearest[:, None], _CRITERIA, 1, cv2.KMEANS_USE_INITIAL_LABELS))
+    _, clusters, centres = min(found, key=lambda one: one[0])
+    return np.asarray(centres + middle, np.float32), np.asarray(clusters, np.int64)[:, 0]
 
-    Starts are chosen apart from each other (k-means++, Arthur & Vassilvitskii 2007).
+
+def _starts(values: Floats, count: int, rng: np.random.RandomState) -> list[int]:
+    """Which values to begin with: apart from each other, the best of a few draws each (Arthur & Vassilvitskii 2007).
+
+    The draws are those of scikit-learn, so that figures agree with it; OpenCV's own starts are less compact.
     """
-    cv2.setRNGSeed(seed % (1 << 31))
-    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, _ITERATIONS, _STEP)
-    values = np.ascontiguousarray(descriptors, np.float32)
-    _, clusters, centres = cv2.kmeans(values, count, None, criteria, attempts, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
-    return np.asarray(centres, np.float32), np.asarray(clusters, np.int64)[:, 0]
+    chosen = [int(rng.choice(len(values), p=np.full(len(values), 1 / len(values))))]
+    nearest = _squared_distances(values[chosen], values)[0]
+    for _ in range(1, count):
+        drawn = rng.uniform(size=2 + int(np.log(count))) * nearest.sum()
+        candidates = np.searchsorted(np.cumsum(nearest), drawn).clip(None, len(values) - 1)
+        distances = np.minimum(nearest, _squared_distances(values[candidates], values))
+        best = int(distances.sum(1).argmin())
+        nearest = distances[best]
+        chosen.append(int(candidates[best]))
+    return chosen
+
+
+def _squared_distances(some: Floats, others: Floats) -> NDArray[np.float64]:
+    """(N, K), (M, K) -> (N, M)."""
+    one, other = some.astype(np.float64), others.astype(np.float64)
+    squares = np.square(one).sum(1)[:, None] - 2 * one @ other.T + np.square(other).sum(1)
+    return np.maximum(squares, 0)
 
 
 def normalized_mutual_information(classes: Whole, clusters: Whole) -> float:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +83,9 @@ def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArra
         with archive:
             for name in archive.files:
                 content[name] = archive[name]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # of damaged files: what zipfile and numpy raise has no common base
         reason = " ".join(str(error).split()) or type(error).__name__
         if "pickle" in reason.lower():
             reason = "it holds pickled objects, which are never opened, or is no .npz file"

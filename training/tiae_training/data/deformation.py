@@ -4,7 +4,7 @@ Each is an affine map about the window's centre (angle, stretch along two axes, 
 displacement. Unlike the transforms of `tiae_training.transforms` a deformation belongs to the pattern: it is to be
 restored, not undone. Training uses them twice: both views of an image show the same deformed pattern, so that
 each epoch sees new ones; and descriptors of two deformations of one pattern are drawn together
-(`tiae_training.objective.gathering`).
+(`tiae_training.objective.contrastive`).
 """
 
 from __future__ import annotations

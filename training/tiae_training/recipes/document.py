@@ -23,12 +23,12 @@ SIDE = 32
 RADIUS = 8
 EPOCHS, PRINTED_EPOCHS = 16, 8
 # Print is the same each time, so nothing is deformed; and patches of one combination of letters at two places must not
-# be told apart, as gathering would.
+# be told apart, as the contrastive term would.
 SETTINGS: dict[str, Any] = {
     "transforms": "shift",
     "shift_radius_px": RADIUS,
     "deformation": 0.0,
-    "gathering_weight": 0.0,
+    "contrastive_weight": 0.0,
 }
 PATCHES = 4500  # to learn from
 CLUSTERED = 2500  # patches of the test page that are clustered

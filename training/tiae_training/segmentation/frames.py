@@ -38,7 +38,7 @@ def load_frames(paths: Sequence[Path]) -> FrameArrays:
         try:
             with np.load(path, allow_pickle=False) as file:
                 parts.append((file["color"], file["depth_mm"], file["segmentation"], file["k"][:, 0, 0]))
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # of damaged files: what zipfile and numpy raise has no common base
             raise DataError(
                 f"{path} cannot be used ({error}); give what `tiae simulate --channels frames` writes"
             ) from None

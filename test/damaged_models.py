@@ -1,24 +1,12 @@
-"""Model folders for tests: of untrained networks, and copies with a fault inside."""
+"""Copies of model folders with a fault inside."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tiae_ros.model.folder import read_folder, write_folder
-
-
-def save_fresh(folder: Path, channels: tuple[str, ...], window_size: int = 32) -> str:
-    """An untrained model; returns its path."""
-    torch = pytest.importorskip("torch", reason="models are made with torch, which is not installed")
-    from tiae_training import TransformInvariantAutoencoder
-    from tiae_training.export import save_model
-
-    torch.manual_seed(0)
-    save_model(TransformInvariantAutoencoder.fresh(channels, window_size), folder)
-    return str(folder)
 
 
 def with_nan(model: str | Path, folder: Path) -> str:
