@@ -55,7 +55,7 @@ def plausible_cells(
         depth: (H, W) metres, 0 where there is none.
     """
     kept = np.zeros(depth.shape, np.bool_)
-    likely = (scores[1:].max(axis=0) > scores[0] - LENIENCE) & (depth <= settings.depth_max_m)
+    likely = (np.maximum(scores[1], scores[2]) > scores[0] - LENIENCE) & (depth <= settings.depth_max_m)
     left, top, width, height = cv2.boundingRect(likely.astype(np.uint8))
     part = slice(top, top + height), slice(left, left + width)  # the rest of the picture is nothing
     likely, depth = likely[part], depth[part]
@@ -69,8 +69,8 @@ def plausible_cells(
     chosen = regions.at_least(area, _SHOWN_SHARE * settings.hand_area_min_m2)
     if not chosen.any():
         return kept
-    odds = np.exp(scores[(slice(None), *part)] - first)  # of each class against hand
-    certainty = regions.sums(1 / odds.sum(axis=0)) / np.maximum(regions.cells, 1)
+    odds = np.exp(np.stack([plane[hand] for plane in (none, first, second)]) - first[hand])  # of each against hand
+    certainty = np.bincount(regions.numbers[hand], 1 / odds.sum(axis=0), regions.count) / np.maximum(regions.cells, 1)
     chosen &= certainty >= settings.hand_certainty_min
     if not chosen.any():
         return kept
