@@ -5,7 +5,7 @@
 
 Colour and depth are moved together by random whole pixels up to ±60 × ±40 at 640×480 (half of that at 320×240);
 what comes in from outside is black and without reading. Prints how far the change of the shift is from the known one.
-Runs `Perception`; the same over DDS is test/test_node_topics.py.
+Runs `Perception`; the same over DDS is test/node/test_topics.py.
 """
 
 from __future__ import annotations
