@@ -113,10 +113,13 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all. Raises OutputError."""
     staged = path.with_name(path.name + _STAGED)
-    write_durably(staged, content)
-    os.replace(staged, path)
+    try:
+        write_durably(staged, content)
+        os.replace(staged, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _complete_interrupted_save(folder: Path) -> None:
