@@ -8,7 +8,7 @@
 
 Auto-encoders are measured by `tiae evaluate`, in either Python; knn_accuracy depends on the gallery, which is another
 than the card's. Segmentations: intersection over union of all cells of held_any.npz, in float32 and in 8 bits, with
-colour and by depth alone. nmi and ari depend on where k-means begins, which changed with release 0.2.
+colour and by depth alone.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,9 +32,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import ModelError
+from tiae_ros.errors import ImageError, ModelError, ParameterError, TiaeError
 from tiae_ros.model.autoencoder import Autoencoder, Description, Inference, load_model
-from tiae_ros.model.devices import choose_device
+from tiae_ros.model.devices import on_device
 from tiae_ros.model.segmenter import Segmentation, choose_segmentation
 from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import focal_length_px
@@ -53,7 +54,7 @@ GRASP_CHANNELS = (MASKS, (*MASKS, "depth"))
 DEPTH_CHANNELS = (("depth",),)
 
 
-class FrameDropped(Exception):
+class FrameDropped(TiaeError):
     """A frame, or what was still to be made of it, that cannot be used.
 
     Attributes:
@@ -144,8 +145,9 @@ class Perception:
         Raises:
             ModelError, ParameterError: a model or a parameter that cannot be used.
         """
-        self.settings = (settings or Settings()).with_changes(parameters)
-        self.pipeline = load_pipeline(self.settings, choose_device(self.settings.device))
+        texts = {name: os.fspath(value) for name, value in parameters.items() if isinstance(value, os.PathLike)}
+        self.settings = (settings or Settings()).with_changes({**parameters, **texts})
+        self.pipeline = load_pipeline(self.settings)
 
     def frame(self, color: Picture | None, depth_m: Floats, k: Any = None) -> list[Grasp]:
         """The grasps of one frame, the nearest first.
@@ -156,11 +158,21 @@ class Perception:
             k: 3x3 camera matrix of the colour picture; None: positions are NaN, sizes by `assumed_fov_deg`.
 
         Raises:
-            ImageError: the pictures do not fit together. FrameDropped: a model failed.
+            ImageError: the pictures are none, or do not fit together. ParameterError: k is no camera matrix.
+            FrameDropped: a model failed.
         """
-        depth_m = np.asarray(depth_m, np.float32)
+        try:
+            given, depth_m = depth_m, np.asarray(depth_m, np.float32)
+            color = None if color is None else np.asarray(color)
+        except (TypeError, ValueError) as error:
+            raise ImageError(f"colour and depth must be arrays: {error}") from None
+        if np.asarray(given).dtype.kind in "iub":
+            raise ImageError("depth is in whole numbers; it must be in metres, float32: of millimetres a thousandth")
         check_images(color, depth_m)
-        matrix = None if k is None else np.asarray(k, np.float64).reshape(3, 3)
+        try:
+            matrix = None if k is None else np.asarray(k, np.float64).reshape(3, 3)
+        except (TypeError, ValueError):
+            raise ParameterError(f"k is {str(k)[:60]!r}; accepted are the 3x3 numbers of a camera matrix") from None
         pipeline = self.pipeline
         result = pipeline.restore(pipeline.describe(Images(color, depth_m, matrix), self.settings))
         return [
@@ -178,8 +190,12 @@ class Perception:
         ]
 
 
-def load_pipeline(settings: Settings, device: str) -> Pipeline:
-    """The pipeline of some settings. Raises ModelError."""
+def load_pipeline(settings: Settings) -> Pipeline:
+    """The pipeline of some settings. Raises ModelError, or ParameterError for a device that is not there."""
+    return on_device(settings.device, lambda device: _load_pipeline(settings, device))
+
+
+def _load_pipeline(settings: Settings, device: str) -> Pipeline:
     grasp = load_checked(settings.model, GRASP_CHANNELS, device)
     depth = None
     if settings.depth_model not in ("", "none"):

@@ -99,6 +99,7 @@ def test_it_says_who_does_not_listen(recording, play):
         (["--rate", "nan"], "--rate nan cannot be used"),
         (["--subscribers", "0"], "--subscribers 0 cannot be used; it must be at least 1"),
         (["--wait", "-1"], "--wait -1 cannot be used"),
+        (["--topic-map", f"{TOPICS['depth']}:=bad name"], "topic name 'bad name' is not valid"),
         (["--topic-map", "a"], "--topic-map a cannot be read; accepted is OLD:=NEW"),
         (["--topics", "/nowhere"], "has no topic /nowhere; it contains /camera/color/camera_info"),
         (["--topic-map", "/nowhere:=/b"], "has no topic /nowhere; it contains /camera/color/camera_info"),

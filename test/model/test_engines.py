@@ -128,6 +128,29 @@ def test_gpus_that_nothing_computes_on(gpus, monkeypatch):
     assert available_devices() == ["cpu"]
 
 
+def test_auto_takes_the_cpu_where_the_gpu_does_not_start(monkeypatch):
+    """A driver with a GPU, and PyTorch without CUDA, or a CUDA provider whose libraries are missing."""
+    monkeypatch.setattr(devices, "gpu_count", lambda: 1)
+    assert available_devices() == ["cpu"]
+    monkeypatch.setattr(devices, "has_cuda", lambda: True)
+    assert available_devices() == ["cpu", "cuda:0"]
+    assert load_model("depth", device="auto").device == "cpu"
+    with pytest.raises(ModelError, match="ONNX Runtime does not start on cuda:0"):
+        load_model("depth", device="cuda")
+
+
+def test_what_pytorch_cannot_open_is_one_line(monkeypatch):
+    pytest.importorskip("torch")
+
+    def failing(*_):
+        raise AssertionError("Torch not compiled\nwith CUDA enabled")
+
+    point = type("Point", (), {"name": "torch", "load": staticmethod(lambda: failing)})
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
+    with pytest.raises(ModelError, match=r"cannot open .*: Torch not compiled with CUDA enabled; use device cpu"):
+        EagerTorch("cpu").open(read_folder(find_model("segmentation")), NETWORK)
+
+
 @pytest.mark.parametrize("name", ["cuda:77", "cuda:-1", "cuda:x", "banana", "", "3.5", "CPU"])
 def test_absent_devices_are_named_with_those_there(name, gpus):
     with pytest.raises(ParameterError, match=rf"device {name} is not there; .*: cpu, cuda:0, cuda:1 \(or auto\)"):

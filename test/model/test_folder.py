@@ -179,6 +179,12 @@ def test_prototypes_that_do_not_fit(folder, rows, said):
         ({"network": ["standard"]}, "network"),
         ({"training": 3}, "training"),
         ({"transforms": {"shift": {"radius_px": "eight"}}}, "transforms"),
+        ({"transforms": {"shift": {"radius_px": 10**400}}}, "transforms"),
+        ({"prototype_radius": 10**400}, "prototype_radius"),
+        ({"measures": {"dispersion": "low"}}, "measures"),
+        ({"preprocessing": {"metric_size_m": "x"}}, "metric_size_m is 'x'; accepted is a number of metres above 0"),
+        ({"preprocessing": {"range_m": 0}}, "range_m is 0"),
+        ({"model_id": "\ud800"}, "model_id"),
         ({"extra": 1}, "unknown field 'extra'"),
         ({"weights": "../../etc/passwd"}, "unknown field 'weights'"),
         ({"files": {}}, "files lack"),
@@ -335,6 +341,18 @@ def test_interrupted_saves_leave_a_whole_model(folder, monkeypatch, tmp_path):
     load(again)
 
 
+def test_an_interrupted_first_save_can_be_read(folder, monkeypatch, tmp_path):
+    content = read_folder(folder)
+    path, step, read = tmp_path / "first", 0, 0
+    while killed_at(monkeypatch, step, lambda: write_folder(path, content.manifest, content.files)):
+        if any((path / name).exists() for name in content.files):  # moving has begun
+            assert read_folder(path, content.manifest.kind).files == content.files
+            read += 1
+        shutil.rmtree(path)
+        step += 1
+    assert read >= len(content.files)
+
+
 def test_saving_where_one_cannot_is_refused(folder, tmp_path):
     (tmp_path / "file").write_text("x")
     content = read_folder(folder)
@@ -352,3 +370,10 @@ def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
     assert load_segmentation("segmentation").name.startswith("network")
     with pytest.raises(ModelError, match=r"no model 'gras'.*depth, grasp"):
         load_model("gras")
+    for name in ("~nosuchuser/x", "x" * 5000, "a\0b"):
+        with pytest.raises(ModelError, match=r"cannot be the path of a model|there is no model"):
+            load_model(name)
+    for name in ("grasp", "segmentation"):  # a folder that is called so by chance
+        (tmp_path / name).mkdir()
+    assert load_model("grasp").manifest.channels == ("hand_mask", "object_mask")
+    assert load_segmentation("segmentation").name.startswith("network")

@@ -391,14 +391,6 @@ def test_17_a_fast_camera_does_not_grow_latency(bench, node):
     assert len(sent) - len(delays) < 3 or bench.dropped()["newer frame came"] > 0
 
 
-def test_18_pictures_are_made_only_while_somebody_looks(bench, node):
-    topic = f"{SPACE}/tiae/debug_image"
-    subscription = bench.client.listen(Image, topic)
-    bench.client.wait_for_publishers()
-    bench.camera.stream_until(make_scene(), lambda: bench.client.received[topic])
-    bench.client.node.destroy_subscription(subscription)
-
-
 def test_20_parameters_change_between_frames(bench, node):
     scene = make_scene(90, 120)
     add_hand(scene.color, scene.depth_mm, 240, 120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -283,6 +284,16 @@ def test_signals_end_it_while_it_works(tmp_path, client, shipped_models, number,
         assert code == 0
         assert seconds <= 1.0
         assert "Traceback" not in node.output
+
+
+def test_a_clean_end_leaves_no_shared_memory(tmp_path, shipped_models):
+    with node_process(tmp_path, shipped_models) as node:
+        maps = Path(f"/proc/{node.pid}/maps").read_text()
+        own = set(re.findall(r"/dev/shm/fastrtps_[0-9a-f]{16}$", maps, re.MULTILINE))
+        if not own:
+            pytest.skip("this DDS keeps no shared memory that can be told from others'")
+        assert node.end()[0] == 0
+    assert [name for name in own if Path(name).exists()] == []
 
 
 @pytest.mark.serial

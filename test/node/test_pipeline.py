@@ -16,7 +16,7 @@ from synthetic_scenes import FOCAL, HEIGHT, WIDTH, Scene, add_hand, make_scene, 
 
 from tiae_ros import Perception
 from tiae_ros.drawing import draw
-from tiae_ros.errors import ImageError, ModelError
+from tiae_ros.errors import ImageError, ModelError, ParameterError
 from tiae_ros.node.frames import Frame, decode_frame
 from tiae_ros.node.warm_up import drawn_images, warm_up
 from tiae_ros.parameters import Settings
@@ -114,6 +114,10 @@ def test_the_python_door_gives_the_same(shipped_models, pipeline):
     assert pipeline.restore_depth(result, Settings(), 2) is None
     with pytest.raises(ImageError):
         Perception(**shipped_models).frame(scene.color[::2], depth_m)
+    with pytest.raises(ImageError, match="whole numbers; it must be in metres"):
+        Perception(**shipped_models).frame(scene.color, scene.depth_mm)
+    with pytest.raises(ParameterError, match="accepted are the 3x3 numbers of a camera matrix"):
+        Perception(**shipped_models).frame(scene.color, depth_m, [1, 2])
 
 
 @pytest.mark.parametrize("given", [Settings(), Settings(mask_source="topics")])

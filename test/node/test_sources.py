@@ -297,6 +297,23 @@ def test_what_fails_later_leaves_the_descriptor(client, inner_node, monkeypatch)
     assert len(set.intersection(*whole)) >= 3
 
 
+def test_18_nobody_looks_nothing_is_drawn(client, inner_node, monkeypatch):
+    from tiae_ros.node import node as module
+
+    drawn, draw = [], module.draw
+    monkeypatch.setattr(module, "draw", lambda *what: drawn.append(1) or draw(*what))
+    client.listen(PointCloud2, "/inner/tiae/grasps")
+    assert client.change_state("configure", "/inner/tiae")
+    assert client.change_state("activate", "/inner/tiae")
+    camera = Camera(client, "/inner/")
+    camera.wait_for_node()
+    camera.stream_until(make_scene(), lambda: len(client.received["/inner/tiae/grasps"]) >= 3)
+    assert not drawn
+    client.listen(Image, "/inner/tiae/debug_image")
+    camera.stream_until(make_scene(), lambda: client.received["/inner/tiae/debug_image"])
+    assert drawn
+
+
 def test_an_exception_in_a_transition_is_logged(client, inner_node, monkeypatch, capfd):
     from tiae_ros.node import node as module
 
@@ -310,6 +327,8 @@ def test_an_exception_in_a_transition_is_logged(client, inner_node, monkeypatch,
     log = capfd.readouterr().err
     assert "configure failed" in log
     assert "ZeroDivisionError: a fault of our own" in log
+    assert "Traceback" in log
+    assert inner_node._configure_error == "ZeroDivisionError: a fault of our own"
     monkeypatch.setattr(module, "load_pipeline", load)
     assert client.change_state("configure", "/inner/tiae")
     assert client.state("/inner/tiae") == "inactive"

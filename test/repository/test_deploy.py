@@ -52,6 +52,11 @@ def test_the_container_runs_the_readme_s_commands(instructions):
         assert command in run
 
 
+def test_arguments_that_the_guide_names_are_declared(instructions):
+    named = set(re.findall(r"--build-arg\s+(\w+)=", GUIDE))
+    assert named == {rest.partition("=")[0] for word, rest in instructions if word == "ARG"}
+
+
 def test_the_container_is_nobody_special(instructions):
     words = [word for word, _ in instructions]
     last = dict(instructions)

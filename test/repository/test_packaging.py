@@ -67,6 +67,11 @@ def test_colcon_builds_and_tests_it(source, tmp_path):
         assert (prefix / "share" / "tiae_ros" / name).is_file()
     assert (prefix / "share/ament_index/resource_index/packages/tiae_ros").is_file()
     assert os.access(prefix / "lib" / "tiae_ros" / "tiae", os.X_OK)  # where `ros2 run tiae_ros tiae` looks
+    linked = tmp_path / "linked"
+    run("colcon", "build", "--symlink-install", "--build-base", linked, "--install-base", linked / "install",
+        cwd=tmp_path, env=environment)  # fmt: skip
+    assert os.access(linked / "install/tiae_ros/lib/tiae_ros/tiae", os.X_OK)
+    assert (linked / "install/tiae_ros/share/tiae_ros/models/grasp/encoder.onnx").is_file()
     setup = f". {tmp_path}/install/setup.sh && {prefix}/lib/tiae_ros/tiae info {prefix}/share/tiae_ros/models/grasp"
     assert "invariant to: shift" in run("sh", "-c", setup, env=environment)
     run("colcon", "test", cwd=tmp_path, env=environment)

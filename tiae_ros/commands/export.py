@@ -31,10 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.errors import ParameterError
-    from tiae_ros.model.folder import MANIFEST, read_folder
+    from tiae_ros.model.folder import MANIFEST, NETWORK_INT8, read_folder
     from tiae_ros.model.manifest import AUTOENCODER
+    from tiae_ros.model.shipped import find_model
     from tiae_training.data.arrays import refuse_existing
-    from tiae_training.export import check_export, graphs_of, save_model
+    from tiae_training.export import save_model
     from tiae_training.legacy import is_legacy, load_legacy
     from tiae_training.model import TransformInvariantAutoencoder, network_of
     from tiae_training.segmentation.folder import (
@@ -46,27 +47,32 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_training.segmentation.frames import load_frames
 
     refuse_existing(arguments.out / MANIFEST, overwrite=arguments.overwrite)
-    if is_legacy(arguments.source):
-        trained = load_legacy(arguments.source)
+    source, int8 = find_model(str(arguments.source)), None
+    if is_legacy(source):
+        trained = load_legacy(source)
     else:
-        content = read_folder(arguments.source)
+        content = read_folder(source)
+        int8 = content.files.get(NETWORK_INT8)
         is_autoencoder = content.manifest.kind == AUTOENCODER
-        trained = network_of(content) if is_autoencoder else load_segmentation_network(arguments.source)
+        trained = network_of(content) if is_autoencoder else load_segmentation_network(source)
     if isinstance(trained, TransformInvariantAutoencoder):
         if arguments.calibrate or arguments.test:
             raise ParameterError(f"--calibrate and --test are for segmentations; {arguments.source} is an auto-encoder")
-        save_model(trained, arguments.out)
-        apart = check_export(read_folder(arguments.out), graphs_of(trained), trained)
-        print(f"{arguments.out}: engine and torch differ by at most {max(apart.values()):.1e}")
+        written = save_model(trained, arguments.out)
+        print(f"{arguments.out}: {', '.join(written.files)}; engine and torch give the same")
         return 0
     network, manifest = trained
+    test = load_frames(arguments.test) if arguments.test else None
     frames = load_frames(arguments.calibrate) if arguments.calibrate else None
     if frames is not None:
         words = " ".join(path.name for path in arguments.calibrate)
         training = {**manifest.training, "calibration": f"tiae export --calibrate {words}"}
         manifest = dataclasses.replace(manifest, training=training)
-    manifest = save_segmentation(network, arguments.out, manifest, frames)
-    if arguments.test:
-        with_measures(arguments.out, measures_of(arguments.out, load_frames(arguments.test)))
-    print(f"{arguments.out}: {', '.join(manifest.files)}")
+    if frames is not None or int8 is None:  # what was measured of another 8-bit graph, or of one that is gone
+        measures = {name: value for name, value in manifest.measures.items() if "_int8" not in name}
+        manifest = dataclasses.replace(manifest, measures=measures)
+    manifest = save_segmentation(network, arguments.out, manifest, frames, rounded=False, int8=int8)
+    if test is not None:
+        with_measures(arguments.out, measures_of(arguments.out, test))
+    print(f"{arguments.out}: {', '.join(manifest.files)}; engine and torch give the same")
     return 0

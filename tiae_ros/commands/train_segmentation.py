@@ -81,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = SegmentationTraining(**asked_settings(arguments, SegmentationTraining()))
     kept = [_kept_folder(arguments)] if arguments.keep else []
     for folder in (arguments.out, *kept):
+        if folder.is_file():
+            raise OutputError(f"{folder} is a file; --out takes a folder")
         if folder.exists() and not arguments.overwrite:
             raise OutputError(f"{folder} exists; give another --out or --overwrite")
     if arguments.keep is not None and (arguments.keep % SAVE_EVERY or not 0 < arguments.keep <= settings.steps):

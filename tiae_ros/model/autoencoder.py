@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import DataError, ModelError, ParameterError
-from tiae_ros.model.devices import choose_device, open_engine
+from tiae_ros.model.devices import on_device, open_engine
 from tiae_ros.model.engines.engine import Engine, probe
 from tiae_ros.model.folder import DECODER, ENCODER, PROTOTYPES, ModelFolder, read_folder
 from tiae_ros.model.manifest import AUTOENCODER
@@ -212,10 +212,9 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu", *, threads: 
 
     Raises ModelError, in one line: what is wrong, where, what to do.
     """
-    path = os.fspath(folder) if os.path.exists(folder) else find_model(os.fspath(folder))
-    content = read_folder(path, AUTOENCODER)
+    content = read_folder(find_model(os.fspath(folder)), AUTOENCODER)
     try:
-        return Autoencoder(content, open_engine(choose_device(str(device)), threads=threads))
+        return on_device(str(device), lambda name: Autoencoder(content, open_engine(name, threads=threads)))
     except ParameterError as error:
         raise ModelError(str(error)) from None
 

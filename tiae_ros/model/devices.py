@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
+from collections.abc import Callable
+from typing import TypeVar
 
-from tiae_ros.errors import ParameterError
+from tiae_ros.errors import ParameterError, TiaeError
+from tiae_ros.model.engines import eager_torch
 from tiae_ros.model.engines.engine import Engine
 from tiae_ros.model.engines.onnx_runtime import OnnxRuntime, has_cuda
 
 CPU = "cpu"
+Loaded = TypeVar("Loaded")
 
 
 def available_devices() -> list[str]:
     """``cpu``, then ``cuda:0``, ``cuda:1`` and so on, as far as there are GPUs and something that computes there."""
-    usable = has_cuda() or importlib.util.find_spec("torch") is not None
-    return [CPU, *(f"cuda:{index}" for index in range(gpu_count() if usable else 0))]
+    count = gpu_count()
+    usable = count and (has_cuda() or eager_torch.has_cuda())
+    return [CPU, *(f"cuda:{index}" for index in range(count if usable else 0))]
 
 
 def choose_device(name: str) -> str:
@@ -32,13 +36,22 @@ def choose_device(name: str) -> str:
     return asked
 
 
+def on_device(name: str, load: Callable[[str], Loaded]) -> Loaded:
+    """Load something onto a device; with ``auto`` onto the CPU where the GPU does not take it."""
+    device = choose_device(name)
+    try:
+        return load(device)
+    except TiaeError:
+        if name != "auto" or device == CPU:
+            raise
+        return load(CPU)
+
+
 def open_engine(device: str, *, threads: int = 0) -> Engine:
     """What computes on ``cpu`` or ``cuda:N``; threads of the CPU: 0 as many as this process may use."""
     if device == CPU or has_cuda():
         return OnnxRuntime(device, threads=threads)
-    from tiae_ros.model.engines.eager_torch import EagerTorch
-
-    return EagerTorch(device)
+    return eager_torch.EagerTorch(device)
 
 
 def gpu_count() -> int:

@@ -57,16 +57,16 @@ def read_folder(path: str | os.PathLike[str], kind: str | None = None) -> ModelF
         raise ModelError(
             f"{folder} is a file, not a model folder; a model is a folder with {MANIFEST} (`tiae train` makes one)"
         )
-    manifest = read_manifest(folder)
-    if kind is not None and manifest.kind != kind:
-        raise ModelError(f"{folder} holds a model of kind {manifest.kind}; needed here is one of kind {kind}")
     try:
+        manifest = read_manifest(folder)
         files = _read_files(folder, manifest, staged=False)
     except ModelError:
         if not (folder / (MANIFEST + _STAGED)).is_file():
             raise
         manifest = _read_manifest(folder, MANIFEST + _STAGED)  # a save was interrupted between two of its moves
         files = _read_files(folder, manifest, staged=True)
+    if kind is not None and manifest.kind != kind:
+        raise ModelError(f"{folder} holds a model of kind {manifest.kind}; needed here is one of kind {kind}")
     for name in files:
         if name.endswith(".onnx"):
             try:

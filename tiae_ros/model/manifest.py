@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from tiae_ros.errors import ModelError
 FORMAT_VERSION = 2
 AUTOENCODER, SEGMENTATION = "autoencoder", "segmentation"
 KINDS = (AUTOENCODER, SEGMENTATION)
+METRIC = ("metric_size_m", "range_m")  # of the preprocessing, where a model has them
 _SIZES = {"window_size": (8, 256), "descriptor_size": (1, 4096)}  # of an auto-encoder
 
 
@@ -64,6 +64,10 @@ class Manifest:
                 raise ModelError(f"{name} is {value!r}; accepted is a whole number from {low} to {high}")
         if not 1 <= len(self.channels) <= 16 or not all(isinstance(c, str) and c for c in self.channels):
             raise ModelError(f"channels is {self.channels!r}; accepted are 1 to 16 names")
+        for name in METRIC:
+            value = self.preprocessing.get(name, 1.0)
+            if not (_is_number(value) and value > 0):
+                raise ModelError(f"preprocessing {name} is {_short(value)}; accepted is a number of metres above 0")
 
     @property
     def shift_radius(self) -> int:
@@ -83,7 +87,7 @@ class Manifest:
     def from_json(text: str) -> Manifest:
         """Parse and check ``manifest.json``; raises ModelError that names the field."""
         try:
-            fields = json.loads(text)
+            fields = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"not valid JSON ({error}); copy the model folder again") from None
         if not isinstance(fields, dict):
@@ -103,6 +107,10 @@ class Manifest:
         return Manifest(**fields)
 
 
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")
+
+
 def _check_version(version: Any) -> None:
     if version == 1 and type(version) is int:
         raise ModelError(
@@ -118,13 +126,15 @@ def _check_version(version: Any) -> None:
 def _fits(name: str, value: Any) -> bool:
     """Whether a parsed JSON value is of the kind its field holds."""
     if name in ("model_id", "kind"):
-        return isinstance(value, str)
+        return isinstance(value, str) and value.isprintable()
     if name in ("channels", "prototype_names"):
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if name in ("window_size", "descriptor_size", "format_version"):
         return type(value) is int
     if name == "prototype_radius":
         return _is_number(value)
+    if name == "measures":
+        return isinstance(value, dict) and all(map(_is_number, value.values()))
     if name == "transforms":
         return isinstance(value, dict) and all(
             isinstance(ranges, dict) and all(map(_is_number, ranges.values())) for ranges in value.values()
@@ -135,7 +145,7 @@ def _fits(name: str, value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < 1e300  # a larger whole number is no float
 
 
 def _short(value: Any) -> str:

@@ -81,8 +81,7 @@ def load_segmentation(
     """
     if precision not in PRECISIONS:
         raise ParameterError(f"precision is {precision!r}; accepted are {', '.join(PRECISIONS)}")
-    path = os.fspath(folder) if os.path.exists(folder) else find_model(os.fspath(folder))
-    content = read_folder(path, SEGMENTATION)
+    content = read_folder(find_model(os.fspath(folder)), SEGMENTATION)
     engine = OnnxRuntime("cpu", threads=threads)
     wanted = ("float32", "int8") if precision == "auto" else (precision,)
     if precision == "auto" and NETWORK_INT8 in content.files and _QUICK_WITH_8_BITS & cpu_flags():

@@ -15,9 +15,9 @@ def shared_folders(kind: str) -> Iterator[Path]:
     source = Path(__file__).resolve().parents[2]
     if (source / "package.xml").is_file():
         yield source / kind
-    for prefix in [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]:
-        if prefix:
-            yield Path(prefix) / "share" / "tiae_ros" / kind
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
+    for prefix in [*map(Path, prefixes), *source.parents]:  # the last for `pip install --user` and `--prefix`
+        yield prefix / "share" / "tiae_ros" / kind
 
 
 def find_model(name: str) -> Path:
@@ -26,7 +26,11 @@ def find_model(name: str) -> Path:
     Raises:
         ModelError: there is no such folder; the message lists the shipped ones.
     """
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, too long a name, a NUL in it
+        raise ModelError(f"{name[:60]!r} cannot be the path of a model: {error}") from None
     is_name = len(path.parts) == 1 and not name.startswith(".")
     if not path.exists() and len(path.parts) == 2 and path.parts[0] == "models":
         name, is_name = path.parts[1], True  # as it is called in the source tree, from anywhere

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -52,7 +53,7 @@ def _leave() -> None:
 
 
 def _use_one_thread() -> None:
-    """Before numpy and torch are imported: their matrices are small here, and threads that wait for each other take
+    """Before numpy is imported: their matrices are small here, and threads that wait for each other take
     a busy machine's cores from the camera and from who listens (measured: a window of 2 ms took 45).
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -72,7 +73,7 @@ def make_executor() -> Any:
 
     The usual one goes through all topics, timers and services before it waits: half a millisecond of Python after each
     message, in which the worker cannot begin with the frame.
-    The executor of events need not be shut down in order here (it has been seen to hang): the process ends by `_leave`.
+    The executor of events has been seen to hang when it is shut down: the watchdog of `_Stop` ends the process then.
     """
     try:
         from rclpy.experimental import EventsExecutor
@@ -84,7 +85,7 @@ def make_executor() -> Any:
 
 
 def run(ros_arguments: Sequence[str]) -> int:
-    """Run the node until a signal; the process ends here, with 0.
+    """Run the node until a signal; returns 0.
 
     Raises:
         ParameterError: the ROS arguments or the parameter file cannot be read.
@@ -118,7 +119,7 @@ def run(ros_arguments: Sequence[str]) -> int:
     except Exception as error:
         raise ParameterError(f"ROS arguments cannot be read: {str(error).partition(', at ')[0]}") from None
     node = PerceptionNode()
-    remove_profile(profile)  # now, since the process ends without its exit handlers
+    remove_profile(profile)  # now, since the watchdog ends the process without exit handlers
     executor = make_executor()
     executor.add_node(node)
     stop.loop_runs = True
@@ -134,6 +135,7 @@ def run(ros_arguments: Sequence[str]) -> int:
     executor.shutdown(timeout_sec=0.2)
     node.destroy_node()
     rclpy.try_shutdown()
-    # Nothing is left to be put in order, and the interpreter's own end takes up to a second with torch.
-    _leave()
+    del node, executor
+    gc.collect()
+    # The interpreter ends in the usual way: with it goes the context, and with that DDS's shared memory.
     return 0

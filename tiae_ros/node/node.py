@@ -29,7 +29,6 @@ from std_srvs.srv import SetBool
 
 from tiae_ros.drawing import draw
 from tiae_ros.errors import TiaeError
-from tiae_ros.model.devices import choose_device
 from tiae_ros.node import diagnostics, messages
 from tiae_ros.node.frames import decode_frame
 from tiae_ros.node.health import Health
@@ -55,8 +54,9 @@ def _logged(transition: Callable[..., TransitionCallbackReturn]) -> Callable[...
             return transition(node, state)
         except TiaeError as error:
             node.refuse(f"{transition.__name__[3:]} failed: {' '.join(str(error).split())}")
-        except Exception:
-            node.refuse(f"{transition.__name__[3:]} failed: {traceback.format_exc()}")
+        except Exception as error:
+            node.get_logger().error(traceback.format_exc())
+            node.refuse(f"{transition.__name__[3:]} failed: {type(error).__name__}: {' '.join(str(error).split())}")
         return FAILURE
 
     return wrapped
@@ -115,12 +115,11 @@ class PerceptionNode(LifecycleNode):
         self._configure_error = ""
         started = time.monotonic()
         settings = self.settings
-        device = choose_device(settings.device)
+        pipeline = load_pipeline(settings)
+        grasp, device = pipeline.grasp_model, pipeline.grasp_model.device
         if settings.device == "auto" and device == "cpu":
             self.get_logger().warning("no usable GPU: running on the CPU")
-        pipeline = load_pipeline(settings, device)
         warm_up(pipeline, settings)
-        grasp = pipeline.grasp_model
         segmentation = pipeline.segmentation
         self._configured, self._pipeline = settings, pipeline
         self._facts = {

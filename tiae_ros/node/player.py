@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import rclpy
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
-from tiae_ros.errors import BagError
+from tiae_ros.errors import BagError, ParameterError
 from tiae_ros.streams.bags import Bag, Topic
 
 _SETTLE_S = 0.3  # the other side of a match learns of it a little later
@@ -81,11 +82,15 @@ class Player:
             bag.require(name)
         reliability = ReliabilityPolicy.RELIABLE if self._playback.reliable else ReliabilityPolicy.BEST_EFFORT
         qos = QoSProfile(depth=10, reliability=reliability)
-        return {
-            topic.name: node.create_publisher(message_class(topic), names.get(topic.name, topic.name), qos)
-            for topic in bag.topics.values()
-            if topic.count
-        }
+        publishers = {}
+        for topic in bag.topics.values():
+            name = names.get(topic.name, topic.name)
+            try:
+                if topic.count:
+                    publishers[topic.name] = node.create_publisher(message_class(topic), name, qos)
+            except InvalidTopicNameException as error:
+                raise ParameterError(f"topic name {name!r} is not valid: {' '.join(str(error).split())}") from None
+        return publishers
 
     def _clock_publisher(self, node: Node) -> Any:
         if not self._playback.clock:

@@ -36,9 +36,10 @@ def card_text(manifest: Manifest) -> str:
 
 def _what_it_is(manifest: Manifest) -> list[str]:
     if manifest.kind == SEGMENTATION:
+        widths = ", ".join(map(str, manifest.network.get("widths", "?")))
         lines = [
             "Hand (with arm and sleeve) / held thing / nothing, from colour and registered depth, or from depth alone.",
-            f"U-Net, channels {', '.join(map(str, manifest.network['widths']))}, on a grid of about 160 x 120 cells.",
+            f"U-Net, channels {widths}, on a grid of about 160 x 120 cells.",
         ]
         if NETWORK_INT8 in manifest.files:
             lines += [
@@ -68,6 +69,8 @@ def _origin(training: Mapping[str, Any]) -> list[str]:
         for name in ("data", "windows", "frames", "command", "calibration", "test_data")
         if training.get(name)
     ]
+    if training.get("release"):
+        lines.append(f"* commands and their options: those of release {training['release']}")
     before = [command for command in _commands(training) if command != training.get("command")]
     if before:
         lines += ["", "Began from:", "", *(f"* `{command}`" for command in dict.fromkeys(before))]
@@ -85,7 +88,7 @@ def _commands(training: Mapping[str, Any]) -> Iterator[str]:
 def _naming(manifest: Manifest) -> list[str]:
     """Where the names came from when they were given after the training, and how well they are told apart."""
     told = manifest.training.get("names")
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) or not {"data", "held_out"} <= set(told):
         return []
     lines = ["", f"From `{told['data']}`; each fifth judged by the other four:", ""]
     lines += ["| name | windows | right | unknown |", "|---|---|---|---|"]

@@ -20,6 +20,7 @@ from tiae_training.model import TransformInvariantAutoencoder
 from tiae_training.networks.config import NETWORKS
 from tiae_training.networks.segmentation import SegmentationNetwork
 
+RELEASE = "0.1"
 _OLD_WEIGHTS = "model.safetensors"
 _OLD_SEGMENTATION = "tiae_segmentation"
 _NAMES = {
@@ -49,7 +50,7 @@ def is_legacy(folder: Path) -> bool:
     """Whether this is a folder of release 0.1."""
     try:
         return bool(json.loads((folder / MANIFEST).read_text("utf-8")).get("format_version") == 1)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 
@@ -59,7 +60,7 @@ def load_legacy(folder: Path) -> TransformInvariantAutoencoder | tuple[Segmentat
         old: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in _tensors(folder).items()}
         return _segmentation(old, tensors) if old.get("format") == _OLD_SEGMENTATION else _autoencoder(old, tensors)
-    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         detail = " ".join(str(error).split())[:200]
         raise ModelError(f"{folder} cannot be converted: {detail}; copy the model folder again") from None
 
@@ -107,6 +108,7 @@ def _renamed(key: str, parts: tuple[tuple[str, str], ...], network: str) -> str:
 
 def renamed_training(training: dict[str, Any]) -> dict[str, Any]:
     """What a manifest says of the training, with today's names of its settings."""
+    training = {**training, "release": RELEASE}
     settings = training.get("settings")
     if not isinstance(settings, dict):
         return training
@@ -122,5 +124,5 @@ def _segmentation(old: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tupl
         raise ModelError("a segmentation with a second look, which is no longer there; train again")
     network = SegmentationNetwork(old["widths"], old["blocks"])
     network.load_state_dict(tensors)
-    manifest = segmentation_manifest(network, model_id=old["model_id"], training=old["training"])
+    manifest = segmentation_manifest(network, model_id=old["model_id"], training=renamed_training(old["training"]))
     return network.eval(), dataclasses.replace(manifest, measures=old["measures"])

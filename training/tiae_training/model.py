@@ -9,7 +9,6 @@ What runs on a robot needs none of this: `tiae_ros.load_model`.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -109,8 +108,7 @@ def load_network(folder: str | os.PathLike[str], device: str | torch.device = "c
 
     Raises ModelError, in one line: what is wrong, where, what to do.
     """
-    path = folder if Path(folder).exists() else find_model(os.fspath(folder))
-    return network_of(read_folder(path, AUTOENCODER)).to(device).eval()
+    return network_of(read_folder(find_model(os.fspath(folder)), AUTOENCODER)).to(device).eval()
 
 
 def network_of(folder: ModelFolder) -> TransformInvariantAutoencoder:

@@ -54,7 +54,10 @@ class OnnxRuntime:
             session = onnxruntime.InferenceSession(folder.files[file], options, providers=providers)
         except Exception as error:  # its exceptions have no common base
             detail = " ".join(str(error).split())[:200]
-            raise ModelError(f"{folder.path / file} cannot be used: {detail}; copy the model folder again") from None
+            advice = "copy the model folder again"
+            if self.device != "cpu" or any(sign in detail for sign in _NO_MEMORY):
+                advice = f"{self.device} may lack memory or libraries: try device cpu, or copy the model folder again"
+            raise ModelError(f"{folder.path / file} cannot be used: {detail}; {advice}") from None
         if self.device != "cpu" and session.get_providers()[0] != _CUDA:
             raise ParameterError(
                 f"ONNX Runtime does not start on {self.device} (CUDA or cuDNN libraries are missing); use device cpu"

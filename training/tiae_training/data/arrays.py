@@ -172,6 +172,11 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
     """Raise OutputError when an output is there already and was not asked to be replaced."""
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; give another name, or --overwrite to replace it")
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise OutputError(f"{target} is a device or pipe; an output is a file or a folder")
+    parent = next(folder for folder in target.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise OutputError(f"cannot write {target}: {parent} is not a folder that you may write into")
 
 
 def split(arrays: ImageArrays, fraction: float, seed: int) -> tuple[ImageArrays, ImageArrays]:

@@ -17,7 +17,7 @@ from tiae_ros.model.shipped import find_model
 from tiae_ros.vision.segmentation.planes import CHANNELS, INPUTS
 from tiae_ros.vision.segmentation.settings import STRIDE
 from tiae_training.card import write_card
-from tiae_training.export import export_graph
+from tiae_training.export import check_export, export_graph
 from tiae_training.model import load_weights, round_weights, weights_of
 from tiae_training.networks.segmentation import SegmentationNetwork, segmentation_network
 from tiae_training.segmentation.evaluation import evaluate
@@ -47,8 +47,7 @@ def segmentation_manifest(
 
 def load_segmentation_network(folder: str | os.PathLike[str]) -> tuple[SegmentationNetwork, Manifest]:
     """A network as it was trained, to go on training from. Raises ModelError."""
-    path = folder if Path(folder).exists() else find_model(os.fspath(folder))
-    content: ModelFolder = read_folder(path, SEGMENTATION)
+    content = read_folder(find_model(os.fspath(folder)), SEGMENTATION)
     network = segmentation_network(content.manifest.network)
     load_weights(network, content)
     return network.eval(), content.manifest
@@ -62,11 +61,14 @@ def save_segmentation(
     settings: SegmentationTraining | None = None,
     *,
     rounded: bool = True,
+    int8: bytes | None = None,
 ) -> Manifest:
     """Write the model folder and its card; with frames to calibrate by, also the graph in 8 bits.
 
+    Raises OutputError, MissingExtraError, or ModelError where engine and torch differ.
+
     rounded: kernels are rounded (`tiae_training.model.rounded`), which halves the file and moves probabilities by
-    thousandths.
+    thousandths. int8: an 8-bit graph that these weights have already.
     """
     network = network.cpu().eval()
     if rounded:
@@ -74,10 +76,18 @@ def save_segmentation(
     graph = export_segmentation(network)
     files = {NETWORK: graph, WEIGHTS: weights_of(network)}
     if calibration is not None:
-        files[NETWORK_INT8] = eight_bit_graph(graph, calibration, settings or SegmentationTraining())
+        int8 = eight_bit_graph(graph, calibration, settings or SegmentationTraining())
+    if int8 is not None:
+        files[NETWORK_INT8] = int8
+    check_export(ModelFolder(folder, manifest, files), {NETWORK: network}, _example_planes)
     manifest = write_folder(folder, manifest, files)
     write_card(manifest, folder)
     return manifest
+
+
+def _example_planes(_name: str, count: int) -> tuple[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randn(count, INPUTS, 2 * STRIDE, (2 + count) * STRIDE, generator=generator),)
 
 
 def with_measures(folder: Path, measures: Mapping[str, float]) -> Manifest:

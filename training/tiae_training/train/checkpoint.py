@@ -136,7 +136,13 @@ def restore_checkpoint(
                 moments.setdefault(int(index), {})[part] = file.get_tensor(name)
             else:
                 kinds.setdefault(kind, {})[rest] = file.get_tensor(name)
-    network.load_state_dict(kinds["network"])
+    try:
+        network.load_state_dict(kinds["network"])
+    except (KeyError, RuntimeError) as error:
+        detail = " ".join(str(error).split())[:200]
+        raise TrainingError(
+            f"{run / CHECKPOINT} is of another network ({detail}); start again with --overwrite"
+        ) from None
     state = optimizer.state_dict()
     state["state"] = moments
     optimizer.load_state_dict(state)

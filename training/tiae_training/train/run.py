@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from tiae_ros import __version__
-from tiae_ros.errors import DataError, ParameterError
+from tiae_ros.errors import DataError, ParameterError, TrainingError
 from tiae_ros.model.folder import CHECKPOINT, read_folder, write_folder
 from tiae_training.card import write_card
 from tiae_training.data.arrays import ImageArrays, split
@@ -267,6 +267,8 @@ def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoe
         wanted, given = getattr(model.manifest, name), getattr(start.manifest, name)
         if wanted != given:
             raise ParameterError(f"the model to start from has {name} {given}; needed is {wanted}")
+    if model.manifest.network != start.manifest.network:
+        raise ParameterError("the model to start from has other sizes of its network")
     model.network.load_state_dict(start.network.state_dict())
 
 
@@ -281,7 +283,12 @@ def resumed_settings(run: Path, asked: dict[str, Any]) -> tuple[TrainingSettings
     asked: only what the user gave explicitly. Raises ParameterError naming the setting that differs.
     """
     progress = read_progress(run)
-    settings = TrainingSettings(**progress.settings)
+    try:
+        settings = TrainingSettings(**progress.settings)
+    except TypeError as error:  # a setting that is no longer there
+        raise TrainingError(
+            f"the checkpoint in {run} is not of this release ({error}); start again with --overwrite"
+        ) from None
     for name, value in asked.items():
         if getattr(settings, name) != value:
             raise ParameterError(
