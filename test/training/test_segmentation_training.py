@@ -78,7 +78,7 @@ def write_frames(path, frames):
 @pytest.fixture(scope="module")
 def trained():
     """A small network that knows the synthetic scenes, and nothing else."""
-    settings = SegmentationTraining(steps=80, batch_size=8, height=64, width=80, learning_rate=0.01, seed=0)
+    settings = SegmentationTraining(steps=160, batch_size=8, height=64, width=80, learning_rate=0.01, seed=0)
     torch.manual_seed(0)
     return in_torch(train(frame_arrays(16), settings, start=tiny()))
 

@@ -96,7 +96,9 @@ def export_graph(
 def check_export(
     folder: ModelFolder, graphs: Mapping[str, nn.Module], inputs_of: Callable[[str, int], Sequence[Tensor]]
 ) -> dict[str, float]:
-    """How far engine and torch are apart, graph by graph. Raises ModelError where that is more than `TOLERANCE`.
+    """How far engine and torch are apart, graph by graph; of large numbers, by their greatest.
+
+    Raises ModelError where that is more than `TOLERANCE`.
 
     inputs_of: of a graph, a batch of so many.
     """
@@ -110,7 +112,7 @@ def check_export(
                 wanted = graph(*inputs)
             wanted = wanted if isinstance(wanted, tuple) else (wanted,)
             differences = [
-                np.abs(one - other.numpy()).max()
+                np.abs(one - other.numpy()).max() / max(1.0, float(other.abs().max()))
                 for one, other in zip(run(*(i.numpy() for i in inputs)), wanted, strict=True)
             ]
             apart[name] = float(np.max([apart.get(name, 0.0), *differences]))  # NaN stays NaN
