@@ -155,7 +155,8 @@ def test_many_cycles_leave_nothing_behind(client, idle_node):
     assert threads(idle_node.pid) <= threads_before
     assert files(idle_node.pid) <= files_before
     # 32 cycles load a quarter of a gigabyte of models. The allocator may keep the room of a few of them.
-    assert memory_after_cycles(8) - before < 20_000
+    # Whether it gives that back is chance, so there are three tries; a leak only grows with them.
+    assert any(memory_after_cycles(8) - before < 20_000 for _ in range(3))
     assert endpoints() == endpoints_before
     assert f"{IDLE}/descriptor" not in endpoints_before[0]
 
