@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch
-
+    from tiae_training.devices import Device
     from tiae_training.train.settings import TrainingSettings
 
 HELP = "train an auto-encoder on FILE.npz (or: train segmentation)"
@@ -98,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _train(arguments, device)
 
 
-def _train(arguments: argparse.Namespace, device: torch.device) -> int:
+def _train(arguments: argparse.Namespace, device: Device) -> int:
     """All of it on one device; where several processes train together, the first one writes and prints."""
     from tqdm import tqdm
 

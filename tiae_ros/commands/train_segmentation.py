@@ -140,26 +140,17 @@ def _write_hard_negatives(arguments: argparse.Namespace) -> int:
 def _trained(
     arguments: argparse.Namespace, frames: FrameArrays, settings: SegmentationTraining
 ) -> tuple[SegmentationNetwork, Manifest]:
-    import torch
+    from tiae_training.segmentation.folder import save_segmentation, segmentation_manifest
+    from tiae_training.segmentation.training import first_network, train
 
-    from tiae_training.networks.segmentation import SegmentationNetwork
-    from tiae_training.segmentation.folder import load_segmentation_network, save_segmentation, segmentation_manifest
-    from tiae_training.segmentation.training import train, widened
-
+    network, begun = first_network(settings, arguments.start, arguments.widths)
     training: dict[str, Any] = {
         "command": _command_line(arguments, settings),
         "data": " ".join(path.name for path in arguments.data),
         "frames": len(frames),
         "settings": dataclasses.asdict(settings),
-        "torch": torch.__version__,
+        **begun,
     }
-    torch.manual_seed(settings.seed)
-    if arguments.start:
-        network, begun = load_segmentation_network(arguments.start)
-        training["started from"] = dict(begun.training)
-        network = widened(network, arguments.widths) if arguments.widths else network
-    else:
-        network = SegmentationNetwork(*([arguments.widths] if arguments.widths else []))
     began = time.monotonic()
 
     def report(step: int, loss: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from tiae_ros.errors import ParameterError, TiaeError
@@ -27,7 +27,11 @@ def choose_device(name: str) -> str:
 
     Raises ParameterError, in one line with the devices there are, for anything else.
     """
-    names = available_devices()
+    return device_among(available_devices(), name)
+
+
+def device_among(names: Sequence[str], name: str) -> str:
+    """As `choose_device`, of given devices, the CPU first."""
     if name == "auto":
         return names[min(1, len(names) - 1)]
     asked = "cuda:0" if name == "cuda" else name

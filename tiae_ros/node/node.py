@@ -53,10 +53,10 @@ def _logged(transition: Callable[..., TransitionCallbackReturn]) -> Callable[...
         try:
             return transition(node, state)
         except TiaeError as error:
-            node.refuse(f"{transition.__name__[3:]} failed: {' '.join(str(error).split())}")
+            node.refuse(transition.__name__[3:], " ".join(str(error).split()))
         except Exception as error:
             node.get_logger().error(traceback.format_exc())
-            node.refuse(f"{transition.__name__[3:]} failed: {type(error).__name__}: {' '.join(str(error).split())}")
+            node.refuse(transition.__name__[3:], f"{type(error).__name__}: {' '.join(str(error).split())}")
         return FAILURE
 
     return wrapped
@@ -186,13 +186,13 @@ class PerceptionNode(LifecycleNode):
         self._state = "unconfigured"
         return SUCCESS
 
-    def refuse(self, message: str) -> None:
+    def refuse(self, transition: str, reason: str) -> None:
         """A transition failed."""
-        self.get_logger().error(message)
-        if message.startswith("configure"):
-            self._configure_error = message.partition(": ")[2]
+        self.get_logger().error(f"{transition} failed: {reason}")
+        if transition == "configure":
+            self._configure_error = reason
             self._free()
-        elif message.startswith("activate"):
+        elif transition == "activate":
             self._stop_working()
 
     def stop(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from tiae_ros.errors import ParameterError
+from tiae_ros.model.devices import device_among
+
+Device = torch.device
 
 
 def available_devices() -> list[str]:
@@ -18,10 +20,4 @@ def choose_device(name: str | torch.device) -> torch.device:
 
     Raises ParameterError, in one line with the devices there are, for anything else.
     """
-    names = available_devices()
-    if name == "auto":
-        return torch.device(names[min(1, len(names) - 1)])
-    asked = "cuda:0" if str(name) == "cuda" else str(name)
-    if asked not in names:
-        raise ParameterError(f"device {name} is not there; devices of this machine: {', '.join(names)} (or auto)")
-    return torch.device(asked)
+    return torch.device(device_among(available_devices(), str(name)))

@@ -18,6 +18,7 @@ from tiae_ros.errors import ModelError, ParameterError, TrainingError
 from tiae_ros.vision.segmentation.planes import INPUTS
 from tiae_training.networks.segmentation import SegmentationNetwork
 from tiae_training.segmentation.augmentation import augmented
+from tiae_training.segmentation.folder import load_segmentation_network
 from tiae_training.segmentation.frames import FrameArrays, empty_hands
 from tiae_training.segmentation.loss import loss_of
 from tiae_training.segmentation.settings import SegmentationTraining
@@ -46,6 +47,21 @@ class _Batches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
                     index = int(rng.choice(self._bare))
                 planes[row], labels[row] = augmented(frames, index, rng, settings)
             yield torch.from_numpy(planes), torch.from_numpy(labels)
+
+
+def first_network(
+    settings: SegmentationTraining, start: str | None = None, widths: Sequence[int] | None = None
+) -> tuple[SegmentationNetwork, dict[str, Any]]:
+    """The network that a training begins with, drawn from the settings' seed, and what its manifest says of that.
+
+    start: go on from this model; widths: channels of its levels, wider than those of start. Raises ModelError.
+    """
+    torch.manual_seed(settings.seed)
+    said: dict[str, Any] = {"torch": torch.__version__}
+    if not start:
+        return SegmentationNetwork(*([widths] if widths else [])), said
+    network, manifest = load_segmentation_network(start)
+    return widened(network, widths) if widths else network, {**said, "started from": dict(manifest.training)}
 
 
 def train(
