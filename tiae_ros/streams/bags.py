@@ -12,9 +12,10 @@ Whatever is wrong with a bag is a BagError of one line that says what the bag do
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import BagError, ImageError, MissingExtraError
+from tiae_ros.streams.camera import camera_of_picture, is_rectified, other_frames
+from tiae_ros.streams.depth_units import MILLIMETRE_M
 from tiae_ros.streams.image_decoding import (
     COLOR_ENCODINGS,
     DEPTH_ENCODINGS,
@@ -31,10 +34,14 @@ from tiae_ros.streams.image_decoding import (
     to_depth_m,
     to_rgb,
 )
-from tiae_ros.streams.pairing import Pairer
+from tiae_ros.streams.recorded_messages import RecordedMessages, header_stamp_ns
+from tiae_ros.streams.recorded_pairs import Moment, RecordedPairs, pair_recorded
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
 CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+
+_STAMP_ENDS = 12  # bytes of a stored message until the end of its header's stamp
+_MOST_CAMERA_INFOS = 10_000
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,12 @@ class RgbdFrame:
     frame_id: str
     color: NDArray[np.uint8]  # (H, W, 3)
     depth_m: NDArray[np.float32]  # (H, W), NaN = nothing
-    k: NDArray[np.float64] | None  # (3, 3); None without camera info
+    k: NDArray[np.float64] | None  # (3, 3) of the colour's pixels
+    k_unknown: str = ""
+    """Why there is no k."""
+    depth_encoding: str = "32FC1"
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """By reason, what looks wrong."""
 
 
 class Bag:
@@ -148,31 +160,69 @@ class Bag:
     def decoded(self, topics: Collection[str] | None = None) -> Iterator[tuple[RawMessage, Any]]:
         """Stored messages together with their fields."""
         for message in self.raw(topics):
-            with self._faults_as_bag_errors():
-                fields = self._reader.deserialize(message.data, message.type)
-            yield message, fields
+            yield message, self.fields(message)
+
+    def fields(self, message: RawMessage) -> Any:
+        """The fields of a stored message."""
+        with self._faults_as_bag_errors():
+            return self._reader.deserialize(message.data, message.type)
+
+    def pair_images(self, color: str, depth: str, slop_s: float = 0.02) -> RecordedPairs:
+        """Which colour and depth images belong to one moment, by the stamps of the whole bag."""
+        topics = {"color": color, "depth": depth}
+        moments: dict[str, list[Moment]] = {slot: [] for slot in topics}
+        slots = {topic: slot for slot, topic in topics.items()}
+        for message in self.raw([color, depth]):
+            stamp_ns = header_stamp_ns(message.data)
+            moments[slots[message.topic]].append((stamp_ns, message.time_ns))
+        return pair_recorded(moments, slop_s)
 
     def rgbd_frames(
-        self, color: str | None = None, depth: str | None = None, camera_info: str | None = None
+        self,
+        color: str | None = None,
+        depth: str | None = None,
+        camera_info: str | None = None,
+        *,
+        pairs: RecordedPairs | None = None,
+        depth_unit_m: float = MILLIMETRE_M,
     ) -> Iterator[RgbdFrame]:
         """Colour and depth of one moment, in order; topics that are not named are found by their content.
+
+        Args:
+            pairs: from `pair_images`; None: made here.
+            depth_unit_m: one step of 16-bit depth.
 
         Raises:
             BagError: a topic is missing, of another type, or cannot be told from others.
             ImageError: an image cannot be decoded.
         """
         color, depth, camera_info = self.find_rgbd_topics(color, depth, camera_info)
-        pairer: Pairer[Any] = Pairer(("color", "depth"))
-        slots = {color: "color", depth: "depth"}
-        k: NDArray[np.float64] | None = None
-        wanted = [color, depth] + ([camera_info] if camera_info else [])
-        for message, fields in self.decoded(wanted):
-            if message.topic == camera_info:
-                k = np.asarray(fields.k, dtype=np.float64).reshape(3, 3)
-                continue
-            stamp_ns = fields.header.stamp.sec * 1_000_000_000 + fields.header.stamp.nanosec
-            for pair in pairer.push(slots[message.topic], stamp_ns, fields).pairs:
-                yield _rgbd_frame(pair.items["color"], pair.items["depth"], pair.stamp_ns, k)
+        pairs = pairs or self.pair_images(color, depth)
+        infos = self._camera_infos(camera_info)
+        rectified = is_rectified(color)
+        # Each stream has a reader of its own, since their places in the file may be far from each other.
+        with Bag(self.path) as other:
+            colors = RecordedMessages(self.raw([color]), (numbers["color"] for numbers in pairs.sets))
+            depths = RecordedMessages(other.raw([depth]), (numbers["depth"] for numbers in pairs.sets))
+            for numbers, moment_ns in zip(pairs.sets, pairs.moments_ns, strict=True):
+                stored_color, stored_depth = colors.take(numbers["color"]), depths.take(numbers["depth"])
+                if stored_color is None or stored_depth is None:
+                    pairs.too_far_apart += 1
+                    continue
+                info = infos.at(stored_color.time_ns)
+                color_image, depth_image = self.fields(stored_color), other.fields(stored_depth)
+                yield _rgbd_frame(color_image, depth_image, moment_ns, info, rectified, depth_unit_m)
+
+    def _camera_infos(self, topic: str | None) -> _CameraInfos:
+        infos = _CameraInfos()
+        if topic is not None:
+            last = b""
+            for message in self.raw([topic]):
+                content = message.data[_STAMP_ENDS:]
+                if content != last:
+                    infos.add(message.time_ns, self.fields(message))
+                    last = content
+        return infos
 
     def find_rgbd_topics(
         self, color: str | None = None, depth: str | None = None, camera_info: str | None = None
@@ -234,14 +284,36 @@ class Bag:
             ) from error
 
 
-def _rgbd_frame(color: Any, depth: Any, stamp_ns: int, k: NDArray[np.float64] | None) -> RgbdFrame:
+class _CameraInfos:
+    """The camera infos of a bag that differ from those before them."""
+
+    def __init__(self) -> None:
+        self._times_ns: list[int] = []
+        self._infos: list[Any] = []
+
+    def add(self, time_ns: int, info: Any) -> None:
+        if len(self._infos) < _MOST_CAMERA_INFOS:
+            self._times_ns.append(time_ns)
+            self._infos.append(info)
+
+    def at(self, time_ns: int) -> Any:
+        """The last one until then, or the first one: it may be recorded after the first pictures."""
+        if not self._infos:
+            return None
+        return self._infos[max(0, bisect_right(self._times_ns, time_ns) - 1)]
+
+
+def _rgbd_frame(color: Any, depth: Any, stamp_ns: int, info: Any, rectified: bool, depth_unit_m: float) -> RgbdFrame:
     color_pixels = to_rgb(decode_message(color), color.encoding)
-    depth_m = to_depth_m(decode_message(depth), depth.encoding)
+    depth_m = to_depth_m(decode_message(depth), depth.encoding, depth_unit_m)
     try:
         depth_m = resize_depth_to(depth_m, color_pixels.shape)
     except ImageError as error:
         raise ImageError(f"frame at {stamp_ns} ns: {error}") from None
-    return RgbdFrame(stamp_ns, color.header.frame_id, color_pixels, depth_m, k)
+    frame_id, height, width = color.header.frame_id, *color_pixels.shape[:2]
+    camera = camera_of_picture(info, frame_id, (height, width), rectified=rectified)
+    warnings = other_frames(frame_id, {"depth": depth.header.frame_id})
+    return RgbdFrame(stamp_ns, frame_id, color_pixels, depth_m, camera.k, camera.unknown, depth.encoding, warnings)
 
 
 def _rosbags() -> tuple[Any, Any]:
