@@ -76,10 +76,11 @@ def assess(condition: Condition) -> tuple[str, str]:
         return "ERROR", "; ".join(dict.fromkeys(faults.values()))
     if age > condition.max_age_s:
         return "STALE", f"no result for {age:.1f} s: {_what_is_missing(condition, silent)}"
-    if condition.warnings:
-        return "WARN", "; ".join(condition.warnings.values())
+    notes = [*condition.warnings.values()]
     if counts.recent_drops:
-        return "WARN", "dropping frames: " + _listed(counts.recent_drops) + _apart(condition)
+        notes.append("dropping frames: " + _listed(counts.recent_drops) + _apart(condition))
+    if notes:
+        return "WARN", "; ".join(notes)
     if not counts.totals.get(RESULT):
         return "OK", "waiting for the first images"
     rate, with_grasp = (counts.rates_hz.get(name, 0.0) for name in (RESULT, GRASP))

@@ -238,10 +238,17 @@ class Bag:
         if depth is None:
             depth = self._only("depth", DEPTH_ENCODINGS, besides=color)
         if camera_info is None:
-            infos = [t.name for t in self.topics.values() if t.type == CAMERA_INFO_TYPE and t.count]
-            beside_color = [name for name in infos if name.rpartition("/")[0] == color.rpartition("/")[0]]
-            camera_info = next(iter(beside_color or infos), None)
+            camera_info = self._camera_info_of(color)
         return color, depth, camera_info
+
+    def _camera_info_of(self, color: str) -> str | None:
+        """The camera info of the colour's frame and beside it, or else what comes nearest to that."""
+        infos = [t.name for t in self.topics.values() if t.type == CAMERA_INFO_TYPE and t.count]
+        if len(infos) < 2:
+            return next(iter(infos), None)
+        folder = color.removesuffix("/compressed").rpartition("/")[0]
+        frames = {name: next(self.decoded([name]))[1].header.frame_id for name in (color, *infos)}
+        return min(infos, key=lambda name: (frames[name] != frames[color], name.rpartition("/")[0] != folder))
 
     def _only(self, meaning: str, encodings: Collection[str], besides: str | None) -> str:
         """The one image topic with such an encoding."""

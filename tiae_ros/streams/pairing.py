@@ -34,7 +34,8 @@ DUPLICATE = "duplicate stamp"
 ARRIVAL_SLOP_S = 0.1  # drivers send the images of one moment one after the other; half the period limits it too
 _SAME_STAMPS = 3  # so many messages of one stamp, and never another: the stamps mean nothing
 _STAMPS_KEPT = 512  # per slot, to tell how far apart what was not paired is
-_MISSES_KEPT = 8
+_MISSES_KEPT = 256
+_MISSES_LOOKED_AT = 8  # spread over them: the partners of the newest ones may be still to come
 _MISSES_LAST_S = 5.0
 
 
@@ -228,9 +229,8 @@ class Pairer(Generic[T]):
         """
         since_ns = self._clock() - round((self.memory_s + _MISSES_LAST_S) * 1e9)
         found = []
-        for stamp_ns, arrival_ns in self._misses:
-            if arrival_ns < since_ns:
-                continue
+        recent = [miss for miss in self._misses if miss[1] >= since_ns]
+        for stamp_ns, arrival_ns in recent[:: -(-len(recent) // _MISSES_LOOKED_AT) or 1]:
             farthest = None
             for slot in self._others:
                 near = min(self._slots[slot].history, key=lambda seen: abs(seen[0] - stamp_ns), default=None)
