@@ -20,7 +20,7 @@ For recorded messages, all of which can be looked at before any is paired, see `
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -201,9 +201,10 @@ class Pairer(Generic[T]):
         if key in own.waiting:
             self._bytes -= own.waiting[key].size
             result.drop(DUPLICATE, int(is_reference))
+        affected = self._affected(slot, key)
         own.put(key, _Waiting(stamp_ns, arrival_ns, item, size))
         self._bytes += size
-        result.pairs = self._complete()
+        result.pairs = self._complete(affected)
         while len(own.waiting) > self._capacity:
             self._give_up(slot, result)
         while self._bytes > self._memory_bytes:
@@ -246,6 +247,10 @@ class Pairer(Generic[T]):
     def waiting(self) -> dict[str, int]:
         """Messages remembered per slot."""
         return {name: len(slot.waiting) for name, slot in self._slots.items()}
+
+    @property
+    def _slop_s(self) -> float:
+        return max(self.slop_s, ARRIVAL_SLOP_S) if self._by_arrival else self.slop_s
 
     def _choose_keys(self, result: Pushed[T]) -> None:
         """By stamps or by time of arrival; what waits under keys of the other kind is given up."""
@@ -291,10 +296,19 @@ class Pairer(Generic[T]):
         self._done.clear()
         self._misses.clear()
 
-    def _complete(self) -> list[Pair[T]]:
+    def _affected(self, slot: str, key: int) -> list[int]:
+        """References that a message of this key may complete; all others are as they were."""
+        references, newest = self._slots[self._reference].keys, self._slots[slot].newest
+        if slot == self._reference:
+            return sorted({*references, key})  # the period has changed, and with it how near is near
+        slop_ns = round(self._slop_s * 1e9)
+        low = key - slop_ns if newest is None else min(key - slop_ns, newest)
+        return references[bisect_left(references, low) : bisect_right(references, key + slop_ns)]
+
+    def _complete(self, keys: list[int]) -> list[Pair[T]]:
         pairs = []
         references = self._slots[self._reference]
-        for key in references.keys[:]:
+        for key in keys:
             partners: dict[str, int] = {}
             for slot in self._others:
                 partner = self._partner(slot, key)
@@ -318,9 +332,8 @@ class Pairer(Generic[T]):
         if nearest is None or nearest == key:
             return nearest
         distance = abs(nearest - key)
-        slop_s = max(self.slop_s, ARRIVAL_SLOP_S) if self._by_arrival else self.slop_s
         # Farther than half the reference's period, it belongs to the reference before or after.
-        limits = [round(slop_s * 1e9), *(period // 2 for period in self._slots[self._reference].periods)]
+        limits = [round(self._slop_s * 1e9), *(period // 2 for period in self._slots[self._reference].periods)]
         if distance > min(limits):
             return None
         settled = (slot.newest is not None and slot.newest > key) or (
