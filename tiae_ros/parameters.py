@@ -154,7 +154,7 @@ class Settings:
         1.0,
         "s",
         LIVE,
-        "how long an image waits for those of its moment; more lets slower masks or depth come later",
+        "how long an image waits for those of its moment (256 MiB at most): more than masks or depth come late",
         low=0.05,
         high=10.0,
     )

@@ -229,3 +229,12 @@ def test_depth_in_another_unit_is_named_and_can_be_given(tmp_path, capsys):
     assert extract(write(tmp_path / "mm", put(depth=SCENE.depth_mm.astype("<f4"), encoding="32FC1")))[0] == 2
     assert "32FC1 is not in metres" in capsys.readouterr().err
     assert extract(bag, "--depth-unit-m", "0")[0] == 2
+
+
+def test_a_zoom_in_the_middle_of_a_bag_is_followed(tmp_path):
+    def zoom(parts: dict[str, Any]) -> None:
+        focal = FOCAL if parts["number"] < 6 else 1.25 * FOCAL
+        parts["infos"] = {"/camera/color/camera_info": (320, 240, focal, COLOR_FRAME)}
+
+    side_px = extract(write(tmp_path / "bag", zoom))[1]["windows"][:, 2]
+    assert side_px[-1] == pytest.approx(1.25 * side_px[0], rel=0.01)
