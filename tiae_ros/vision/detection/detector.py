@@ -1,0 +1,269 @@
+"""Hands, what they hold and their windows, by two looks; a hand that was found is followed by its crop.
+
+    whole picture:  grid -> proposals -> a crop each -> hand or not, masks, middle -> windows, labels
+    followed:       the crop around where the hand was -> the same
+
+The networks are graphs of a model folder, which `tiae_ros.model.segmenter` opens; here, any functions of arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tiae_ros.errors import ModelError
+from tiae_ros.vision.detection import close_up
+from tiae_ros.vision.detection.close_up import CELLS, SIDE_M, Crop, crop_at, crop_pictures
+from tiae_ros.vision.detection.proposals import HAND_M, grid_of, proposals_of
+from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels, Picture, check_images
+from tiae_ros.vision.segmentation.settings import SegmentationSettings, usable_focal_px
+from tiae_ros.vision.window import Window, has_reading
+
+WHOLE_PICTURE, FOLLOWED = "whole picture", "followed"
+_LEAST_SCORE = 0.08  # of a proposal: generous, since the second look decides
+_MOST_LOOKS = 6
+_AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at once more
+_SAME_HAND_M = 0.06
+_GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it holds
+_CENTER_STEPS_PER_PX = 64.0  # centres are kept in steps that floating point adds to whole pixels without rounding
+
+
+@dataclass(frozen=True)
+class FoundHand:
+    """One hand of a picture."""
+
+    window: Window
+    confidence: float  # 0..1, calibrated: of those that say .9, nine in ten are hands
+    left: float  # 0..1
+    crop: Crop  # where it was looked at
+    middle: tuple[float, float]  # of the hand, in pixels
+    arm: tuple[float, float]  # unit direction in the picture from the hand to its arm
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is seen in a picture."""
+
+    labels: Labels  # (H, W) 0 none, 1 hand (with arm), 2 what it holds
+    hands: list[FoundHand]  # the nearest first
+    road: str  # WHOLE_PICTURE or FOLLOWED
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One crop as the second network sees it."""
+
+    crop: Crop
+    scores: Floats  # (4, CELLS, CELLS)
+    confidence: float
+    left: float
+    middle: tuple[float, float]  # pixels
+    arm: tuple[float, float]
+    depth: Floats  # (CELLS, CELLS)
+
+
+class HandDetector:
+    """The two networks, ready to be called.
+
+    Attributes:
+        name: for people and diagnostics.
+    """
+
+    def __init__(
+        self,
+        proposals: Callable[[Floats], list[Floats]],
+        look: Callable[[Floats], list[Floats]],
+        name: str,
+        calibration: tuple[float, float] = (1.0, 0.0),
+    ) -> None:
+        """Args:
+        proposals: planes (1, 6, H, W) -> answers (1, 7, H/8, W/8).
+        look: planes (N, 5, 96, 96) -> class scores (N, 4, 96, 96) and facts (N, 6).
+        calibration: slope and offset from the network's logit to that of the confidence (Platt 1999).
+        """
+        self.name = name
+        self._proposals, self._look = proposals, look
+        self._slope, self._offset = calibration
+
+    def segment(
+        self,
+        color: Picture | None,
+        depth_m: Floats,
+        settings: SegmentationSettings | None = None,
+        *,
+        focal_px: float | None = None,
+    ) -> Labels:
+        """Labels alone, as `see`."""
+        return self.see(color, depth_m, settings, focal_px=focal_px).labels
+
+    def see(
+        self,
+        color: Picture | None,
+        depth_m: Floats,
+        settings: SegmentationSettings | None = None,
+        *,
+        focal_px: float | None = None,
+        metric_size_m: float = 0.30,
+        before: Sequence[FoundHand] = (),
+    ) -> Sight:
+        """Hands of a picture.
+
+        Args:
+            color: rgb (H, W, 3) uint8, or None to go by depth alone.
+            depth_m: registered depth (H, W) float32 metres, NaN (or anything not above 0) where there is none.
+            settings: least confidence, farthest depth.
+            focal_px: of the picture; without one, that of a usual camera is assumed.
+            metric_size_m: of windows.
+            before: hands of the picture before. Where all of them are found again the whole picture is not looked at.
+
+        Raises:
+            ImageError: colour and depth are not of one size, or not images at all.
+            ModelError: a network gave a number that is not finite.
+        """
+        settings = settings or SegmentationSettings()
+        check_images(color, depth_m)
+        focal = usable_focal_px(focal_px, max(depth_m.shape))
+        nothing = Sight(np.zeros(depth_m.shape, np.uint8), [], WHOLE_PICTURE)
+        if not has_reading(depth_m[::4, ::4]).any() and not has_reading(depth_m).any():
+            return nothing
+        road = FOLLOWED
+        seen = self._seen(color, depth_m, focal, [(*hand.middle, hand.arm, hand.crop.depth_m) for hand in before])
+        seen = [one for one in seen if self._counts(one, settings)]
+        if not before or len(seen) < len(before):
+            road = WHOLE_PICTURE
+            grid = grid_of(color, depth_m, focal)
+            answers = self._proposals(grid.padded)[0][0]
+            _check(answers)
+            supposed = proposals_of(answers, grid, _LEAST_SCORE, _MOST_LOOKS)
+            places = [(p.x, p.y, p.arm, p.depth_m) for p in supposed if p.depth_m <= 1.3 * settings.depth_max_m]
+            seen = [one for one in self._seen(color, depth_m, focal, places) if self._counts(one, settings)]
+        hands, labels = [], nothing.labels
+        for one in _without_doubles(seen, focal):
+            window = _window_of(one, focal, metric_size_m)
+            if window is None:
+                continue
+            _paste(labels, one)
+            hands.append(FoundHand(window, one.confidence, one.left, one.crop, one.middle, one.arm))
+        return Sight(labels, sorted(hands, key=lambda hand: hand.window.depth_m), road)
+
+    def _counts(self, one: _Seen, settings: SegmentationSettings) -> bool:
+        return one.confidence >= settings.hand_confidence_min and one.crop.depth_m <= settings.depth_max_m
+
+    def _seen(
+        self,
+        color: Picture | None,
+        depth_m: Floats,
+        focal: float,
+        places: Sequence[tuple[float, float, tuple[float, float], float]],
+    ) -> list[_Seen]:
+        """Each place looked at; those whose hand lies beside the crop's middle are looked at again there."""
+        first = self._looked(color, depth_m, [crop_at(x, y, arm, z, depth_m, focal) for x, y, arm, z in places])
+        again = [
+            number
+            for number, one in enumerate(first)
+            if one.confidence > 0.2
+            and math.dist(one.middle, (one.crop.x, one.crop.y)) > _AGAIN_M / SIDE_M * one.crop.side_px
+        ]
+        crops = [
+            crop_at(*first[number].middle, first[number].arm, first[number].crop.depth_m, depth_m, focal) for number in again
+        ]
+        for number, one in zip(again, self._looked(color, depth_m, crops), strict=True):
+            if one.confidence >= first[number].confidence:
+                first[number] = one
+        return first
+
+    def _looked(self, color: Picture | None, depth_m: Floats, crops: Sequence[Crop]) -> list[_Seen]:
+        if not crops:
+            return []
+        pictures = [crop_pictures(color, depth_m, crop) for crop in crops]
+        planes = [close_up.planes_of(c, d, crop.depth_m) for (c, d), crop in zip(pictures, crops, strict=True)]
+        scores, facts = self._look(np.stack(planes))
+        _check(scores)
+        _check(facts)
+        result = []
+        for crop, (_, depth), score, fact in zip(crops, pictures, scores, facts, strict=True):
+            logit, side, dx, dy, ax, ay = (float(value) for value in fact)
+            middle = (CELLS - 1) / 2
+            at = crop.pixel(middle + 0.5 * CELLS * dx, middle + 0.5 * CELLS * dy)
+            norm = math.hypot(ax, ay)
+            arm = crop.direction(ax / norm, ay / norm) if norm > 1e-6 else crop.arm
+            confidence = _sigmoid(self._slope * logit + self._offset)
+            result.append(_Seen(crop, score, confidence, _sigmoid(side), at, arm, depth))
+        return result
+
+
+def _check(numbers: Floats) -> None:
+    if not math.isfinite(float(numbers.sum())):
+        raise ModelError("the hand detector gave a number that is not finite")
+
+
+def _sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-min(max(logit, -40.0), 40.0)))
+
+
+def _without_doubles(seen: Sequence[_Seen], focal: float) -> list[_Seen]:
+    """The surest of those that show one and the same hand."""
+    kept: list[_Seen] = []
+    for one in sorted(seen, key=lambda one: -one.confidence):
+        near = _SAME_HAND_M * focal / one.crop.depth_m
+        if all(math.dist(one.middle, other.middle) > near for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _window_of(one: _Seen, focal: float, metric_size_m: float) -> Window | None:
+    """The window on hand and held thing: their thick middle around the hand's; None where there is no hand or depth."""
+    best = one.scores.argmax(axis=0)
+    hand = best == HAND
+    grasp = (hand | (best == OBJECT)).astype(np.uint8)
+    if not hand.any():
+        return None
+    step = one.crop.side_px / CELLS
+    to_cell = cv2.invertAffineTransform(one.crop.to_picture)
+    u, v = to_cell @ (*one.middle, 1.0)
+    cells = np.arange(CELLS)
+    away = (cells - u) ** 2 + ((cells - v) ** 2)[:, None]
+    near = away <= (_GRASP_RADIUS_M / SIDE_M * CELLS) ** 2
+    readings = one.depth[hand & near & has_reading(one.depth)]
+    depth = float(np.median(readings)) if len(readings) else one.crop.depth_m
+    rimmed = cv2.copyMakeBorder(grasp, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    weights = cv2.distanceTransform(rimmed, cv2.DIST_L2, 3)[1:-1, 1:-1] * near
+    total = float(weights.sum())
+    if total > 0:
+        u, v = float(weights.sum(axis=0) @ cells) / total, float(weights.sum(axis=1) @ cells) / total
+    x, y = (round(value * _CENTER_STEPS_PER_PX) / _CENTER_STEPS_PER_PX for value in one.crop.pixel(u, v))
+    if not (math.isfinite(x) and math.isfinite(y) and step > 0):
+        return None
+    return Window(center_x=x, center_y=y, side_px=metric_size_m * focal / depth, depth_m=depth)
+
+
+def _paste(labels: Labels, one: _Seen) -> None:
+    """Put a crop's classes into the picture's labels, where nothing is yet."""
+    way = one.crop.to_picture
+    corners = way @ np.array([[-0.5, -0.5, 1], [CELLS - 0.5, -0.5, 1], [-0.5, CELLS - 0.5, 1], [CELLS - 0.5, CELLS - 0.5, 1]]).T
+    height, width = labels.shape
+    left, top = (max(0, math.floor(value)) for value in corners.min(axis=1))
+    right, bottom = min(width, math.ceil(corners[0].max()) + 1), min(height, math.ceil(corners[1].max()) + 1)
+    if right <= left or bottom <= top:
+        return
+    none, hand, held, arm = one.scores
+    margins = np.dstack([np.maximum(hand, arm) - none, held - none])
+    margins[[0, -1]] = margins[:, [0, -1]] = -1.0  # nothing is told of what lies outside
+    shifted = way.copy()
+    shifted[:, 2] -= (left, top)
+    shown = cv2.warpAffine(
+        margins, shifted, (right - left, bottom - top), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(-1.0, -1.0)
+    )
+    part = labels[top:bottom, left:right]
+    of_hand, of_held = shown[..., 0], shown[..., 1]
+    told: NDArray[np.uint8] = np.where(of_held > of_hand, np.uint8(OBJECT), np.uint8(HAND))
+    told[np.maximum(of_hand, of_held) <= 0] = 0
+    np.copyto(part, told, where=part == 0)
+
+
+__all__ = ["FOLLOWED", "HAND_M", "WHOLE_PICTURE", "FoundHand", "HandDetector", "Sight"]

@@ -1,0 +1,1 @@
+"""Training of the two looks of `tiae_ros.vision.detection`."""

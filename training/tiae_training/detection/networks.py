@@ -1,0 +1,84 @@
+"""The two networks: proposals over a picture's grid, and the close look at a crop. Residual convolutions, no normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tiae_ros.vision.detection import close_up, proposals
+
+
+def _layer(given: int, made: int, stride: int = 1) -> nn.Sequential:
+    # Batch normalisation is folded into the convolution on export.
+    return nn.Sequential(nn.Conv2d(given, made, 3, stride, 1, bias=False), nn.BatchNorm2d(made), nn.ReLU(inplace=True))
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _layer(channels, channels)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.second(self.first(x)))
+
+
+def _stage(given: int, made: int, stride: int, blocks: int) -> nn.Sequential:
+    return nn.Sequential(_layer(given, made, stride), *(_Residual(made) for _ in range(blocks)))
+
+
+def _larger(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class ProposalNetwork(nn.Module):
+    """Planes (N, 6, H, W) -> answers (N, 7, H/8, W/8); H and W multiples of 16."""
+
+    def __init__(self, widths: Sequence[int] = (16, 28, 48, 96), blocks: Sequence[int] = (0, 1, 2, 2)) -> None:
+        super().__init__()
+        a, b, c, d = widths
+        self.halved = _stage(proposals.PLANES, a, 2, blocks[0])
+        self.quartered = _stage(a, b, 2, blocks[1])
+        self.blocks = _stage(b, c, 2, blocks[2])
+        self.wide = _stage(c, d, 2, blocks[3])
+        self.back = nn.Conv2d(d, c, 1)
+        self.joined = _layer(c, c)
+        self.answers = nn.Conv2d(c, proposals.ANSWERS, 1)
+        nn.init.constant_(self.answers.bias, -3.0)  # hands are rare
+
+    def forward(self, planes: Tensor) -> Tensor:
+        x = self.blocks(self.quartered(self.halved(planes)))
+        return self.answers(self.joined(x + _larger(self.back(self.wide(x)))))
+
+
+class CloseNetwork(nn.Module):
+    """Planes (N, 5, 96, 96) -> class scores (N, 4, 96, 96) and facts (N, 6)."""
+
+    def __init__(self, widths: Sequence[int] = (16, 32, 64, 128), blocks: Sequence[int] = (0, 1, 2, 2)) -> None:
+        super().__init__()
+        a, b, c, d = widths
+        self.at_1 = _stage(close_up.PLANES, a, 1, blocks[0])
+        self.at_2 = _stage(a, b, 2, blocks[1])
+        self.at_4 = _stage(b, c, 2, blocks[2])
+        self.at_8 = _stage(c, d, 2, blocks[3])
+        self.to_quarter, self.at_quarter = nn.Conv2d(d, c, 1), _layer(c, c)
+        self.to_half, self.at_half = nn.Conv2d(c, b, 1), _layer(b, b)
+        self.to_full, self.at_full = nn.Conv2d(b, a, 1), _layer(a, a)
+        self.classes = nn.Conv2d(a, close_up.CLASSES, 1)
+        # Where in the crop something lies matters: 12 x 12 -> 3 x 3 before the sum.
+        self.seen = _layer(d, 48, 2)
+        self.facts = nn.Linear(48 * 9, close_up.FACTS)
+
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        full = self.at_1(planes)
+        half = self.at_2(full)
+        quarter = self.at_4(half)
+        eighth = self.at_8(quarter)
+        facts = self.facts(functional.avg_pool2d(self.seen(eighth), 2).flatten(1))
+        quarter = self.at_quarter(quarter + _larger(self.to_quarter(eighth)))
+        half = self.at_half(half + _larger(self.to_half(quarter)))
+        full = self.at_full(full + _larger(self.to_full(half)))
+        return self.classes(full), facts

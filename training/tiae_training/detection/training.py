@@ -1,0 +1,148 @@
+"""Train the two looks on memory-mapped examples (`examples`): AdamW, one cycle, half precision where the CPU is quick at it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .batches import CropBatch, GridBatch, Rows, Worse
+
+
+@dataclass(frozen=True)
+class Schedule:
+    steps: int
+    batch: int
+    learning_rate: float = 2e-3
+    seed: int = 0
+    minutes: float = 1e9  # ends earlier, the rate coming down all the same
+    report_every: int = 100
+
+
+def proposal_loss(network: nn.Module, batch: GridBatch) -> dict[str, Tensor]:
+    """Focal loss of the heat (Law and Deng 2018), distances of place, direction, length; share of hand."""
+    answers = network(torch.from_numpy(batch.planes)).float()
+    heat, counts = torch.from_numpy(batch.heat), torch.from_numpy(batch.counts)
+    score = torch.sigmoid(answers[:, 0]).clamp(1e-4, 1 - 1e-4)
+    sure = (heat >= 0.999).float()
+    gain = sure * (1 - score) ** 2 * torch.log(score) + (1 - sure) * (1 - heat) ** 4 * score**2 * torch.log(1 - score)
+    hands = torch.clamp((sure * counts).sum(), min=1.0)
+    known = torch.from_numpy(batch.known)
+    apart = torch.abs(answers[:, 1:6] - torch.from_numpy(batch.places)) * known[:, None]
+    area = functional.binary_cross_entropy_with_logits(answers[:, 6], torch.from_numpy(batch.area))
+    return {
+        "heat": -(gain * counts).sum() / hands,
+        "place": 0.5 * apart.sum() / torch.clamp(known.sum(), min=1.0),
+        "area": 2.0 * area,
+    }
+
+
+def close_loss(network: nn.Module, batch: CropBatch) -> dict[str, Tensor]:
+    """Cross entropy and overlap of the classes, is it a hand, left or right, place and direction."""
+    scores, facts = network(torch.from_numpy(batch.planes))
+    scores, facts = scores.float(), facts.float()
+    labels, hand = torch.from_numpy(batch.labels), torch.from_numpy(batch.is_hand)
+    weight = torch.tensor([1.0, 1.5, 3.0, 1.5])
+    per_cell = functional.cross_entropy(scores, labels, weight=weight, reduction="none").mean((1, 2))
+    chances = torch.softmax(scores, 1)
+    told = functional.one_hot(labels, scores.shape[1]).permute(0, 3, 1, 2).float()
+    both = (chances * told).sum((2, 3))
+    either = chances.sum((2, 3)) + told.sum((2, 3)) - both
+    there = (told.sum((2, 3)) > 8).float() * hand[:, None]
+    overlap = (1 - (both + 1) / (either + 1)) * there
+    told_facts = torch.from_numpy(np.concatenate([batch.middle, batch.arm], axis=1))
+    apart = functional.smooth_l1_loss(facts[:, 2:], told_facts, beta=0.1, reduction="none").mean(1) * hand
+    hands = torch.clamp(hand.sum(), min=1.0)
+    side = functional.binary_cross_entropy_with_logits(facts[:, 1], torch.from_numpy(batch.left), reduction="none") * hand
+    return {
+        "classes": (per_cell * (0.4 + 0.6 * hand)).mean(),
+        "overlap": 0.5 * overlap[:, 1:].sum() / torch.clamp(there[:, 1:].sum(), min=1.0),
+        "hand": functional.binary_cross_entropy_with_logits(facts[:, 0], hand),
+        "side": 0.15 * side.sum() / hands,
+        "place": 2.0 * apart.sum() / hands,
+    }
+
+
+def train(
+    network: nn.Module,
+    rows: Rows,
+    make: Callable[[Rows, Any, np.random.Generator, Worse], Any],
+    loss: Callable[[nn.Module, Any], dict[str, Tensor]],
+    schedule: Schedule,
+    worse: Worse,
+    keep: Path,
+    weights: np.ndarray | None = None,
+) -> None:
+    """Train a network in place; what is reached so far is kept in a file every so often.
+
+    weights: how often each row is drawn, relative to the others.
+    """
+    torch.manual_seed(schedule.seed)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=1e-3)
+    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    began = time.monotonic()
+    sums: dict[str, float] = {}
+    count = len(next(iter(rows.values())))
+    for step, batch in enumerate(_ahead(rows, make, schedule, worse, count, weights)):
+        share = max(step / schedule.steps, (time.monotonic() - began) / 60 / schedule.minutes)
+        rate = schedule.learning_rate * min(1.0, (step + 1) / 200) * 0.5 * (1 + np.cos(np.pi * min(share, 1.0)))
+        for group in optimizer.param_groups:
+            group["lr"] = max(rate, 1e-6)
+        network.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            parts = loss(network, batch)
+        total = sum(parts.values())
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[union-attr]
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        decay = min(0.998, (step + 1) / (step + 20))
+        with torch.no_grad():
+            for name, value in network.state_dict().items():
+                if value.dtype.is_floating_point:
+                    average[name].lerp_(value, 1 - decay)
+                else:
+                    average[name].copy_(value)
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        if (step + 1) % schedule.report_every == 0:
+            told = "  ".join(f"{name} {value / schedule.report_every:.4f}" for name, value in sums.items())
+            print(f"step {step + 1}  {(time.monotonic() - began) / 60:.1f} min  rate {rate:.2e}  {told}", flush=True)
+            sums = {}
+            torch.save(average, keep)
+        if share >= 1:
+            break
+    network.load_state_dict(average)
+    torch.save(average, keep)
+
+
+def _ahead(
+    rows: Rows,
+    make: Callable[[Rows, Any, np.random.Generator, Worse], Any],
+    schedule: Schedule,
+    worse: Worse,
+    count: int,
+    weights: np.ndarray | None,
+) -> Iterator[Any]:
+    """Batches, made by a thread while the network works on the one before."""
+    chances = None if weights is None else weights / weights.sum()
+
+    def batch(step: int) -> Any:
+        rng = np.random.default_rng([schedule.seed, step, 7])
+        return make(rows, np.sort(rng.choice(count, schedule.batch, p=chances)), rng, worse)
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(batch, 0)
+        for step in range(schedule.steps):
+            ready = coming.result()
+            coming = pool.submit(batch, step + 1)
+            yield ready
