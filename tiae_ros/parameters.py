@@ -147,6 +147,24 @@ class Settings:
     segmentation_model: str = _parameter(
         "segmentation", "", CONFIGURE, "network of our own segmentation: a folder, or the name of a shipped model"
     )
+    use_color: str = _parameter(
+        "auto",
+        "",
+        LIVE,
+        "find hands by colour and depth (auto, true) or by depth alone (false): for colour that cannot be trusted",
+        choices=("auto", "true", "false"),
+    )
+    hand_confidence_min: float = _parameter(
+        0.5, "", LIVE, "what the network is less sure of is no hand; .9: of ten such nine are hands", low=0.01, high=0.999
+    )
+    follow_frames: int = _parameter(
+        5,
+        "",
+        LIVE,
+        "frames in which a hand is followed by its surroundings alone, until the whole picture is looked at again; 0: never",
+        low=0,
+        high=100,
+    )
     slop_s: float = _parameter(
         0.02, "s", LIVE, "largest difference of stamps between the images of one frame", low=0.0, high=0.5
     )
@@ -188,7 +206,7 @@ class Settings:
     )
     skin_max: float = _parameter(30.0, "", LIVE, "upper bound of that threshold", low=0.1, high=200.0)
     segmentation_grid: int = _parameter(
-        160, "", LIVE, "cells along the longer side of the picture in which hands are looked for", low=16, high=640
+        160, "", LIVE, "of classical segmentation: cells along the longer side of the picture", low=16, high=640
     )
     min_valid_fraction: float = _parameter(
         0.01, "", LIVE, "frames with a smaller share of depth readings are skipped", low=0.0, high=1.0

@@ -40,15 +40,16 @@ from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import focal_length_px
 from tiae_ros.streams.distortion import Distortion, camera_at
 from tiae_ros.vision.cut_windows import cut_depth, cut_grasp, cut_masks
-from tiae_ros.vision.find_windows import find_windows
 from tiae_ros.vision.labels import Floats, Labels, Picture, check_images, check_one_size
 from tiae_ros.vision.position import metric_position
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_ros.vision.sight import FOLLOWED, FoundHand, Sight, sight_of_labels
 from tiae_ros.vision.window import Window, depth_from_window, surface_values, window_camera, window_to_image
 
 Part = TypeVar("Part", Description, Inference)
 ERROR = "error"
 WARN = "warn"
+_DARK = 6.0  # of 255; a picture of that mean shows no hand
 NON_FINITE = "non-finite network output"
 MASKS = ("hand_mask", "object_mask")
 GRASP_CHANNELS = (MASKS, (*MASKS, "depth"))
@@ -90,6 +91,8 @@ class Described:
     seen: Floats  # (N, C, S, S), what the grasp model was shown
     description: Description  # descriptors (N, K); shifts still in window pixels
     timings_s: dict[str, float]
+    hands: list[FoundHand] = field(default_factory=list)
+    road: str = ""  # how the hands were found (`vision.sight`)
 
     @property
     def descriptors(self) -> Floats:
@@ -110,9 +113,11 @@ class Result:
     placed: Floats  # (N, C, S, S), what was restored, lying on the input
     shifts: Floats  # (N, 2) pixels of the colour picture
     positions: Floats  # (N, 3) metres, optical frame; NaN where it cannot be known
-    confidences: Floats  # (N,) 0..1, how much of the input the restored pattern explains
+    confidences: Floats  # (N,) 0..1, that it is a hand; without our detector, how much of the input is explained
     names: list[str] | None = None  # "" is unknown; None: the model has no labels
     restored_k: NDArray[np.float64] | None = None  # (3, 3) camera matrix of the main grasp's window
+    hands: list[FoundHand] = field(default_factory=list)
+    road: str = ""  # how the hands were found (`vision.sight`)
     timings_s: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -256,6 +261,8 @@ class Pipeline:
         self._metric_size_m = float(manifest.preprocessing.get("metric_size_m", 0.30))
         self._joint_range_m = float(manifest.preprocessing.get("range_m", 0.30))
         self._range_m = self._joint_range_m
+        self._followed: list[FoundHand] = []
+        self._since_whole = 0
         if depth_model is not None:
             self._range_m = float(depth_model.manifest.preprocessing.get("range_m", 0.30))
             if depth_model.manifest.window_size != self._size:
@@ -280,14 +287,15 @@ class Pipeline:
         focal_px = focal_length_px(images.k) if images.k is not None else None
         if focal_px is None:
             focal_px = images.depth_m.shape[1] / 2 / math.tan(math.radians(settings.assumed_fov_deg) / 2)
-        labels = self._labels(images, settings, focal_px)
+        sight = self._sight(images, settings, focal_px)
         watch.lap("segment")
-        windows = find_windows(labels, images.depth_m, focal_px, self._metric_size_m)[: settings.max_grasps]
+        labels, hands = sight.labels, sight.hands[: settings.max_grasps]
+        windows = [hand.window for hand in hands]
         seen = self._seen(labels, images.depth_m, windows)
         watch.lap("window")
         description = _finite(self.grasp_model, self.grasp_model.describe, seen)
         watch.lap("network")
-        return Described(images, labels, windows, seen, description, watch.timings_s)
+        return Described(images, labels, windows, seen, description, watch.timings_s, hands, sight.road)
 
     def restore(self, described: Described) -> Result:
         """What the grasp model knows beside the descriptor.
@@ -311,7 +319,12 @@ class Pipeline:
             positions=np.full((len(seen), 3), np.nan, np.float32),
             confidences=np.clip(1 - unexplained, 0, 1).astype(np.float32),
             names=[model.label(one) for one in described.descriptors] if model.manifest.prototype_names else None,
+            hands=described.hands,
+            road=described.road,
         )
+        for index, hand in enumerate(described.hands):
+            if hand.confidence is not None:  # the detector's own is calibrated
+                result.confidences[index] = hand.confidence
         self._locate(result, described.description.parameters[:, :2])
         watch.lap("restoration")
         result.timings_s = {**described.timings_s, **watch.timings_s}
@@ -346,20 +359,36 @@ class Pipeline:
                 row[:] = cut_masks(labels, window, self._size)
         return seen
 
-    def _labels(self, images: Images, settings: Settings, focal_px: float) -> Labels:
-        """Those that came with the pictures, or by our own segmentation."""
+    def _sight(self, images: Images, settings: Settings, focal_px: float) -> Sight:
+        """Labels that came with the pictures and their windows, or what our own segmentation sees.
+
+        Hands of the picture before are followed; every so often, and where one is lost, the whole picture is looked at.
+        """
         if images.labels is not None:
             check_one_size("labels", images.labels.shape, images.depth_m)
-            return images.labels
+            return sight_of_labels(images.labels, images.depth_m, focal_px, self._metric_size_m)
         if self.segmentation is None:
             raise ModelError("this pipeline has no segmentation; give it one, or labels with the pictures")
+        before = self._followed if self._since_whole < settings.follow_frames else []
         try:
             with _enough_memory("cpu"):
-                return self.segmentation.segment(
-                    images.color, images.depth_m, segmentation_settings(settings), focal_px=focal_px
+                sight = self.segmentation.see(
+                    images.color if _uses_color(images.color, settings.use_color) else None,
+                    images.depth_m,
+                    segmentation_settings(settings),
+                    focal_px=focal_px,
+                    metric_size_m=self._metric_size_m,
+                    before=before,
                 )
         except ModelError as error:
             raise FrameDropped(NON_FINITE, f"{error}; the result is withheld") from error
+        self._followed = sight.hands
+        self._since_whole = self._since_whole + 1 if sight.road == FOLLOWED else 0
+        return sight
+
+    def forget(self) -> None:
+        """Follow nothing from the next picture on: it is not the next of the same camera."""
+        self._followed, self._since_whole = [], 0
 
     def _locate(self, result: Result, shifts: Floats) -> None:
         """Window pixels -> pixels of the colour picture relative to its centre, and metres."""
@@ -378,6 +407,14 @@ class Pipeline:
                     result.restored_k = window_camera(k, window, self._size)
 
 
+def _uses_color(color: Picture | None, use_color: str) -> bool:
+    """Whether hands are looked for by colour; "auto": unless it is dark, or without any colour."""
+    if color is None or use_color != "auto":
+        return use_color != "false"
+    some = color[::16, ::16].reshape(-1, 3).astype(np.int16)
+    return bool(some.mean() >= _DARK and (np.ptp(some, axis=1) > 2).any())
+
+
 def segmentation_settings(settings: Settings) -> SegmentationSettings:
     """The part of the settings that segmentation knows."""
     return SegmentationSettings(
@@ -385,6 +422,7 @@ def segmentation_settings(settings: Settings) -> SegmentationSettings:
         depth_max_m=settings.depth_max_m,
         skin_min=settings.skin_min,
         skin_max=settings.skin_max,
+        hand_confidence_min=settings.hand_confidence_min,
     )
 
 

@@ -19,39 +19,18 @@ from numpy.typing import NDArray
 from tiae_ros.errors import ModelError
 from tiae_ros.vision.detection import close_up
 from tiae_ros.vision.detection.close_up import CELLS, SIDE_M, Crop, crop_at, crop_pictures
-from tiae_ros.vision.detection.proposals import HAND_M, grid_of, proposals_of
+from tiae_ros.vision.detection.proposals import grid_of, proposals_of
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels, Picture, check_images
 from tiae_ros.vision.segmentation.settings import SegmentationSettings, usable_focal_px
+from tiae_ros.vision.sight import FOLLOWED, WHOLE_PICTURE, FoundHand, Sight
 from tiae_ros.vision.window import Window, has_reading
 
-WHOLE_PICTURE, FOLLOWED = "whole picture", "followed"
 _LEAST_SCORE = 0.08  # of a proposal: generous, since the second look decides
 _MOST_LOOKS = 6
 _AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at once more
 _SAME_HAND_M = 0.06
 _GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it holds
 _CENTER_STEPS_PER_PX = 64.0  # centres are kept in steps that floating point adds to whole pixels without rounding
-
-
-@dataclass(frozen=True)
-class FoundHand:
-    """One hand of a picture."""
-
-    window: Window
-    confidence: float  # 0..1, calibrated: of those that say .9, nine in ten are hands
-    left: float  # 0..1
-    crop: Crop  # where it was looked at
-    middle: tuple[float, float]  # of the hand, in pixels
-    arm: tuple[float, float]  # unit direction in the picture from the hand to its arm
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What is seen in a picture."""
-
-    labels: Labels  # (H, W) 0 none, 1 hand (with arm), 2 what it holds
-    hands: list[FoundHand]  # the nearest first
-    road: str  # WHOLE_PICTURE or FOLLOWED
 
 
 @dataclass(frozen=True)
@@ -132,9 +111,11 @@ class HandDetector:
         if not has_reading(depth_m[::4, ::4]).any() and not has_reading(depth_m).any():
             return nothing
         road = FOLLOWED
-        seen = self._seen(color, depth_m, focal, [(*hand.middle, hand.arm, hand.crop.depth_m) for hand in before])
-        seen = [one for one in seen if self._counts(one, settings)]
-        if not before or len(seen) < len(before):
+        followed = [
+            (*hand.middle, hand.arm, hand.crop.depth_m) for hand in before if hand.middle and hand.arm and hand.crop
+        ]
+        seen = [one for one in self._seen(color, depth_m, focal, followed) if self._counts(one, settings)]
+        if not followed or len(seen) < len(before):
             road = WHOLE_PICTURE
             grid = grid_of(color, depth_m, focal)
             answers = self._proposals(grid.padded)[0][0]
@@ -265,5 +246,3 @@ def _paste(labels: Labels, one: _Seen) -> None:
     told[np.maximum(of_hand, of_held) <= 0] = 0
     np.copyto(part, told, where=part == 0)
 
-
-__all__ = ["FOLLOWED", "HAND_M", "WHOLE_PICTURE", "FoundHand", "HandDetector", "Sight"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tiae_ros.errors import ModelError
+from tiae_ros.model.folder import CLOSE_UP, PROPOSALS
 from tiae_ros.vision.detection import close_up, proposals
 
 
@@ -82,3 +85,46 @@ class CloseNetwork(nn.Module):
         half = self.at_half(half + _larger(self.to_half(quarter)))
         full = self.at_full(full + _larger(self.to_full(half)))
         return self.classes(full), facts
+
+
+class Detector(nn.Module):
+    """Both networks, with what builds them again."""
+
+    def __init__(
+        self,
+        proposal_widths: Sequence[int] = (16, 28, 48, 96),
+        proposal_blocks: Sequence[int] = (0, 1, 2, 2),
+        close_widths: Sequence[int] = (16, 32, 64, 128),
+        close_blocks: Sequence[int] = (0, 1, 2, 2),
+    ) -> None:
+        super().__init__()
+        self.parts = {
+            "name": "two-looks",
+            "proposal_widths": list(proposal_widths),
+            "proposal_blocks": list(proposal_blocks),
+            "close_widths": list(close_widths),
+            "close_blocks": list(close_blocks),
+        }
+        self.proposals = ProposalNetwork(proposal_widths, proposal_blocks)
+        self.close_up = CloseNetwork(close_widths, close_blocks)
+
+    def graphs(self) -> dict[str, nn.Module]:
+        """File name -> what is exported into it."""
+        return {PROPOSALS: self.proposals, CLOSE_UP: self.close_up}
+
+
+def detector_of(parts: Mapping[str, Any]) -> Detector:
+    """The untrained detector of a manifest. Raises ModelError."""
+    given = dict(parts)
+    if given.pop("name", None) != "two-looks":
+        raise ModelError(
+            f"network {parts.get('name')!r} is not known here; a hand detector is of two-looks (one of an earlier "
+            "release cannot be used any more: train it again, or take the one that ships)"
+        )
+    for name, value in given.items():
+        low, high, count = (1, 1024, 4) if name.endswith("widths") else (0, 16, 4)
+        if name not in ("proposal_widths", "proposal_blocks", "close_widths", "close_blocks"):
+            raise ModelError(f"network has an unknown part {name!r}")
+        if not isinstance(value, list) or len(value) != count or not all(type(n) is int and low <= n <= high for n in value):
+            raise ModelError(f"network {name} is {value!r}; accepted are {count} whole numbers from {low} to {high}")
+    return Detector(**given)

@@ -1,0 +1,185 @@
+"""What a hand detector is worth on frames with their truth: found, beside, false, overlaps, calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiae_ros.vision.detection.detector import HandDetector
+from tiae_ros.vision.labels import HAND, OBJECT
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_ros.vision.sight import FoundHand, Sight
+from tiae_training.world.shards import StoredFrame
+
+from .examples import Hands, hands_of
+
+_NEAR_M = 0.09  # a window so near to a hand's middle is that hand's
+_BOUNDS = ((0.0, 0.7), (0.7, 0.8), (0.8, 1.2), (1.2, 9.9))
+
+
+@dataclass
+class Tally:
+    """Sums over frames; `figures` makes them readable."""
+
+    found: list[tuple[float, bool]] = field(default_factory=list)  # distance, found: hands that must be found
+    hand_iou: list[float] = field(default_factory=list)
+    arm_iou: list[float] = field(default_factory=list)  # of hand with arm
+    held_iou: list[float] = field(default_factory=list)
+    main_on_hand: list[bool] = field(default_factory=list)
+    false_frames: list[bool] = field(default_factory=list)
+    sure: list[tuple[float, bool]] = field(default_factory=list)  # confidence, is it a hand
+    sides: list[bool] = field(default_factory=list)
+
+    def figures(self) -> dict[str, float]:
+        result = {"hands": float(len(self.found)), "found": _mean([f for _, f in self.found])}
+        for low, high in _BOUNDS:
+            result[f"found_{low:g}_{high:g}"] = _mean([f for z, f in self.found if low <= z < high])
+        result |= {
+            "hand_iou": _mean(self.hand_iou),
+            "hand_and_arm_iou": _mean(self.arm_iou),
+            "held_iou": _mean(self.held_iou),
+            "main_on_hand": _mean(self.main_on_hand),
+            "false_frames": _mean(self.false_frames),
+            "calibration_error": calibration_error(self.sure),
+            "auc": auc(self.sure),
+            "side": _mean(self.sides),
+        }
+        return result
+
+
+def _mean(values: Iterable[float]) -> float:
+    values = list(values)
+    return float(np.mean(values)) if values else math.nan
+
+
+def calibration_error(sure: list[tuple[float, bool]], bins: int = 10) -> float:
+    """Expected calibration error (Guo et al. 2017) of confidences and what was true."""
+    if not sure:
+        return math.nan
+    confidence, true = (np.array(part, float) for part in zip(*sure, strict=True))
+    number = np.minimum((confidence * bins).astype(int), bins - 1)
+    error = 0.0
+    for one in range(bins):
+        own = number == one
+        if own.any():
+            error += own.mean() * abs(confidence[own].mean() - true[own].mean())
+    return float(error)
+
+
+def auc(sure: list[tuple[float, bool]]) -> float:
+    """Area under the ROC curve of true against false."""
+    if not sure:
+        return math.nan
+    confidence, true = np.array([c for c, _ in sure]), np.array([t for _, t in sure])
+    if true.all() or not true.any():
+        return math.nan
+    order = confidence.argsort(kind="stable")
+    ranks = np.empty(len(order))
+    ranks[order] = np.arange(1, len(order) + 1)
+    for value in np.unique(confidence):  # ties share their rank
+        ranks[confidence == value] = ranks[confidence == value].mean()
+    return float((ranks[true].sum() - true.sum() * (true.sum() + 1) / 2) / (true.sum() * (~true).sum()))
+
+
+def judge(detector: HandDetector, frames: Iterable[StoredFrame], *, use_color: bool = True, least: float = 0.5) -> Tally:
+    """Look at frames as the node does, each by itself."""
+    tally = Tally()
+    everything = SegmentationSettings(hand_confidence_min=0.02, depth_max_m=2.0)
+    for frame in frames:
+        color = frame.color if use_color else None
+        generous = detector.see(color, frame.depth_m, everything, focal_px=frame.focal_px)
+        sight = Sight(
+            generous.labels, [h for h in generous.hands if (h.confidence or 0) >= least], generous.road
+        )
+        hands = hands_of(frame)
+        _count(tally, frame, hands, sight, generous)
+    return tally
+
+
+def _count(tally: Tally, frame: StoredFrame, hands: Hands, sight: Sight, generous: Sight) -> None:
+    whose = [_whose(found, frame, hands) for found in sight.hands]
+    for found in generous.hands:
+        number = _whose(found, frame, hands)
+        if number is None or hands.plain[number]:
+            tally.sure.append((found.confidence or 0.0, number is not None))
+    tally.false_frames.append(any(number is None for number in whose))
+    for n in np.flatnonzero(hands.plain):
+        tally.found.append((float(hands.distance_m[n]), int(n) in whose))
+        if int(n) in whose:
+            found = sight.hands[whose.index(int(n))]
+            if found.left is not None:
+                tally.sides.append((found.left > 0.5) == bool(hands.left[n]))
+    if sight.hands and whose[0] is not None:
+        window = sight.hands[0].window
+        own = frame.owner == hands.number[whose[0]] + 1
+        on = own & ((frame.labels == HAND) | (frame.labels == OBJECT))
+        tally.main_on_hand.append(_at(on, window.center_x, window.center_y))
+    elif sight.hands:
+        tally.main_on_hand.append(False)
+    shown = [n for n in whose if n is not None]
+    for n in shown:
+        own = frame.owner == hands.number[n] + 1
+        around = _around(frame, hands, n)
+        told_hand, told_held = sight.labels == HAND, sight.labels == OBJECT
+        tally.arm_iou.append(_overlap(told_hand & around, own & np.isin(frame.labels, (HAND, 3)) & around))
+        true_held = own & (frame.labels == OBJECT) & around
+        if true_held.sum() > 30:
+            tally.held_iou.append(_overlap(told_held & around, true_held))
+
+
+def _around(frame: StoredFrame, hands: Hands, n: int) -> NDArray[np.bool_]:
+    """The pixels within a window's reach of a hand that are no other hand's."""
+    height, width = frame.labels.shape
+    ys, xs = np.ogrid[0:height, 0:width]
+    x, y = hands.middle_px[n]
+    radius = 0.14 * frame.focal_px / hands.distance_m[n]
+    near = (xs - x) ** 2 + (ys - y) ** 2 <= radius**2
+    return near & ((frame.owner == 0) | (frame.owner == hands.number[n] + 1))
+
+
+def _whose(found: FoundHand, frame: StoredFrame, hands: Hands) -> int | None:
+    """The hand of a window: the nearest whose middle is near, or on whose pixels the window's centre lies."""
+    if not len(hands.distance_m):
+        return None
+    x, y = found.middle or (found.window.center_x, found.window.center_y)
+    off = np.hypot(hands.middle_px[:, 0] - x, hands.middle_px[:, 1] - y) * hands.distance_m / frame.focal_px
+    best = int(off.argmin())
+    if off[best] <= _NEAR_M:
+        return best
+    row, column = round(found.window.center_y), round(found.window.center_x)
+    height, width = frame.labels.shape
+    if 0 <= row < height and 0 <= column < width and frame.labels[row, column] in (HAND, OBJECT):
+        owners = np.flatnonzero(hands.number == int(frame.owner[row, column]) - 1)
+        return int(owners[0]) if len(owners) else None
+    return None
+
+
+def _at(mask: NDArray[np.bool_], x: float, y: float) -> bool:
+    row, column = round(y), round(x)
+    return bool(0 <= row < mask.shape[0] and 0 <= column < mask.shape[1] and mask[row, column])
+
+
+def _overlap(told: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
+    return float((told & true).sum() / max(1, (told | true).sum()))
+
+
+def platt(logits: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[float, float]:
+    """Slope and offset that make logits calibrated (Platt 1999, with his softened targets), by Newton's method."""
+    positive, negative = int(true.sum()), int((~true).sum())
+    target = np.where(true, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    slope, offset = 1.0, 0.0
+    for _ in range(100):
+        chance = 1 / (1 + np.exp(-np.clip(slope * logits + offset, -40, 40)))
+        weight = np.maximum(chance * (1 - chance), 1e-9)
+        gradient = np.array([((chance - target) * logits).sum(), (chance - target).sum()])
+        mixed = (weight * logits).sum()
+        hessian = np.array([[(weight * logits**2).sum() + 1e-6, mixed], [mixed, weight.sum() + 1e-6]])
+        step = np.linalg.solve(hessian, gradient)
+        slope, offset = slope - step[0], offset - step[1]
+        if np.abs(step).max() < 1e-8:
+            break
+    return float(max(slope, 1e-3)), float(offset)

@@ -1,0 +1,187 @@
+"""Hand detectors from and into model folders, and their graphs in whole numbers of 8 bits.
+
+Weights have a step per output channel, activations one per tensor, from what examples reach there (Jacob et al. 2018,
+arXiv 1712.05877). First layers stay in float32, since their planes are of very different ranges, and so do the facts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tiae_ros.errors import MissingExtraError, ModelError
+from tiae_ros.model.folder import (
+    CLOSE_UP,
+    CLOSE_UP_INT8,
+    PROPOSALS,
+    PROPOSALS_INT8,
+    WEIGHTS,
+    ModelFolder,
+    read_folder,
+    write_folder,
+)
+from tiae_ros.model.manifest import SEGMENTATION, Manifest
+from tiae_ros.model.segmenter import CALIBRATION
+from tiae_ros.model.shipped import find_model
+from tiae_ros.vision.detection import close_up, proposals
+from tiae_ros.vision.labels import Floats
+from tiae_training.card import write_card
+from tiae_training.export import check_export, export_graph
+from tiae_training.model import load_weights, round_weights, weights_of
+
+from .networks import Detector, detector_of
+
+CHANNELS = ("red", "green", "blue", "depth")
+
+
+def detector_manifest(
+    detector: Detector,
+    *,
+    model_id: str = "segmentation",
+    calibration: tuple[float, float] = (1.0, 0.0),
+    training: Mapping[str, Any] | None = None,
+    measures: Mapping[str, float] | None = None,
+) -> Manifest:
+    """What such a model says of itself."""
+    return Manifest(
+        model_id=model_id,
+        kind=SEGMENTATION,
+        network=detector.parts,
+        channels=CHANNELS,
+        preprocessing={CALIBRATION: list(calibration), "grid": proposals.GRID, "crop_m": close_up.SIDE_M},
+        training=training or {},
+        measures=measures or {},
+    )
+
+
+def load_detector(folder: str | os.PathLike[str]) -> tuple[Detector, Manifest]:
+    """Both networks as they were trained, to go on training from. Raises ModelError."""
+    content = read_folder(find_model(os.fspath(folder)), SEGMENTATION)
+    detector = detector_of(content.manifest.network)
+    load_weights(detector, content)
+    return detector.eval(), content.manifest
+
+
+def save_detector(
+    detector: Detector,
+    folder: Path,
+    manifest: Manifest,
+    examples: Mapping[str, Iterable[Floats]] | None = None,
+    *,
+    int8: Mapping[str, bytes] | None = None,
+    rounded: bool = True,
+) -> Manifest:
+    """Write the model folder and its card; with examples of the planes of each graph also the graphs in 8 bits.
+
+    Raises OutputError, MissingExtraError, or ModelError where engine and torch differ.
+
+    examples: file -> planes (1, …) as the networks see them. int8: graphs in 8 bits that these weights have already.
+    rounded: kernels are rounded, which halves the files and moves probabilities by thousandths.
+    """
+    detector = detector.cpu().eval()
+    if rounded:
+        round_weights(detector)
+    files = {name: export_graph(network, *_example(name)) for name, network in detector.graphs().items()}
+    files[WEIGHTS] = weights_of(detector)
+    for name, target in ((PROPOSALS, PROPOSALS_INT8), (CLOSE_UP, CLOSE_UP_INT8)):
+        if examples is not None:
+            files[target] = eight_bit_graph(files[name], iter(examples[name]))
+        elif int8 is not None and target in int8:
+            files[target] = int8[target]
+    check_export(ModelFolder(folder, manifest, files), detector.graphs(), _inputs_of)
+    manifest = write_folder(folder, manifest, files)
+    write_card(manifest, folder)
+    return manifest
+
+
+def with_facts(folder: Path, *, measures: Mapping[str, float] | None = None, calibration: tuple[float, float] | None = None) -> Manifest:
+    """Put measured figures, or the calibration of the confidence, into a saved model."""
+    content = read_folder(folder, SEGMENTATION)
+    manifest = content.manifest
+    if measures is not None:
+        manifest = dataclasses.replace(manifest, measures=measures)
+    if calibration is not None:
+        manifest = dataclasses.replace(manifest, preprocessing={**manifest.preprocessing, CALIBRATION: list(calibration)})
+    manifest = write_folder(folder, manifest, content.files)
+    write_card(manifest, folder)
+    return manifest
+
+
+def graph_of(folder: ModelFolder, file: str) -> nn.Module:
+    """What a graph of a folder was exported from. Raises ModelError."""
+    detector = detector_of(folder.manifest.network)
+    load_weights(detector, folder)
+    graphs = detector.graphs()
+    if file not in graphs:
+        raise ModelError(f"{file} has no torch network; accepted are {', '.join(graphs)}")
+    return graphs[file]
+
+
+def _inputs_of(name: str, count: int) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    if name == PROPOSALS:
+        shape = (1, proposals.PLANES, 2 * proposals.PAD, (2 + count) * proposals.PAD)
+    else:
+        shape = (count, close_up.PLANES, close_up.CELLS, close_up.CELLS)
+    return (0.5 * torch.randn(*shape, generator=generator),)
+
+
+def _example(name: str) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...]]:
+    """Inputs to export by, and which of their sizes stay free."""
+    if name == PROPOSALS:
+        rows, columns = torch.export.Dim("rows", min=1, max=256), torch.export.Dim("columns", min=1, max=256)
+        planes = torch.rand(2, proposals.PLANES, 2 * proposals.PAD, 3 * proposals.PAD)
+        return (planes,), ({0: torch.export.Dim("batch"), 2: proposals.PAD * rows, 3: proposals.PAD * columns},)
+    return (torch.rand(2, close_up.PLANES, close_up.CELLS, close_up.CELLS),), ({0: torch.export.Dim("batch")},)
+
+
+def eight_bit_graph(graph: bytes, examples: Iterator[Floats]) -> bytes:
+    """The graph in whole numbers of 8 bits. Raises MissingExtraError."""
+    try:
+        import onnx
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    except ImportError as error:
+        raise MissingExtraError(f"quantising a model needs {error.name}; install the extra `train`") from None
+    model = onnx.load_from_string(graph)
+    name = model.graph.input[0].name
+    first = next(node.name for node in model.graph.node if node.op_type == "Conv")
+    exact = [node.name for node in model.graph.node if node.op_type in ("Gemm", "MatMul")]
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "int8.onnx"
+        quiet = logging.root.level
+        logging.root.setLevel(logging.ERROR)  # it advises on models of other makers
+        try:
+            quantize_static(
+                model,
+                target,
+                _Reader(name, examples),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=[first, *exact],
+                calibrate_method=CalibrationMethod.MinMax,
+            )
+        finally:
+            logging.root.setLevel(quiet)
+        return target.read_bytes()
+
+
+class _Reader:
+    """What the calibration asks for inputs."""
+
+    def __init__(self, name: str, looks: Iterator[Floats]) -> None:
+        self._name, self._looks = name, looks
+
+    def get_next(self) -> dict[str, Floats] | None:
+        planes = next(self._looks, None)
+        return None if planes is None else {self._name: np.ascontiguousarray(planes)}

@@ -1,0 +1,168 @@
+"""From frames to a hand detector: examples, the first look, what deceives it, the second look, calibration, 8 bits."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tiae_ros.model.folder import CLOSE_UP, PROPOSALS
+from tiae_ros.model.segmenter import load_segmentation
+from tiae_ros.vision.labels import Floats
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_training.world.shards import StoredFrame, stored_frames
+
+from .batches import Rows, Worse, crop_batch, grid_batch
+from .evaluation import _whose, judge, platt
+from .examples import Rows as RowsWriter
+from .examples import hands_of, read_rows
+from .networks import Detector
+from .prepare import deceiving_crops, prepare
+from .settings import DetectorTraining
+from .training import Schedule, close_loss, proposal_loss, train
+
+_REAL_SHARE = 0.06  # of pictures of the first look that are a real room's
+_HANDS_SHARE = 0.55  # of crops of the second look that show a hand
+_DECEIVING_SHARE = 0.5  # of those that show none: places that deceived the first look
+_CALIBRATING = 64  # examples for 8 bits
+
+
+def prepare_once(shards: Sequence[Path], real: Sequence[StoredFrame], work: Path, seed: int) -> None:
+    """Examples of these shards in a working folder, unless they are there."""
+    said = work / "prepared.json"
+    made_of = {"shards": [f"{path.parent.name}/{path.name}" for path in shards], "real": len(real), "seed": seed}
+    if said.exists() and json.loads(said.read_text()) == made_of:
+        return
+    prepare(shards, real, work, seed=seed)
+    said.write_text(json.dumps(made_of))
+
+
+def train_proposals(detector: Detector, work: Path, settings: DetectorTraining, minutes: float = 1e9) -> None:
+    rows: Rows = read_rows(work / "grids")
+    weights = np.ones(len(rows["focal"]))
+    real = np.load(work / "real.npy")
+    if len(real):
+        rows["real"] = real
+        weights[real] = _REAL_SHARE * len(weights) / len(real)
+    train(
+        detector.proposals,
+        rows,
+        grid_batch,
+        proposal_loss,
+        Schedule(settings.proposal_steps, settings.proposal_batch, settings.learning_rate, settings.seed, minutes),
+        _worse(settings),
+        work / "proposals.pt",
+        weights,
+    )
+
+
+def collect_deceiving(
+    detector: Detector, shards: Sequence[Path], real: Sequence[StoredFrame], work: Path, most: int
+) -> int:
+    """Crops at which the first look sees hands that are none; returns how many."""
+    rows = RowsWriter(work / "deceiving", most)
+    for frames in (real, *(stored_frames(path) for path in shards)):
+        rows.add(deceiving_crops(detector.proposals, frames))
+        if rows.count >= most:
+            break
+    rows.close()
+    return rows.count
+
+
+def train_close_up(detector: Detector, work: Path, settings: DetectorTraining, minutes: float = 1e9) -> None:
+    rows: Rows = read_rows(work / "crops")
+    count = len(rows["facts"])
+    deceiving: Rows = read_rows(work / "deceiving") if (work / "deceiving" / "count.txt").exists() else {}
+    more = len(deceiving["facts"]) if deceiving else 0
+    both: Rows = {name: _Joined(rows[name], deceiving[name]) if more else rows[name] for name in rows}  # type: ignore[misc]
+    hand = np.concatenate([np.asarray(rows["facts"][:, 0]) > 0, np.zeros(more, bool)])
+    deceived = np.arange(count + more) >= count
+    share = _DECEIVING_SHARE if more else 0.0
+    weights = np.where(hand, _HANDS_SHARE / max(hand.sum(), 1), 0.0)
+    plain = ~hand & ~deceived
+    weights[plain] = (1 - _HANDS_SHARE) * (1 - share) / max(plain.sum(), 1)
+    if more:
+        weights[deceived] = (1 - _HANDS_SHARE) * share / more
+    train(
+        detector.close_up,
+        both,
+        crop_batch,
+        close_loss,
+        Schedule(settings.close_steps, settings.close_batch, settings.learning_rate, settings.seed + 1, minutes),
+        _worse(settings),
+        work / "close_up.pt",
+        weights,
+    )
+
+
+class _Joined:
+    """Two arrays as one, rows of the second after those of the first; nothing is copied."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+        self._first, self._second = first, second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return self._first[number] if number < len(self._first) else self._second[number - len(self._first)]
+
+
+def _worse(settings: DetectorTraining) -> Worse:
+    return Worse(settings.colorless_share, settings.holed_share, settings.background_share)
+
+
+def examples_for_8_bits(work: Path, settings: DetectorTraining) -> dict[str, Iterator[Floats]]:
+    """Planes of either graph, as they are seen in training."""
+    rng = np.random.default_rng(settings.seed)
+    grids, crops = read_rows(work / "grids"), read_rows(work / "crops")
+
+    def of(rows: Rows, make: object, count: int) -> Iterator[Floats]:
+        for number in rng.integers(0, count, _CALIBRATING):
+            batch = make(rows, np.array([number]), rng, _worse(settings))  # type: ignore[operator]
+            yield batch.planes
+
+    return {
+        PROPOSALS: of(grids, grid_batch, len(grids["focal"])),
+        CLOSE_UP: of(crops, crop_batch, len(crops["facts"])),
+    }
+
+
+def calibrate(folder: Path, shards: Sequence[Path], real: Sequence[StoredFrame], most_shards: int = 4) -> tuple[float, float]:
+    """Slope and offset of the confidence, by frames that were not trained on; as the node looks at them."""
+    detector = load_segmentation(folder)
+    everything = SegmentationSettings(hand_confidence_min=0.001, depth_max_m=2.0)
+    logits, true = [], []
+    for frame in itertools.chain(*(stored_frames(path) for path in shards[:most_shards]), real):
+        hands = hands_of(frame)
+        for found in detector.see(frame.color, frame.depth_m, everything, focal_px=frame.focal_px).hands:
+            number = _whose(found, frame, hands)
+            if number is None or hands.plain[number]:
+                confidence = min(max(found.confidence or 0.0, 1e-6), 1 - 1e-6)
+                logits.append(np.log(confidence / (1 - confidence)))
+                true.append(number is not None)
+    return platt(np.array(logits), np.array(true))
+
+
+def measured(folder: Path, shards: Sequence[Path]) -> dict[str, float]:
+    """Figures on frames that were not trained on; with colour and without."""
+    detector = load_segmentation(folder)
+    figures = {}
+    for suffix, use_color in (("", True), ("_depth_only", False)):
+        frames = itertools.chain(*(stored_frames(path) for path in shards))
+        told = judge(detector, frames, use_color=use_color).figures()
+        figures |= {f"{name}{suffix}": round(value, 4) for name, value in told.items() if np.isfinite(value)}
+    return figures
+
+
+def load_part(detector: Detector, work: Path, part: str) -> bool:
+    """Weights that a training kept, if it did."""
+    path = work / f"{part}.pt"
+    if not path.exists():
+        return False
+    getattr(detector, part).load_state_dict(torch.load(path, weights_only=True))
+    return True

@@ -1,0 +1,40 @@
+"""How a hand detector is trained; saved with the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiae_ros.errors import ParameterError
+
+
+def _option(default: Any, flag: str, text: str) -> Any:
+    return field(default=default, metadata={"flag": flag, "help": text})
+
+
+@dataclass(frozen=True)
+class DetectorTraining:
+    """Numbers of `tiae train segmentation`."""
+
+    proposal_steps: int = _option(8000, "--proposal-steps", "steps of the first look")
+    close_steps: int = _option(8000, "--close-steps", "steps of the second look")
+    proposal_batch: int = _option(16, "--proposal-batch", "pictures a step")
+    close_batch: int = _option(32, "--close-batch", "crops a step")
+    learning_rate: float = _option(2e-3, "--learning-rate", "at its highest")
+    colorless_share: float = _option(0.15, "--colorless-share", "of examples without colour")
+    holed_share: float = _option(0.3, "--holed-share", "of examples whose depth has blobs without a reading")
+    background_share: float = _option(0.2, "--background-share", "of hands put before another background")
+    seed: int = _option(0, "--seed", "of weights and examples")
+
+    def __post_init__(self) -> None:
+        for name in ("proposal_steps", "close_steps"):
+            if getattr(self, name) < 0:
+                raise ParameterError(f"{name} is {getattr(self, name)}; accepted is 0 or more")
+        for name in ("proposal_batch", "close_batch"):
+            if not 1 <= getattr(self, name) <= 4096:
+                raise ParameterError(f"{name} is {getattr(self, name)}; accepted is 1 to 4096")
+        if not 0 < self.learning_rate < 1:
+            raise ParameterError(f"learning_rate is {self.learning_rate}; accepted is above 0 and below 1")
+        for name in ("colorless_share", "holed_share", "background_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ParameterError(f"{name} is {getattr(self, name)}; accepted is 0 to 1")
