@@ -12,9 +12,8 @@ from tiae_ros.errors import ImageError
 from tiae_ros.parameters import Settings
 from tiae_ros.perception import WARN, FrameDropped, Images
 from tiae_ros.streams.camera import camera_matrix
-from tiae_ros.streams.compressed_images import decode_compressed_color, decode_compressed_depth
-from tiae_ros.streams.image_decoding import decode_message, resize_depth_to, to_depth_m, to_rgb
-from tiae_ros.streams.other_encodings import decode_by_cv_bridge, is_other_color
+from tiae_ros.streams.image_decoding import decode_message, resize_depth_to
+from tiae_ros.streams.pictures import color_of, depth_of
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels
 
 
@@ -49,14 +48,7 @@ def decode_frame(frame: Frame, settings: Settings, *, need_color: bool = True) -
 def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tuple[int, int]]:
     """Pixels (H, W, 3) or None when nobody needs them, and (H, W)."""
     try:
-        if not hasattr(image, "encoding"):
-            pixels = decode_compressed_color(image.data)
-            return pixels, pixels.shape[:2]
-        if is_other_color(image.encoding):
-            pixels = decode_by_cv_bridge(image)
-            return pixels, pixels.shape[:2]
-        pixels = decode_message(image)
-        return (to_rgb(pixels, image.encoding) if need_pixels else None), pixels.shape[:2]
+        return color_of(image, need_pixels=need_pixels)
     except ImageError as error:
         raise FrameDropped("colour image", f"colour: {error}") from error
 
@@ -64,10 +56,7 @@ def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tup
 def _depth(image: Any, shape: tuple[int, int], settings: Settings) -> Floats:
     """Metres at the colour image's size, NaN = nothing."""
     try:
-        if not hasattr(image, "encoding"):
-            depth_m = decode_compressed_depth(image.data, image.format)
-        else:
-            depth_m = to_depth_m(decode_message(image), image.encoding)
+        depth_m = depth_of(image)
     except ImageError as error:
         raise FrameDropped("depth image", f"depth: {error}") from error
     readings = np.count_nonzero(depth_m == depth_m)  # NaN is not equal to itself

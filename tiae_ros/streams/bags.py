@@ -6,15 +6,19 @@
             ...
         for frame in bag.rgbd_frames():   # colour, depth in metres and camera matrix of one moment
             ...
+        print(*bag.skipped.lines())       # what could not be used, and why
 
-Whatever is wrong with a bag is a BagError of one line that says what the bag does contain.
+Whatever is wrong with a bag is a BagError of one line that says what the bag does contain. What is wrong with a part
+of it, a damaged chunk or an image that cannot be decoded, costs that part: it is left out and counted in `skipped`.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,18 +27,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import BagError, ImageError, MissingExtraError
-from tiae_ros.streams.image_decoding import (
-    COLOR_ENCODINGS,
-    DEPTH_ENCODINGS,
-    decode_message,
-    resize_depth_to,
-    to_depth_m,
-    to_rgb,
-)
+from tiae_ros.streams.bag_files import BagFiles
+from tiae_ros.streams.image_decoding import COLOR_ENCODINGS, DEPTH_ENCODINGS, resize_depth_to
+from tiae_ros.streams.other_encodings import is_other_color
 from tiae_ros.streams.pairing import Pairer
+from tiae_ros.streams.pictures import GREY_ENCODINGS, color_of, depth_of, encoding_of, is_depth
+from tiae_ros.streams.stored import CDR, RawMessage
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE_TYPE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+_IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+_FIRST_MESSAGES = 30  # of an image topic that are looked at to find out what it is
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,28 @@ class Topic:
     name: str
     type: str
     count: int
+    qos: str = ""
+    """The profiles that were offered while it was recorded, as rosbag2 writes them (YAML); "" when unknown."""
+    serialization: str = CDR
 
     def __str__(self) -> str:
         return f"{self.name} ({self.type}, {self.count})"
 
 
-@dataclass(frozen=True)
-class RawMessage:
-    """One message as it was stored."""
+class Skipped:
+    """Parts of a bag that could not be used: how many of each kind, and the first one's fault."""
 
-    topic: str
-    type: str
-    time_ns: int
-    data: bytes
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str]] = {}
+
+    def add(self, what: str, fault: str) -> None:
+        """Count one more of these."""
+        count, first = self._found.get(what, (0, fault))
+        self._found[what] = count + 1, first
+
+    def lines(self) -> list[str]:
+        """One per kind."""
+        return [f"skipped {count} {what}; the first: {fault}" for what, (count, fault) in self._found.items()]
 
 
 @dataclass(frozen=True)
@@ -71,41 +84,55 @@ class RgbdFrame:
 
 
 class Bag:
-    """A recorded bag: a rosbag2 folder, or one .mcap or .db3 file.
+    """A recorded bag: a rosbag2 folder, a folder of .mcap or .db3 files, or one such file.
+
+    Args:
+        strict: what cannot be used is an error; else it is left out and counted in `skipped`.
+
+    Attributes:
+        topics: what there is, by name.
+        skipped: what was left out while messages or frames were last gone through.
 
     Raises:
         BagError: absent, truncated, empty or not a bag.
         MissingExtraError: the package `rosbags` is not installed.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, strict: bool = False) -> None:
         self.path = Path(path)
         self.topics: Mapping[str, Topic] = {}
         self.duration_s = 0.0
-        self._reader: Any = None
+        self.skipped = Skipped()
+        self._strict = strict
+        self._files: BagFiles | None = None
+        self._types: Any = None
 
     def __enter__(self) -> Bag:
-        reader_class, typestore = _rosbags()
-        if not self.path.exists():
-            raise BagError(f"bag {self.path} does not exist; give a rosbag2 folder, or an .mcap or .db3 file")
-        if self.path.is_dir() and not (self.path / "metadata.yaml").exists():
-            raise BagError(f"bag {self.path} has no metadata.yaml, so it is no rosbag2 folder")
-        if self.path.is_file() and self.path.suffix not in (".mcap", ".db3"):
-            raise BagError(f"bag {self.path} is neither a rosbag2 folder nor an .mcap or .db3 file")
+        self._types = _typestore()
         with self._faults_as_bag_errors():
-            reader = reader_class([self.path], default_typestore=typestore)
-            reader.open()
-        self._reader = reader
-        with self._faults_as_bag_errors():
-            self.topics = {
-                name: Topic(name, info.msgtype or "several types", info.msgcount)
-                for name, info in sorted(reader.topics.items())
-            }
-            count = reader.message_count
-            self.duration_s = max(0, reader.duration) * 1e-9 if count else 0.0
+            self._files = BagFiles(self.path)
+        opened = self._files.opened
+        topics: dict[str, Topic] = {}
+        for stored in (topic for file in opened for topic in file.topics):
+            known = topics.get(stored.name)
+            if known is None:
+                topics[stored.name] = Topic(
+                    stored.name, stored.type, stored.count, stored.qos, stored.serialization or CDR
+                )
+            else:
+                topics[stored.name] = replace(
+                    known,
+                    type=known.type if stored.type == known.type else "several types",
+                    count=known.count + stored.count,
+                    qos="\n".join(dict.fromkeys(filter(None, (known.qos, stored.qos)))),
+                )
+        self.topics = dict(sorted(topics.items()))
+        count = sum(topic.count for topic in self.topics.values())
         if not count:
             self.close()
             raise BagError(f"bag {self.path} holds no message{self._contents(', only the topics ')}")
+        filled = [file for file in opened if any(topic.count for topic in file.topics)]
+        self.duration_s = max(0, max(f.end_ns for f in filled) - min(f.start_ns for f in filled)) * 1e-9
         return self
 
     def __exit__(
@@ -115,18 +142,19 @@ class Bag:
 
     def close(self) -> None:
         """Close the files; the topics stay readable."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        files, self._files = self._files, None
+        if files is not None:
+            files.close()
 
-    def require(self, name: str, kind: str | None = None) -> Topic:
+    def require(self, name: str, *kinds: str) -> Topic:
         """The named topic, or a BagError that says what there is instead."""
         topic = self.topics.get(name)
         if topic is None:
             raise BagError(f"bag {self.path} has no topic {name}{self._contents('; it contains ')}")
-        if kind is not None and topic.type != kind:
+        if kinds and topic.type not in kinds:
             raise BagError(
-                f"topic {name} of bag {self.path} is {topic.type}, but {kind} is needed"
+                f"topic {name} of bag {self.path} is {topic.type}, but {kinds[0]} is needed"
+                f"{''.join(f' (or {kind})' for kind in kinds[1:])}"
                 f"{self._contents('; the bag contains ')}"
             )
         if topic.count == 0:
@@ -135,21 +163,33 @@ class Bag:
 
     def raw(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
         """Stored messages in order of recording; of these topics, or of all."""
-        connections = self._connections(topics)
-        messages = self._reader.messages(connections=connections)
+        if self._files is None:
+            raise RuntimeError("the bag is not open; use `with Bag(path) as bag`")
+        for name in topics or ():
+            self.require(name)
+        self.skipped = Skipped()
+        messages = self._messages(self._files, set(self.topics if topics is None else topics))
         while True:
             with self._faults_as_bag_errors():
-                try:
-                    connection, time_ns, data = next(messages)
-                except StopIteration:
-                    return
-            yield RawMessage(connection.topic, connection.msgtype, time_ns, bytes(data))
+                message = next(messages, None)
+            if message is None:
+                return
+            yield message
 
     def decoded(self, topics: Collection[str] | None = None) -> Iterator[tuple[RawMessage, Any]]:
-        """Stored messages together with their fields."""
+        """Stored messages together with their fields; those that cannot be read are left out."""
         for message in self.raw(topics):
-            with self._faults_as_bag_errors():
-                fields = self._reader.deserialize(message.data, message.type)
+            if message.type not in self._types.fielddefs:
+                raise BagError(f"topic {message.topic} of bag {self.path} is {message.type}, which cannot be decoded")
+            try:
+                fields = self._types.deserialize_cdr(message.data, message.type)
+            except Exception as error:  # the library's have many types
+                reason = " ".join(str(error).split()) or type(error).__name__
+                self._skip(
+                    f"of the messages of {message.topic}",
+                    BagError(f"{_place(message)} of bag {self.path} is truncated or damaged ({reason})"),
+                )
+                continue
             yield message, fields
 
     def rgbd_frames(
@@ -172,7 +212,25 @@ class Bag:
                 continue
             stamp_ns = fields.header.stamp.sec * 1_000_000_000 + fields.header.stamp.nanosec
             for pair in pairer.push(slots[message.topic], stamp_ns, fields).pairs:
-                yield _rgbd_frame(pair.items["color"], pair.items["depth"], pair.stamp_ns, k)
+                frame = self._frame(pair.items["color"], pair.items["depth"], pair.stamp_ns, k, (color, depth))
+                if frame is not None:
+                    yield frame
+
+    def _frame(
+        self, color: Any, depth: Any, stamp_ns: int, k: NDArray[np.float64] | None, topics: tuple[str, str]
+    ) -> RgbdFrame | None:
+        """The pictures of a pair of messages, or None when one of them cannot be used."""
+        what = topics[0]
+        try:
+            pixels, shape = color_of(color)
+            what = topics[1]
+            depth_m = resize_depth_to(depth_of(depth), shape)
+        except ImageError as error:
+            fault = f"the image of {what} at {stamp_ns * 1e-9:.3f} s: {error}"
+            self._skip(f"of the frames for their image of {what}", ImageError(fault))
+            return None
+        assert pixels is not None  # they were asked for
+        return RgbdFrame(stamp_ns, color.header.frame_id, pixels, depth_m, k)
 
     def find_rgbd_topics(
         self, color: str | None = None, depth: str | None = None, camera_info: str | None = None
@@ -180,40 +238,91 @@ class Bag:
         """Names of the colour, depth and camera info topics; those given are checked, others are found."""
         for name in (color, depth):
             if name is not None:
-                self.require(name, IMAGE_TYPE)
+                self.require(name, *_IMAGE_TYPES)
         if camera_info is not None:
             self.require(camera_info, CAMERA_INFO_TYPE)
+        encodings = self._encodings() if color is None or depth is None else {}
         if color is None:
-            color = self._only("colour", COLOR_ENCODINGS, besides=depth)
+            color = self._only_color({name: of for name, of in encodings.items() if name != depth})
         if depth is None:
-            depth = self._only("depth", DEPTH_ENCODINGS, besides=color)
+            depth = self._only_depth({name: of for name, of in encodings.items() if name != color})
         if camera_info is None:
             infos = [t.name for t in self.topics.values() if t.type == CAMERA_INFO_TYPE and t.count]
-            beside_color = [name for name in infos if name.rpartition("/")[0] == color.rpartition("/")[0]]
+            place = color.removesuffix("/compressed").rpartition("/")[0]
+            beside_color = [name for name in infos if name.rpartition("/")[0] == place]
             camera_info = next(iter(beside_color or infos), None)
         return color, depth, camera_info
 
-    def _only(self, meaning: str, encodings: Collection[str], besides: str | None) -> str:
-        """The one image topic with such an encoding."""
-        found = []
-        for topic in self.topics.values():
-            if topic.type == IMAGE_TYPE and topic.count and topic.name != besides:
-                _, first = next(self.decoded([topic.name]))
-                # Masks are mono8 too; a picture in colours is meant when there is one.
-                if first.encoding in encodings:
-                    found.append((first.encoding not in ("mono8", "8UC1"), topic.name))
-        best = [name for in_color, name in found if in_color == max(found)[0]]
-        if len(best) != 1:
-            fault = f"has several {meaning} topics ({', '.join(best)})" if best else f"has no {meaning} image"
-            raise BagError(f"bag {self.path} {fault}; name the topic{self._contents('; it contains ')}")
-        return best[0]
+    def _encodings(self) -> dict[str, str]:
+        """Encoding (or format) of each image topic: of the first of its messages that could be an image at all."""
+        looked_at = dict.fromkeys((t.name for t in self.topics.values() if t.type in _IMAGE_TYPES and t.count), 0)
+        found: dict[str, str] = {}
+        for message, fields in self.decoded(list(looked_at)) if looked_at else ():
+            name, encoding = message.topic, encoding_of(fields)
+            looked_at[name] += 1
+            usable = bool(encoding) if message.type == IMAGE_TYPE else len(fields.data) > 0
+            if name not in found and (usable or looked_at[name] == _FIRST_MESSAGES):
+                found[name] = encoding
+            if len(found) == len(looked_at):
+                break
+        return found
 
-    def _connections(self, topics: Collection[str] | None) -> list[Any]:
-        if self._reader is None:
-            raise RuntimeError("the bag is not open; use `with Bag(path) as bag`")
-        for name in topics or ():
-            self.require(name)
-        return [c for c in self._reader.connections if topics is None or c.topic in topics]
+    def _only_color(self, encodings: Mapping[str, str]) -> str:
+        """The one topic of colour. Raw ones go before compressed ones; masks are mono8 too, so colours before grey."""
+        ranks = {
+            name: (self.topics[name].type == IMAGE_TYPE, encoding.partition(";")[0].strip() not in GREY_ENCODINGS)
+            for name, encoding in encodings.items()
+            if _is_color(self.topics[name].type, encoding)
+        }
+        return self._only("colour", ranks, encodings, (*COLOR_ENCODINGS, "compressed jpeg or png"))
+
+    def _only_depth(self, encodings: Mapping[str, str]) -> str:
+        """The one topic of depth; raw ones go before compressed ones."""
+        ranks = {
+            name: (self.topics[name].type == IMAGE_TYPE,) for name, encoding in encodings.items() if is_depth(encoding)
+        }
+        return self._only("depth", ranks, encodings, (*DEPTH_ENCODINGS, "compressedDepth png"))
+
+    def _only(
+        self,
+        meaning: str,
+        ranks: Mapping[str, tuple[bool, ...]],
+        encodings: Mapping[str, str],
+        accepted: Collection[str],
+    ) -> str:
+        best = [name for name, rank in ranks.items() if rank == max(ranks.values())]
+        if len(best) == 1:
+            return best[0]
+        if best:
+            raise BagError(
+                f"bag {self.path} has several {meaning} topics ({', '.join(best)}); name the topic"
+                f"{self._contents('; it contains ')}"
+            )
+        there = ", ".join(f"{name} is {encoding!r}" for name, encoding in encodings.items())
+        raise BagError(
+            f"bag {self.path} has no {meaning} image; accepted are {', '.join(accepted)}"
+            f"{f'; of its other image topics {there}' if there else ''}{self._contents('; it contains ')}"
+        )
+
+    def _messages(self, files: BagFiles, topics: set[str]) -> Iterator[RawMessage]:
+        """Of all files, one after the other where their times allow."""
+
+        def on_damage(part: str) -> None:
+            self._skip("damaged parts", BagError(f"bag {self.path} is damaged: {part}"))
+
+        opened = [file for file in files.opened if any(t.count and t.name in topics for t in file.topics)]
+        overlap = any(one.end_ns > other.start_ns for one, other in itertools.pairwise(opened))
+        streams = [file.messages(topics, on_damage) for file in opened]
+        if overlap:
+            yield from heapq.merge(*streams, key=lambda message: message.time_ns)
+        else:
+            for stream in streams:
+                yield from stream
+
+    def _skip(self, what: str, fault: BagError | ImageError) -> None:
+        if self._strict:
+            raise fault
+        self.skipped.add(what, str(fault))
 
     def _contents(self, lead: str) -> str:
         return lead + ", ".join(str(topic) for topic in self.topics.values()) if self.topics else ""
@@ -234,22 +343,22 @@ class Bag:
             ) from error
 
 
-def _rgbd_frame(color: Any, depth: Any, stamp_ns: int, k: NDArray[np.float64] | None) -> RgbdFrame:
-    color_pixels = to_rgb(decode_message(color), color.encoding)
-    depth_m = to_depth_m(decode_message(depth), depth.encoding)
-    try:
-        depth_m = resize_depth_to(depth_m, color_pixels.shape)
-    except ImageError as error:
-        raise ImageError(f"frame at {stamp_ns} ns: {error}") from None
-    return RgbdFrame(stamp_ns, color.header.frame_id, color_pixels, depth_m, k)
+def _place(message: RawMessage) -> str:
+    return f"the message of {message.topic} at {message.time_ns * 1e-9:.3f} s"
 
 
-def _rosbags() -> tuple[Any, Any]:
+def _is_color(kind: str, encoding: str) -> bool:
+    if kind == COMPRESSED_IMAGE_TYPE:
+        return not is_depth(encoding)
+    return encoding in COLOR_ENCODINGS or is_other_color(encoding)
+
+
+def _typestore() -> Any:
+    """Types of messages; the few that are decoded here are the same in every distribution."""
     try:
-        from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
     except ImportError:
         raise MissingExtraError(
             "reading bags needs the package `rosbags`; install it with: pip install 'tiae_ros[bags]'"
         ) from None
-    return AnyReader, get_typestore(Stores.ROS2_HUMBLE)
+    return get_typestore(Stores.ROS2_HUMBLE)

@@ -71,6 +71,8 @@ class Extraction:
     frames_without_hand: int
     segmentation: str
     """"classical", or "network" and its model id."""
+    skipped: tuple[str, ...] = ()
+    """What of the bag could not be used, a line for each kind."""
 
 
 def extract_windows(
@@ -81,11 +83,15 @@ def extract_windows(
     depth_topic: str | None = None,
     camera_info_topic: str | None = None,
     progress: Callable[[int], None] | None = None,
+    strict: bool = False,
 ) -> Extraction:
     """Windows of every frame of a bag that shows a hand; ``progress`` is told the number of frames so far.
 
+    A part of the bag that cannot be used is left out and told in ``skipped``, or refused where ``strict``.
+
     Raises:
-        BagError, ImageError: the bag or an image in it cannot be used.
+        BagError: the bag cannot be used; where ``strict`` also: a part of it.
+        ImageError: where ``strict``: an image in it cannot be used.
         DataError: no frame shows a hand.
         ParameterError: the bag has no camera info and no focal length was given.
         ModelError: the segmentation network was asked for and cannot be used.
@@ -94,7 +100,7 @@ def extract_windows(
     segmentation = choose_segmentation(settings.segmentation_method, settings.segmentation_model)
     images, masks, windows, stamps = [], [], [], []
     frames = without = 0
-    with Bag(path) as bag:
+    with Bag(path, strict=strict) as bag:
         topics = bag.find_rgbd_topics(color_topic, depth_topic, camera_info_topic)
         focal_px = settings.focal_px or _recorded_focal_px(bag, topics[2])
         first_ns = None
@@ -113,11 +119,13 @@ def extract_windows(
             without += not found
             if progress is not None:
                 progress(frames)
+        skipped = tuple(bag.skipped.lines())
     if not images:
+        also = "".join(f"; {line}" for line in skipped)
         raise DataError(
-            f"no hand was found in the {frames} RGB-D frames of {path}; a hand within 0.2 to 1.5 m is needed"
+            f"no hand was found in the {frames} RGB-D frames of {path}; a hand within 0.2 to 1.5 m is needed{also}"
             if frames
-            else f"bag {path} holds no pair of colour and depth with stamps that agree{_within(settings)}"
+            else f"bag {path} holds no pair of colour and depth with stamps that agree{_within(settings)}{also}"
         )
     stacked = np.stack(images)
     arrays = {
@@ -129,7 +137,7 @@ def extract_windows(
         "metric_size_m": np.array(settings.metric_size_m),
         **_told_by(settings, len(images)),
     }
-    return Extraction(arrays, frames, without, segmentation.name)
+    return Extraction(arrays, frames, without, segmentation.name, skipped)
 
 
 def _told_by(settings: ExtractionSettings, count: int) -> dict[str, np.ndarray]:
