@@ -15,4 +15,5 @@ diagnostics      statistics -> diagnostic_msgs
 large_messages   Fast DDS set-up of a process that publishes images (no rclpy)
 main             process: signals, executor, exit code
 player           a recorded bag -> topics
+signals          SIGINT and SIGTERM as a flag (no rclpy)
 """

@@ -19,7 +19,7 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_policy_name_from_kind,
 )
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos_overriding_options import QosCallbackResult, QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -30,13 +30,24 @@ from tiae_ros.node.statistics import Statistics
 from tiae_ros.parameters import Settings
 from tiae_ros.streams.pairing import Pairer
 
-_QOS = QoSProfile(
-    depth=5,
-    history=HistoryPolicy.KEEP_LAST,
-    reliability=ReliabilityPolicy.BEST_EFFORT,
-    durability=DurabilityPolicy.VOLATILE,
-)
-OVERRIDABLE = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DEPTH)
+OVERRIDABLE = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY)
+
+
+def _qos() -> QoSProfile:
+    """A new one each time: rclpy writes the overrides of a topic into the profile that it is given."""
+    return QoSProfile(
+        depth=5,
+        history=HistoryPolicy.KEEP_LAST,
+        reliability=ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.VOLATILE,
+    )
+
+
+def _serve_latched(qos: QoSProfile) -> QosCallbackResult:
+    """What was published before somebody subscribed is handed to reliable subscribers only."""
+    if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL:
+        qos.reliability = ReliabilityPolicy.RELIABLE
+    return QosCallbackResult(successful=True)
 
 
 @dataclass(frozen=True)
@@ -95,11 +106,11 @@ class Inputs:
                 message_type,
                 topic,
                 functools.partial(callback, name, slot) if slot else callback,
-                _QOS,
+                _qos(),
                 event_callbacks=SubscriptionEventCallbacks(
                     incompatible_qos=functools.partial(self._on_incompatible, name, topic)
                 ),
-                qos_overriding_options=QoSOverridingOptions(OVERRIDABLE),
+                qos_overriding_options=QoSOverridingOptions(OVERRIDABLE, callback=_serve_latched),
                 callback_group=group,
             )
             self._subscriptions.append(subscription)

@@ -324,8 +324,12 @@ class Bag:
             raise fault
         self.skipped.add(what, str(fault))
 
+    def contents(self) -> str:
+        """The topics, for people."""
+        return ", ".join(str(topic) for topic in self.topics.values())
+
     def _contents(self, lead: str) -> str:
-        return lead + ", ".join(str(topic) for topic in self.topics.values()) if self.topics else ""
+        return lead + self.contents() if self.topics else ""
 
     @contextmanager
     def _faults_as_bag_errors(self) -> Iterator[None]:
