@@ -68,6 +68,7 @@ class Player:
         self._warn = warn
         self._stop = stop
         self._gaps = 0
+        self._reported: tuple[float, Counter[str]] = (0.0, Counter())  # when last, and what had been sent by then
 
     def play(self, bag: Bag) -> Counter[str]:
         """Publish all messages (again and again when looping); returns the number per topic.
@@ -86,8 +87,12 @@ class Player:
             self._wait_for_subscribers(publishers)
             sent: Counter[str] = Counter()
             first = True
+            started = time.monotonic()
+            self._reported = started, Counter()
             while not self._stop.asked:
-                self._play_once(bag, publishers, sent, clock)
+                self._play_once(bag, publishers, sent, clock, started)
+                if not sent and not self._stop.asked:
+                    raise BagError(f"bag {bag.path} has none of the messages that it lists ({bag.contents()})")
                 for line in bag.skipped.lines() if first else ():
                     self._warn(line)
                 first = False
@@ -171,11 +176,12 @@ class Player:
                 return
             self._stop.wait(0.02)
 
-    def _play_once(self, bag: Bag, publishers: Mapping[str, Any], sent: Counter[str], clock: Any) -> None:
+    def _play_once(
+        self, bag: Bag, publishers: Mapping[str, Any], sent: Counter[str], clock: Any, first_started: float
+    ) -> None:
         started = time.monotonic()
         newest_ns: int | None = None
         played_ns = 0  # of the recording, without the gaps
-        reported, reported_sent = started, Counter(sent)
         for message in bag.raw(publishers):
             step_ns = 0 if newest_ns is None else max(0, message.time_ns - newest_ns)
             if step_ns * 1e-9 > self._playback.max_gap_s:
@@ -190,9 +196,10 @@ class Player:
             publishers[message.topic].publish(message.data)
             sent[message.topic] += 1
             now = time.monotonic()
+            reported, reported_sent = self._reported
             if now - reported >= _REPORT_EVERY_S:
-                self._report(now - started, now - reported, sent - reported_sent)
-                reported, reported_sent = now, Counter(sent)
+                self._report(now - first_started, now - reported, sent - reported_sent)
+                self._reported = now, Counter(sent)
 
     def _tell_gap(self, seconds: float, topic: str) -> None:
         self._gaps += 1

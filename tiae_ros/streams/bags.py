@@ -265,7 +265,7 @@ class Bag:
                 found[name] = encoding
             if len(found) == len(looked_at):
                 break
-        return found
+        return {name: found.get(name, "") for name, number in looked_at.items() if number}
 
     def _only_color(self, encodings: Mapping[str, str]) -> str:
         """The one topic of colour. Raw ones go before compressed ones; masks are mono8 too, so colours before grey."""
@@ -302,6 +302,7 @@ class Bag:
         raise BagError(
             f"bag {self.path} has no {meaning} image; accepted are {', '.join(accepted)}"
             f"{f'; of its other image topics {there}' if there else ''}{self._contents('; it contains ')}"
+            f"{''.join(f'; {line}' for line in self.skipped.lines())}"
         )
 
     def _messages(self, files: BagFiles, topics: set[str]) -> Iterator[RawMessage]:

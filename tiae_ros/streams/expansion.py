@@ -13,7 +13,7 @@ MOST_PART_BYTES = 256 * 2**20  # of one chunk or message; recorders write chunks
 _FREE_BYTES = 2**30
 _MOST_TIMES = 250  # what a whole file may expand by; camera data shrinks 2 to 5 times, drawn scenes about 100 times
 RECORD_COST_BYTES = 256  # what stepping over one record costs, however short it is
-ZSTD_START = b"\x28\xb5\x2f\xfd"
+_ZSTD_START = b"\x28\xb5\x2f\xfd"
 _PIECE_BYTES = 2**20
 
 
@@ -62,6 +62,20 @@ def expand(data: bytes, compression: str, claimed: int | None, what: str) -> byt
         )
     if not decompressor.eof:
         raise ValueError(f"its {compression} data is cut off")
+    return expanded
+
+
+def expand_message(data: bytes, budget: Budget, what: str) -> bytes:
+    """A stored message as it was sent: rosbag2's compression mode `message` leaves zstd in the storage.
+
+    Raises:
+        BagError: it becomes more than is accepted.
+        ValueError: the data is damaged.
+    """
+    if not data.startswith(_ZSTD_START):  # as no CDR begins
+        return data
+    expanded = expand(data, "zstd", None, what)
+    budget.spend(len(expanded))
     return expanded
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tiae_ros.errors import BagError
-from tiae_ros.streams.expansion import RECORD_COST_BYTES, Budget, expand
+from tiae_ros.streams.expansion import RECORD_COST_BYTES, Budget, expand, expand_message
 from tiae_ros.streams.stored import OnDamage, RawMessage, StoredTopic
 
 _MAGIC = b"\x89MCAP0\r\n"
@@ -25,7 +25,7 @@ _MESSAGE_START = struct.Struct("<HIQQ")  # channel, sequence, log time, publish 
 _CHUNK_START = struct.Struct("<QQQI")  # first time, last time, size, checksum
 _STATISTICS_START = struct.Struct("<QHIIIIQQ")
 _FOOTER_BYTES = _RECORD_START.size + 20
-_MOST_WAITING_BYTES = 2**30  # messages of chunks that overlap in time
+_MOST_WAITING_BYTES = 2**29  # messages of chunks that overlap in time
 
 
 class _Channel(NamedTuple):
@@ -116,9 +116,15 @@ class McapFile:
         budget = Budget(str(self._path), self._size)
         records = self._by_time(wanted, budget, on_damage) if self._chunks else self._as_stored(budget, on_damage)
         for time_ns, number, data in records:
-            if number in wanted:
-                channel = self._channels[number]
-                yield RawMessage(channel.topic, self._schemas.get(channel.schema, ""), time_ns, data)
+            if number not in wanted:
+                continue
+            channel = self._channels[number]
+            try:
+                whole = expand_message(data, budget, f"a message of {channel.topic} in bag file {self._path}")
+            except ValueError as error:
+                on_damage(f"a message of {channel.topic}: {error}")
+                continue
+            yield RawMessage(channel.topic, self._schemas.get(channel.schema, ""), time_ns, whole)
 
     def _open(self) -> None:
         if not self._size:
@@ -217,7 +223,7 @@ class McapFile:
         for chunk in sorted(chunks, key=lambda chunk: chunk.start_ns):
             while waiting and waiting[0][0] <= chunk.start_ns:
                 time_ns, _, number, data = heapq.heappop(waiting)
-                waiting_bytes -= len(data)
+                waiting_bytes -= len(data) + RECORD_COST_BYTES
                 yield time_ns, number, data
             try:
                 messages = [m for m in self._chunk(chunk.at, budget) if m[1] in wanted]
@@ -227,7 +233,7 @@ class McapFile:
             for time_ns, number, data in messages:
                 heapq.heappush(waiting, (time_ns, serial, number, data))
                 serial += 1
-                waiting_bytes += len(data)
+                waiting_bytes += len(data) + RECORD_COST_BYTES
             if waiting_bytes > _MOST_WAITING_BYTES:
                 raise BagError(
                     f"bag file {self._path} holds more than {_MOST_WAITING_BYTES} bytes of chunks that overlap in "

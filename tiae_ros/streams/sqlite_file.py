@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tiae_ros.errors import BagError
-from tiae_ros.streams.expansion import MOST_PART_BYTES, ZSTD_START, Budget, expand
+from tiae_ros.streams.expansion import MOST_PART_BYTES, Budget, expand_message
 from tiae_ros.streams.stored import OnDamage, RawMessage, StoredTopic
 
 _MAGIC = b"SQLite format 3\x00"
@@ -71,10 +71,7 @@ class SqliteFile:
                 on_damage(f"a message of {topic.name} that is no message")
                 continue
             try:
-                if data.startswith(ZSTD_START):  # rosbag2's compression mode `message`; no CDR begins so
-                    what = f"a message of {topic.name} in bag file {self._path}"
-                    data = expand(data, "zstd", None, what)
-                    budget.spend(len(data))
+                data = expand_message(data, budget, f"a message of {topic.name} in bag file {self._path}")
             except ValueError as error:
                 on_damage(f"a message of {topic.name}: {error}")
                 continue
