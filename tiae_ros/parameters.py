@@ -150,6 +150,14 @@ class Settings:
     slop_s: float = _parameter(
         0.02, "s", LIVE, "largest difference of stamps between the images of one frame", low=0.0, high=0.5
     )
+    pairing_memory_s: float = _parameter(
+        1.0,
+        "s",
+        LIVE,
+        "how long an image waits for those of its moment (256 MiB at most): more than masks or depth come late",
+        low=0.05,
+        high=10.0,
+    )
     max_age_s: float = _parameter(
         1.0,
         "s",
@@ -157,6 +165,14 @@ class Settings:
         "without a new result for so long diagnostics turn STALE; frames that waited longer are dropped",
         low=0.05,
         high=60.0,
+    )
+    depth_unit_m: float = _parameter(
+        0.001,
+        "m",
+        LIVE,
+        "one step of 16-bit depth; millimetres by REP 118, but 0.0001 of some cameras for short distances",
+        low=0.00001,
+        high=0.1,
     )
     max_grasps: int = _parameter(2, "", LIVE, "grasps per frame, nearest first", low=1, high=16)
     depth_max_m: float = _parameter(

@@ -38,6 +38,7 @@ from tiae_ros.model.devices import on_device
 from tiae_ros.model.segmenter import Segmentation, choose_segmentation
 from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import focal_length_px
+from tiae_ros.streams.distortion import Distortion, camera_at
 from tiae_ros.vision.cut_windows import cut_depth, cut_grasp, cut_masks
 from tiae_ros.vision.find_windows import find_windows
 from tiae_ros.vision.labels import Floats, Labels, Picture, check_images, check_one_size
@@ -76,6 +77,7 @@ class Images:
     depth_m: Floats  # (H, W)
     k: NDArray[np.float64] | None = None  # (3, 3) camera matrix of the colour picture; None: unknown
     labels: Labels | None = None  # (H, W), when they come from somewhere else than our own segmentation
+    distortion: Distortion | None = None  # of the lens, which k leaves out
 
 
 @dataclass(frozen=True)
@@ -362,15 +364,18 @@ class Pipeline:
     def _locate(self, result: Result, shifts: Floats) -> None:
         """Window pixels -> pixels of the colour picture relative to its centre, and metres."""
         height, width = result.labels.shape
-        k, middle = result.images.k, (self._size - 1) / 2
+        images, middle = result.images, (self._size - 1) / 2
         for index, (window, (dx, dy)) in enumerate(zip(result.windows, shifts, strict=True)):
             x, y = window_to_image(middle + float(dx), middle + float(dy), window, self._size)
             result.shifts[index] = x - (width - 1) / 2, y - (height - 1) / 2
-            position = metric_position(x, y, window.depth_m, k) if k is not None else None
+            if images.k is None:
+                continue
+            k = camera_at(images.k, images.distortion, x, y)
+            position = metric_position(x, y, window.depth_m, k)
             if position is not None:
                 result.positions[index] = position
-        if k is not None and result.windows:
-            result.restored_k = window_camera(k, result.windows[0], self._size)
+                if index == 0:
+                    result.restored_k = window_camera(k, window, self._size)
 
 
 def segmentation_settings(settings: Settings) -> SegmentationSettings:

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from tiae_ros.node.diagnostics import CAMERA_INFO, GRASP, NEWER, PAIR, RESULT, Condition, assess, to_message
 from tiae_ros.node.statistics import Statistics
+from tiae_ros.streams.pairing import Missed
 
 INPUTS = {"colour": "/color/image", "depth": "/depth/image", CAMERA_INFO: "/color/camera_info"}
 
@@ -83,9 +84,13 @@ def test_incompatible_qos_is_an_error_while_silent(running):
 
 def test_stamps_that_never_meet_tell_their_distance(running):
     running.frames(5, *INPUTS, drop="unpaired")
-    level, line = assess(running.condition(apart_s=0.0433, slop_s=0.02))
+    times = {"slop_s": 0.02, "pairing_memory_s": 1.0}
+    level, line = assess(running.condition(missed=Missed("depth", 0.0433, 0.002), **times))
     assert level == "STALE"
-    assert line.endswith("(unpaired 24x); their stamps are 0.043 s apart, slop_s is 0.02 s")
+    told = "(unpaired 24x); depth: the nearest stamps are 0.043 s apart (slop 0.02 s), it comes 0.002 s later"
+    assert line.endswith(told)
+    _, late = assess(running.condition(missed=Missed("depth", 0.0, 1.8), **times))
+    assert late.endswith("are 0.000 s apart (slop 0.02 s), it comes 1.800 s later; pairing_memory_s is 1 s")
 
 
 def test_dropping_frames_is_a_warning_with_the_reasons(running):

@@ -322,3 +322,67 @@ def test_models_for_other_channels_are_refused(shipped_models):
     accepted = r"for the channels depth; accepted here: hand_mask, object_mask \| hand_mask, object_mask, depth"
     with pytest.raises(ModelError, match=accepted):
         load_checked(shipped_models["depth_model"], GRASP_CHANNELS, "cpu")
+
+
+def test_a_smaller_picture_than_its_camera_info_is_in_the_same_place(pipeline):
+    scene = make_scene()
+    whole = process(pipeline, frame_of(scene))
+    smaller = process(pipeline, frame_of(Scene(scene.color[::2, ::2].copy(), scene.depth_mm[::2, ::2].copy())))
+    np.testing.assert_allclose(smaller.positions[0], whole.positions[0], atol=0.005)
+    np.testing.assert_allclose(smaller.windows[0].side_px, whole.windows[0].side_px / 2, rtol=0.01)
+
+
+def test_a_portrait_picture_has_metres_by_its_own_camera_info_only(pipeline):
+    scene = make_scene(120, 170, width=HEIGHT, height=WIDTH)
+    upright = process(pipeline, frame_of(scene, camera_info=camera_info(width=HEIGHT, height=WIDTH)))
+    assert np.isfinite(upright.positions).all()
+    images, warnings = decode_frame(frame_of(scene), Settings())
+    assert images.k is None
+    assert "turned by 90 degrees" in warnings["camera info"]
+    assert np.isnan(pipeline.restore(pipeline.describe(images, Settings())).positions).all()
+
+
+def test_lens_distortion_counts_in_positions_and_in_the_windows_camera(pipeline):
+    scene = make_scene(60, 60)
+    straight = process(pipeline, frame_of(scene))
+    info = camera_info()
+    info.d, info.distortion_model = [-0.3, 0.0, 0.0, 0.0, 0.0], "plumb_bob"
+    bent = process(pipeline, frame_of(scene, camera_info=info))
+    point = bent.positions[0].astype(np.float64)
+    seen = cv2.projectPoints(point.reshape(1, 1, 3), np.zeros(3), np.zeros(3), np.reshape(info.k, (3, 3)),
+                             np.array(info.d))[0].ravel()  # fmt: skip
+    centre = bent.shifts[0] + [(WIDTH - 1) / 2, (HEIGHT - 1) / 2]
+    np.testing.assert_allclose(seen, centre, atol=0.1)
+    assert np.abs(point - straight.positions[0]).max() > 0.003
+    # The camera of the window sees the point where the window shows it, without distortion.
+    in_window = bent.restored_k @ (point / point[2])
+    expected = straight.restored_k @ (straight.positions[0] / straight.positions[0, 2])
+    np.testing.assert_allclose(in_window, expected, atol=0.05)
+    images, _ = decode_frame(replace(frame_of(scene, camera_info=info), rectified=True), Settings())
+    assert images.k is None  # there is no P
+
+
+@pytest.mark.parametrize("value", [1, 7, 255])
+def test_masks_are_whatever_is_above_0(value):
+    scene = make_scene()
+    masks = {
+        name: image(np.where(scene.depth_mm == depth, value, 0).astype(np.uint8), "mono8")
+        for name, depth in (("hand_mask", 495), ("object_mask", 505))
+    }
+    images, warnings = decode_frame(frame_of(scene, **masks), Settings(mask_source="topics"))
+    np.testing.assert_array_equal(images.labels == HAND, scene.depth_mm == 495)
+    np.testing.assert_array_equal(images.labels == OBJECT, scene.depth_mm == 505)
+    assert ("hand mask" in warnings) == (value == 1)
+
+
+def test_images_of_other_frames_and_units_are_warned_of():
+    scene = make_scene()
+    depth = image(scene.depth_mm * 10, "16UC1")
+    depth.header = SimpleNamespace(frame_id="camera_depth")
+    images, warnings = decode_frame(frame_of(scene, depth=depth), Settings())
+    assert images.k is not None
+    assert "of frame 'camera_depth' but colour is of 'camera'" in warnings["frame of depth"]
+    assert "depth_unit_m" in warnings["depth unit"]
+    images, warnings = decode_frame(frame_of(scene, depth=depth), Settings(depth_unit_m=0.0001))
+    assert list(warnings) == ["frame of depth"]
+    np.testing.assert_allclose(images.depth_m, scene.depth_mm * 1e-3, rtol=1e-5)

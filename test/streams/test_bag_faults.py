@@ -93,9 +93,9 @@ def test_a_message_that_is_none_costs_itself(tmp_path):
     )
     with Bag(bag) as opened:
         assert len(list(opened.rgbd_frames())) == 2
-        assert [line.partition(";")[0] for line in opened.skipped.lines()] == [
-            f"skipped 1 of the messages of {DEPTH}",
+        assert sorted(line.partition(";")[0] for line in opened.skipped.lines()) == [
             f"skipped 1 of the messages of {COLOR}",
+            f"skipped 1 of the messages of {DEPTH}",
         ]
     damaged = r"the message of /camera/\w+/image at .* is truncated or damaged"
     with pytest.raises(BagError, match=damaged), Bag(bag, strict=True) as opened:
@@ -319,9 +319,9 @@ def zeros(size):
     compressor = zstd.ZstdCompressor()
     return b"".join([*(compressor.compress(bytes(2**20)) for _ in range(size >> 20)), compressor.flush()])
 
-part, huge = zeros(most), zeros(2**32)
+part, huge = zeros(most), zeros(2**30 + 2**28)
 compressor = lz4.frame.LZ4FrameCompressor()
-long_lz4 = compressor.begin() + b"".join(compressor.compress(bytes(2**20)) for _ in range(600)) + compressor.flush()
+long_lz4 = compressor.begin() + b"".join(compressor.compress(bytes(2**20)) for _ in range(300)) + compressor.flush()
 def many_records(count):
     return chunk(zstd.compress(struct.pack("<BQ", 9, 0) * count), "zstd", claimed=9 * count)
 files = {

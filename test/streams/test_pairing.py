@@ -119,3 +119,101 @@ def test_any_stamps_leave_it_bounded(messages):
             assert abs(pair.items["color"] - pair.items["depth"]) <= 20 * MS
             assert pair.stamp_ns == pair.items["color"]
         assert all(count <= 5 for count in pairer.waiting().values())
+
+
+class Arriving:
+    """A pairer with a clock of its own."""
+
+    def __init__(self, *slots, **settings):
+        self.now_ms = 0.0
+        self.pairer = Pairer(slots or ("color", "depth"), clock=lambda: round(self.now_ms * MS), **settings)
+        self.pairs, self.dropped = [], {}
+
+    def push(self, at_ms, slot, stamp_ms, size=0):
+        self.now_ms = at_ms
+        pushed = self.pairer.push(slot, round(stamp_ms * MS), (slot, stamp_ms), size)
+        self.pairs += pushed.pairs
+        for reason, count in pushed.dropped.items():
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
+@pytest.mark.parametrize(("memory_s", "found"), [(1.0, 90), (0.3, 0)])
+def test_masks_that_come_later_pair_as_long_as_the_memory_reaches(memory_s, found):
+    """At 30 Hz and 0.4 s, twelve colour images wait."""
+    stream = Arriving("color", "hand_mask", memory_s=memory_s)
+    moments = [(i * 33.3, "color", i * 33.3) for i in range(90)]
+    for at, slot, stamp in sorted([*moments, *((at + 400, "hand_mask", at) for at, _, _ in moments)]):
+        stream.push(at, slot, stamp)
+    assert len(stream.pairs) == found
+    assert stream.dropped.get(UNPAIRED, 0) >= (0 if found else 75)
+    if not found:
+        missed = stream.pairer.missed()
+        assert missed.slot == "hand_mask"
+        assert missed.stamps_apart_s == 0
+        assert missed.arrival_apart_s == pytest.approx(0.4, abs=0.01)
+        assert "it comes 0.400 s later" in missed.told(0.02)
+
+
+def test_stamps_apart_and_arrival_apart_are_told_separately():
+    stream = Arriving(slop_s=0.02)
+    for i in range(40):
+        stream.push(i * 66, "color", i * 66)
+        stream.push(i * 66 + 3, "depth", i * 66 + 25)
+    missed = stream.pairer.missed()
+    assert (missed.stamps_apart_s, missed.arrival_apart_s) == pytest.approx((0.025, 0.003), abs=1e-3)
+    stream.now_ms += 60_000
+    assert stream.pairer.missed() is None  # long ago
+
+
+@pytest.mark.parametrize("still", [("color", "depth"), ("depth",), ("color",)])
+def test_stamps_that_never_change_fall_back_to_the_time_of_arrival(still):
+    stream = Arriving()
+    for i in range(30):
+        for slot, at in (("color", i * 33.0), ("depth", i * 33.0 + 4)):
+            stream.push(at, slot, 0 if slot in still else i * 33.0)
+    assert stream.pairer.standing_still() == [slot for slot in ("color", "depth") if slot in still]
+    assert len(stream.pairs) >= 26
+    assert all(pair.by_arrival for pair in stream.pairs[1:])
+    assert not any(stream.pairer.missed().stamps_apart_s for _ in still if stream.pairer.missed())
+
+
+def test_stamps_that_change_at_last_are_used_again():
+    stream = Arriving()
+    for i in range(10):
+        for slot in ("color", "depth"):
+            stream.push(i * 33, slot, 0)
+    for i in range(10, 20):
+        for slot in ("color", "depth"):
+            stream.push(i * 33, slot, i * 33)
+    assert stream.pairer.standing_still() == []
+    assert [pair.stamp_ns for pair in stream.pairs[-9:]] == [i * 33 * MS for i in range(11, 20)]
+    assert not stream.pairs[-1].by_arrival
+
+
+def test_a_stream_that_stops_is_not_paired_by_arrival():
+    """A driver that sends its last image again and again must not pass for a camera."""
+    stream = Arriving()
+    for i in range(60):
+        stream.push(i * 33, "color", i * 33)
+        stream.push(i * 33 + 1, "depth", min(i, 9) * 33)
+    assert len(stream.pairs) == 10
+    assert stream.pairer.standing_still() == []
+
+
+def test_memory_is_bounded_in_bytes():
+    stream = Arriving(memory_s=10.0, memory_bytes=1000)
+    for i in range(100):
+        stream.push(i * 10, "color", i * 10, size=90)
+        stream.push(i * 10, "depth", i * 10 + 50_000, size=60)
+        assert sum(size * n for size, n in zip((90, 60), stream.pairer.waiting().values(), strict=True)) <= 1000
+    stream.push(1000, "color", 1000, size=5000)  # more than is allowed at once
+    assert stream.dropped[UNPAIRED] >= 90
+
+
+def test_what_waited_too_long_is_forgotten_in_every_slot():
+    stream = Arriving(memory_s=0.5)
+    for slot in ("color", "depth"):
+        stream.push(0, slot, 0 if slot == "color" else 77)
+    stream.push(600, "color", 600)
+    assert stream.pairer.waiting() == {"color": 1, "depth": 0}
+    assert stream.dropped == {UNPAIRED: 1}

@@ -52,6 +52,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--color", metavar="TOPIC", help="colour images (default: the only ones)")
     parser.add_argument("--depth", metavar="TOPIC", help="registered depth images (default: the only ones)")
     parser.add_argument("--camera-info", metavar="TOPIC", help="camera info (default: the one beside the colour)")
+    parser.add_argument(
+        "--slop",
+        type=float,
+        default=0.02,
+        metavar="S",
+        help="largest difference of stamps of colour and depth (0.02 s)",
+    )
+    parser.add_argument(
+        "--depth-unit-m",
+        type=float,
+        default=0.001,
+        metavar="M",
+        help="one step of 16-bit depth (0.001; 0.0001 for cameras that count tenths of a millimetre)",
+    )
     parser.add_argument("--focal-px", type=float, metavar="PX", help="focal length, for bags without camera info")
 
 
@@ -73,6 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
         use_color=not arguments.no_color,
         segmentation_method=arguments.segmentation,
         segmentation_model=arguments.segmentation_model,
+        slop_s=arguments.slop,
+        depth_unit_m=arguments.depth_unit_m,
     )
     for path in filter(None, (arguments.out, arguments.sheet)):
         refuse_existing(path, overwrite=arguments.overwrite)
@@ -102,6 +118,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"from {result.frames} frames ({result.frames_without_hand} without a hand; segmentation: "
         f"{result.segmentation})"
     )
-    for line in result.skipped:
-        print(f"tiae extract: {line}", file=sys.stderr)
+    for remark in result.remarks:
+        print(f"warning: {remark}", file=sys.stderr)
     return 0

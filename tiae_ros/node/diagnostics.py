@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from tiae_ros.node.statistics import Snapshot
+from tiae_ros.streams.pairing import UNPAIRED, Missed
 
 RESULT = "result"
 PAIR = "frame"
@@ -41,9 +42,10 @@ class Condition:
     warnings: Mapping[str, str] = field(default_factory=dict)
     unreachable: Mapping[str, str] = field(default_factory=dict)
     """Input's name -> why its publisher is not received; counts while nothing comes in on that input."""
-    apart_s: float | None = None
-    """Smallest difference of stamps that was too large to pair, lately."""
+    missed: Missed | None = None
+    """How near what was not paired lately came to it."""
     slop_s: float = 0.0
+    pairing_memory_s: float = 0.0
     facts: Mapping[str, str] = field(default_factory=dict)
     """Device, models, ..."""
 
@@ -74,10 +76,11 @@ def assess(condition: Condition) -> tuple[str, str]:
         return "ERROR", "; ".join(dict.fromkeys(faults.values()))
     if age > condition.max_age_s:
         return "STALE", f"no result for {age:.1f} s: {_what_is_missing(condition, silent)}"
-    if condition.warnings:
-        return "WARN", "; ".join(condition.warnings.values())
+    notes = [*condition.warnings.values()]
     if counts.recent_drops:
-        return "WARN", "dropping frames: " + _listed(counts.recent_drops)
+        notes.append("dropping frames: " + _listed(counts.recent_drops) + _apart(condition))
+    if notes:
+        return "WARN", "; ".join(notes)
     if not counts.totals.get(RESULT):
         return "OK", "waiting for the first images"
     rate, with_grasp = (counts.rates_hz.get(name, 0.0) for name in (RESULT, GRASP))
@@ -138,9 +141,14 @@ def _what_is_missing(condition: Condition, silent: Mapping[str, str]) -> str:
 
 
 def _apart(condition: Condition) -> str:
-    if condition.apart_s is None:
+    missed = condition.missed
+    if missed is None or not (condition.counts.recent_drops.get(UNPAIRED) or not condition.counts.recent_drops):
         return ""
-    return f"; their stamps are {condition.apart_s:.3f} s apart, slop_s is {condition.slop_s:g} s"
+    if missed.stamps_apart_s <= condition.slop_s and abs(missed.arrival_apart_s) > condition.pairing_memory_s:
+        hint = f"; pairing_memory_s is {condition.pairing_memory_s:g} s"
+    else:
+        hint = ""
+    return f"; {missed.told(condition.slop_s)}{hint}"
 
 
 def _listed(drops: Mapping[str, int]) -> str:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tiae_ros.errors import ImageError
 from tiae_ros.parameters import Settings
 from tiae_ros.perception import WARN, FrameDropped, Images
-from tiae_ros.streams.camera import camera_matrix
+from tiae_ros.streams.camera import camera_of_picture, other_frames
+from tiae_ros.streams.depth_units import question_unit
 from tiae_ros.streams.image_decoding import decode_message, resize_depth_to
-from tiae_ros.streams.pictures import color_of, depth_of
+from tiae_ros.streams.pictures import color_of, depth_of, encoding_of
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels
 
 
@@ -27,10 +28,12 @@ class Frame:
     object_mask: Any = None
     camera_info: Any = None
     """The latest one; anything with the fields of sensor_msgs/CameraInfo."""
+    rectified: bool = False
+    """Whether the colour image is; see `tiae_ros.streams.camera.is_rectified`."""
 
 
 def decode_frame(frame: Frame, settings: Settings, *, need_color: bool = True) -> tuple[Images, dict[str, str]]:
-    """The pictures, and by reason what has to be withheld.
+    """The pictures, and by reason what has to be withheld or looks wrong.
 
     need_color: decode the colours even where masks come from topics.
 
@@ -40,9 +43,22 @@ def decode_frame(frame: Frame, settings: Settings, *, need_color: bool = True) -
     segmented = settings.mask_source == "segmentation"
     color, shape = _color(frame.color, need_color or segmented)
     depth_m = _depth(frame.depth, shape, settings)
-    k, warnings = camera_matrix(frame.camera_info, frame.color.header.frame_id, shape)
-    labels = None if segmented else _labels_of_masks(frame, depth_m, settings)
-    return Images(color, depth_m, k, labels), warnings
+    frame_id = frame.color.header.frame_id
+    camera = camera_of_picture(frame.camera_info, frame_id, shape, rectified=frame.rectified)
+    warnings = camera.withheld | other_frames(frame_id, _frames(frame))
+    unit = question_unit(
+        depth_m, encoding_of(frame.depth), depth_max_m=settings.depth_max_m, unit_m=settings.depth_unit_m
+    )
+    if unit is not None:
+        warnings["depth unit"] = unit
+    labels = None if segmented else _labels_of_masks(frame, depth_m, settings, warnings)
+    return Images(color, depth_m, camera.k, labels, camera.distortion), warnings
+
+
+def _frames(frame: Frame) -> dict[str, str]:
+    """frame_id of each image that lies on colour."""
+    images = {"depth": frame.depth, "hand mask": frame.hand_mask, "object mask": frame.object_mask}
+    return {name: image.header.frame_id for name, image in images.items() if image is not None}
 
 
 def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tuple[int, int]]:
@@ -56,7 +72,7 @@ def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tup
 def _depth(image: Any, shape: tuple[int, int], settings: Settings) -> Floats:
     """Metres at the colour image's size, NaN = nothing."""
     try:
-        depth_m = depth_of(image)
+        depth_m = depth_of(image, settings.depth_unit_m)
     except ImageError as error:
         raise FrameDropped("depth image", f"depth: {error}") from error
     readings = np.count_nonzero(depth_m == depth_m)  # NaN is not equal to itself
@@ -74,7 +90,8 @@ def _depth(image: Any, shape: tuple[int, int], settings: Settings) -> Floats:
         raise FrameDropped("sizes", str(error)) from error
 
 
-def _labels_of_masks(frame: Frame, depth_m: Floats, settings: Settings) -> Labels:
+def _labels_of_masks(frame: Frame, depth_m: Floats, settings: Settings, warnings: dict[str, str]) -> Labels:
+    """Any value above 0 is hand or object: masks are sent as 0 and 255, as 0 and 1, as class numbers."""
     labels = np.zeros(depth_m.shape, np.uint8)
     for image, value, name in ((frame.object_mask, OBJECT, "object"), (frame.hand_mask, HAND, "hand")):
         try:
@@ -89,7 +106,12 @@ def _labels_of_masks(frame: Frame, depth_m: Floats, settings: Settings) -> Label
                 f"{name} mask is {image.width}x{image.height} but colour is "
                 f"{depth_m.shape[1]}x{depth_m.shape[0]}; they must be of one size",
             )
-        labels[mask > 127] = value
+        if mask.max() == 1:
+            warnings[f"{name} mask"] = (
+                f"the largest value of {name} mask is 1: taken as a mask of 0 and 1, since any value above 0 counts; "
+                "255 is usual"
+            )
+        labels[mask > 0] = value
     with np.errstate(invalid="ignore"):
         labels[depth_m > settings.depth_max_m] = 0
     return labels

@@ -28,7 +28,8 @@ from tiae_ros.node.frames import Frame
 from tiae_ros.node.health import Health
 from tiae_ros.node.statistics import Statistics
 from tiae_ros.parameters import Settings
-from tiae_ros.streams.pairing import Pairer
+from tiae_ros.streams.camera import is_rectified
+from tiae_ros.streams.pairing import Missed, Pairer
 
 OVERRIDABLE = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY)
 
@@ -98,7 +99,9 @@ class Inputs:
                 ("hand mask", "hand_mask", "hand_mask", Image, self._on_image),
                 ("object mask", "object_mask", "object_mask", Image, self._on_image),
             ]
-        self._pairer = Pairer([slot for _, slot, *_ in wanted if slot], slop_s=settings.slop_s)
+        self._pairer = Pairer(
+            [slot for _, slot, *_ in wanted if slot], slop_s=settings.slop_s, memory_s=settings.pairing_memory_s
+        )
         # A callback group never forgets an entity that is gone, so each cycle has its own.
         group = MutuallyExclusiveCallbackGroup()
         for name, slot, topic, message_type, callback in wanted:
@@ -132,12 +135,12 @@ class Inputs:
             # The pairer cannot see a clock that jumps back meanwhile (a bag that loops): the order starts afresh too.
             self._newest_done_ns = None
 
-    def set_slop(self, slop_s: float) -> None:
-        self._pairer.slop_s = slop_s
+    def set_pairing(self, settings: Settings) -> None:
+        self._pairer.slop_s, self._pairer.memory_s = settings.slop_s, settings.pairing_memory_s
 
-    def missed_by_s(self) -> float | None:
-        """As `Pairer.missed_by_s`."""
-        return self._pairer.missed_by_s()
+    def missed(self) -> Missed | None:
+        """As `Pairer.missed`."""
+        return self._pairer.missed()
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._statistics.event(diagnostics.CAMERA_INFO)
@@ -148,7 +151,14 @@ class Inputs:
         if not self.enabled:
             return
         stamp = message.header.stamp
-        pushed = self._pairer.push(slot, stamp.sec * 1_000_000_000 + stamp.nanosec, message)
+        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        pushed = self._pairer.push(slot, stamp_ns, message, size=len(message.data))
+        if still := self._pairer.standing_still():
+            self._health.warn(
+                "stamps",
+                f"stamps of {' and '.join(still)} never change: images are paired by the time at which they come; let "
+                "the driver stamp its images",
+            )
         for reason, count in pushed.dropped.items():
             self._statistics.drop(reason, count)
         if pushed.jumped_back:
@@ -156,12 +166,14 @@ class Inputs:
             self._statistics.clear_rates()
             self._node.get_logger().info("stamps jumped back (bag loop or clock reset): starting afresh")
         for pair in pushed.pairs:
-            if self._newest_done_ns is not None and pair.stamp_ns <= self._newest_done_ns:
-                self._statistics.drop("out of order")
-                continue
-            self._newest_done_ns = pair.stamp_ns
+            if not pair.by_arrival:
+                if self._newest_done_ns is not None and pair.stamp_ns <= self._newest_done_ns:
+                    self._statistics.drop("out of order")
+                    continue
+                self._newest_done_ns = pair.stamp_ns
             self._statistics.event(diagnostics.PAIR)
-            frame = Frame(**pair.items, camera_info=self._camera_info)
+            rectified = is_rectified(self.topics["colour"])
+            frame = Frame(**pair.items, camera_info=self._camera_info, rectified=rectified)
             if self._deliver(Job(pair.items["color"].header, frame, time.monotonic())):
                 self._statistics.drop(diagnostics.NEWER)
 

@@ -102,7 +102,7 @@ class PerceptionNode(LifecycleNode):
         return super().set_parameters_atomically(parameter_list)
 
     def _on_change(self, names: Collection[str]) -> None:
-        self._inputs.set_slop(self.settings.slop_s)
+        self._inputs.set_pairing(self.settings)
         waiting = [row.name for row in TABLE if row.name in names and row.change == CONFIGURE]
         if waiting and self._pipeline is not None:
             self.get_logger().info(f"{', '.join(waiting)}: counts from the next configure transition on")
@@ -330,8 +330,9 @@ class PerceptionNode(LifecycleNode):
             faults=self._health.faults(),
             warnings=warnings,
             unreachable=dict(self._inputs.unreachable),
-            apart_s=self._inputs.missed_by_s(),
+            missed=self._inputs.missed(),
             slop_s=self.settings.slop_s,
+            pairing_memory_s=self.settings.pairing_memory_s,
             facts=self._facts,
         )
         message = diagnostics.to_message(

@@ -14,6 +14,7 @@ from tiae_ros.drawing import draw
 from tiae_ros.node.frames import Frame, decode_frame
 from tiae_ros.parameters import Settings
 from tiae_ros.perception import FrameDropped, Pipeline
+from tiae_ros.streams.depth_units import MILLIMETRE_M
 
 WIDTH, HEIGHT, FOCAL_PX = 640, 480, 525.0
 _HAND_MM, _THING_MM, _WALL_MM = 500, 510, 900
@@ -32,7 +33,8 @@ def warm_up(pipeline: Pipeline, settings: Settings) -> None:
         for count in sorted({1, settings.max_grasps}):
             for _ in range(3):
                 model.infer(np.zeros((count, *shape), np.float32))
-    frame = Frame(**drawn_images())
+    frame = Frame(**drawn_images(), rectified=False)
+    settings = dataclasses.replace(settings, depth_unit_m=MILLIMETRE_M)  # the drawn hand's
     if not _passes(pipeline, frame, settings):  # the segmentation network need not take the drawn hand for one
         _passes(pipeline, frame, dataclasses.replace(settings, mask_source="topics"))
     gc.unfreeze()

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,16 +29,22 @@ from numpy.typing import NDArray
 
 from tiae_ros.errors import BagError, ImageError, MissingExtraError
 from tiae_ros.streams.bag_files import BagFiles
+from tiae_ros.streams.camera import camera_of_picture, is_rectified, other_frames
+from tiae_ros.streams.depth_units import MILLIMETRE_M
 from tiae_ros.streams.image_decoding import COLOR_ENCODINGS, DEPTH_ENCODINGS, resize_depth_to
 from tiae_ros.streams.other_encodings import is_other_color
-from tiae_ros.streams.pairing import Pairer
 from tiae_ros.streams.pictures import GREY_ENCODINGS, color_of, depth_of, encoding_of, is_depth
+from tiae_ros.streams.recorded_messages import RecordedMessages, header_stamp_ns
+from tiae_ros.streams.recorded_pairs import Moment, RecordedPairs, pair_recorded
 from tiae_ros.streams.stored import CDR, RawMessage
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE_TYPE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 _IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+_STAMP_ENDS = 12  # bytes of a stored message until the end of its header's stamp
+_MOST_CAMERA_INFOS = 10_000
+_MOST_PLACES = 1_000_000
 _FIRST_MESSAGES = 30  # of an image topic that are looked at to find out what it is
 
 
@@ -61,9 +68,14 @@ class Skipped:
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, str]] = {}
+        self._places: set[tuple[str, object]] = set()
 
-    def add(self, what: str, fault: str) -> None:
-        """Count one more of these."""
+    def add(self, what: str, place: object, fault: str) -> None:
+        """Count one more of these, once for each place: a bag is gone through more than once."""
+        if (what, place) in self._places:
+            return
+        if len(self._places) < _MOST_PLACES:
+            self._places.add((what, place))
         count, first = self._found.get(what, (0, fault))
         self._found[what] = count + 1, first
 
@@ -80,7 +92,12 @@ class RgbdFrame:
     frame_id: str
     color: NDArray[np.uint8]  # (H, W, 3)
     depth_m: NDArray[np.float32]  # (H, W), NaN = nothing
-    k: NDArray[np.float64] | None  # (3, 3); None without camera info
+    k: NDArray[np.float64] | None  # (3, 3) of the colour's pixels
+    k_unknown: str = ""
+    """Why there is no k."""
+    depth_encoding: str = "32FC1"
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """By reason, what looks wrong."""
 
 
 class Bag:
@@ -91,7 +108,7 @@ class Bag:
 
     Attributes:
         topics: what there is, by name.
-        skipped: what was left out while messages or frames were last gone through.
+        skipped: what was left out until now.
 
     Raises:
         BagError: absent, truncated, empty or not a bag.
@@ -167,7 +184,6 @@ class Bag:
             raise RuntimeError("the bag is not open; use `with Bag(path) as bag`")
         for name in topics or ():
             self.require(name)
-        self.skipped = Skipped()
         messages = self._messages(self._files, set(self.topics if topics is None else topics))
         while True:
             with self._faults_as_bag_errors():
@@ -179,58 +195,106 @@ class Bag:
     def decoded(self, topics: Collection[str] | None = None) -> Iterator[tuple[RawMessage, Any]]:
         """Stored messages together with their fields; those that cannot be read are left out."""
         for message in self.raw(topics):
-            if message.type not in self._types.fielddefs:
-                raise BagError(f"topic {message.topic} of bag {self.path} is {message.type}, which cannot be decoded")
-            try:
-                fields = self._types.deserialize_cdr(message.data, message.type)
-            except Exception as error:  # the library's have many types
-                reason = " ".join(str(error).split()) or type(error).__name__
-                self._skip(
-                    f"of the messages of {message.topic}",
-                    BagError(f"{_place(message)} of bag {self.path} is truncated or damaged ({reason})"),
-                )
-                continue
-            yield message, fields
+            fields = self.fields(message)
+            if fields is not None:
+                yield message, fields
+
+    def fields(self, message: RawMessage) -> Any:
+        """The fields of a stored message; None when it cannot be read."""
+        if message.type not in self._types.fielddefs:
+            raise BagError(f"topic {message.topic} of bag {self.path} is {message.type}, which cannot be decoded")
+        try:
+            return self._types.deserialize_cdr(message.data, message.type)
+        except Exception as error:  # the library's have many types
+            reason = " ".join(str(error).split()) or type(error).__name__
+            place = f"the message of {message.topic} at {message.time_ns * 1e-9:.3f} s"
+            fault = BagError(f"{place} of bag {self.path} is truncated or damaged ({reason})")
+            self._skip(f"of the messages of {message.topic}", message.time_ns, fault)
+            return None
+
+    def pair_images(self, color: str, depth: str, slop_s: float = 0.02) -> RecordedPairs:
+        """Which colour and depth images belong to one moment, by the stamps of the whole bag."""
+        topics = {"color": color, "depth": depth}
+        moments: dict[str, list[Moment]] = {slot: [] for slot in topics}
+        slots = {topic: slot for slot, topic in topics.items()}
+        for message in self.raw([color, depth]):
+            stamp_ns = header_stamp_ns(message.data)
+            moments[slots[message.topic]].append((stamp_ns, message.time_ns))
+        return pair_recorded(moments, slop_s)
 
     def rgbd_frames(
-        self, color: str | None = None, depth: str | None = None, camera_info: str | None = None
+        self,
+        color: str | None = None,
+        depth: str | None = None,
+        camera_info: str | None = None,
+        *,
+        pairs: RecordedPairs | None = None,
+        depth_unit_m: float = MILLIMETRE_M,
     ) -> Iterator[RgbdFrame]:
         """Colour and depth of one moment, in order; topics that are not named are found by their content.
+
+        Args:
+            pairs: from `pair_images`; None: made here.
+            depth_unit_m: one step of 16-bit depth.
 
         Raises:
             BagError: a topic is missing, of another type, or cannot be told from others.
             ImageError: an image cannot be decoded.
         """
         color, depth, camera_info = self.find_rgbd_topics(color, depth, camera_info)
-        pairer: Pairer[Any] = Pairer(("color", "depth"))
-        slots = {color: "color", depth: "depth"}
-        k: NDArray[np.float64] | None = None
-        wanted = [color, depth] + ([camera_info] if camera_info else [])
-        for message, fields in self.decoded(wanted):
-            if message.topic == camera_info:
-                k = np.asarray(fields.k, dtype=np.float64).reshape(3, 3)
+        pairs = pairs or self.pair_images(color, depth)
+        infos = self._camera_infos(camera_info)
+        rectified = is_rectified(color)
+        # Each stream is gone through by itself, since their places in the file may be far from each other.
+        colors = RecordedMessages(self.raw([color]), (numbers["color"] for numbers in pairs.sets))
+        depths = RecordedMessages(self.raw([depth]), (numbers["depth"] for numbers in pairs.sets))
+        for numbers, moment_ns in zip(pairs.sets, pairs.moments_ns, strict=True):
+            stored_color, stored_depth = colors.take(numbers["color"]), depths.take(numbers["depth"])
+            if stored_color is None or stored_depth is None:
+                pairs.too_far_apart += 1
                 continue
-            stamp_ns = fields.header.stamp.sec * 1_000_000_000 + fields.header.stamp.nanosec
-            for pair in pairer.push(slots[message.topic], stamp_ns, fields).pairs:
-                frame = self._frame(pair.items["color"], pair.items["depth"], pair.stamp_ns, k, (color, depth))
-                if frame is not None:
-                    yield frame
+            frame = self._frame(stored_color, stored_depth, moment_ns, depth_unit_m)
+            if frame is None:
+                continue
+            pixels, depth_m, color_image, depth_image = frame
+            frame_id, height, width = color_image.header.frame_id, *pixels.shape[:2]
+            info = infos.at(stored_color.time_ns)
+            camera = camera_of_picture(info, frame_id, (height, width), rectified=rectified)
+            warnings = other_frames(frame_id, {"depth": depth_image.header.frame_id})
+            encoding = encoding_of(depth_image)
+            yield RgbdFrame(moment_ns, frame_id, pixels, depth_m, camera.k, camera.unknown, encoding, warnings)
 
     def _frame(
-        self, color: Any, depth: Any, stamp_ns: int, k: NDArray[np.float64] | None, topics: tuple[str, str]
-    ) -> RgbdFrame | None:
-        """The pictures of a pair of messages, or None when one of them cannot be used."""
-        what = topics[0]
+        self, color: RawMessage, depth: RawMessage, stamp_ns: int, depth_unit_m: float
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Any, Any] | None:
+        """The pictures of a pair of messages and these with their fields, or None when one of them cannot be used."""
+        color_image, depth_image = self.fields(color), self.fields(depth)
+        if color_image is None or depth_image is None:
+            return None
+        what = color.topic
         try:
-            pixels, shape = color_of(color)
-            what = topics[1]
-            depth_m = resize_depth_to(depth_of(depth), shape)
+            pixels, shape = color_of(color_image)
+            what = depth.topic
+            depth_m = resize_depth_to(depth_of(depth_image, depth_unit_m), shape)
         except ImageError as error:
             fault = f"the image of {what} at {stamp_ns * 1e-9:.3f} s: {error}"
-            self._skip(f"of the frames for their image of {what}", ImageError(fault))
+            self._skip(f"of the frames for their image of {what}", stamp_ns, ImageError(fault))
             return None
         assert pixels is not None  # they were asked for
-        return RgbdFrame(stamp_ns, color.header.frame_id, pixels, depth_m, k)
+        return pixels, depth_m, color_image, depth_image
+
+    def _camera_infos(self, topic: str | None) -> _CameraInfos:
+        infos = _CameraInfos()
+        if topic is not None:
+            last = b""
+            for message in self.raw([topic]):
+                content = message.data[_STAMP_ENDS:]
+                if content != last:
+                    last = content
+                    fields = self.fields(message)
+                    if fields is not None:
+                        infos.add(message.time_ns, fields)
+        return infos
 
     def find_rgbd_topics(
         self, color: str | None = None, depth: str | None = None, camera_info: str | None = None
@@ -247,11 +311,20 @@ class Bag:
         if depth is None:
             depth = self._only_depth({name: of for name, of in encodings.items() if name != color})
         if camera_info is None:
-            infos = [t.name for t in self.topics.values() if t.type == CAMERA_INFO_TYPE and t.count]
-            place = color.removesuffix("/compressed").rpartition("/")[0]
-            beside_color = [name for name in infos if name.rpartition("/")[0] == place]
-            camera_info = next(iter(beside_color or infos), None)
+            camera_info = self._camera_info_of(color)
         return color, depth, camera_info
+
+    def _camera_info_of(self, color: str) -> str | None:
+        """The camera info of the colour's frame and beside it, or else what comes nearest to that."""
+        infos = [t.name for t in self.topics.values() if t.type == CAMERA_INFO_TYPE and t.count]
+        if len(infos) < 2:
+            return next(iter(infos), None)
+        folder = color.removesuffix("/compressed").rpartition("/")[0]
+        frames = {}
+        for name in (color, *infos):
+            _, first = next(self.decoded([name]), (None, None))
+            frames[name] = first.header.frame_id if first is not None else None
+        return min(infos, key=lambda name: (frames[name] != frames[color], name.rpartition("/")[0] != folder))
 
     def _encodings(self) -> dict[str, str]:
         """Encoding (or format) of each image topic: of the first of its messages that could be an image at all."""
@@ -309,7 +382,7 @@ class Bag:
         """Of all files, one after the other where their times allow."""
 
         def on_damage(part: str) -> None:
-            self._skip("damaged parts", BagError(f"bag {self.path} is damaged: {part}"))
+            self._skip("damaged parts", part, BagError(f"bag {self.path} is damaged: {part}"))
 
         opened = [file for file in files.opened if any(t.count and t.name in topics for t in file.topics)]
         overlap = any(one.end_ns > other.start_ns for one, other in itertools.pairwise(opened))
@@ -320,10 +393,10 @@ class Bag:
             for stream in streams:
                 yield from stream
 
-    def _skip(self, what: str, fault: BagError | ImageError) -> None:
+    def _skip(self, what: str, place: object, fault: BagError | ImageError) -> None:
         if self._strict:
             raise fault
-        self.skipped.add(what, str(fault))
+        self.skipped.add(what, place, str(fault))
 
     def contents(self) -> str:
         """The topics, for people."""
@@ -348,8 +421,23 @@ class Bag:
             ) from error
 
 
-def _place(message: RawMessage) -> str:
-    return f"the message of {message.topic} at {message.time_ns * 1e-9:.3f} s"
+class _CameraInfos:
+    """The camera infos of a bag that differ from those before them."""
+
+    def __init__(self) -> None:
+        self._times_ns: list[int] = []
+        self._infos: list[Any] = []
+
+    def add(self, time_ns: int, info: Any) -> None:
+        if len(self._infos) < _MOST_CAMERA_INFOS:
+            self._times_ns.append(time_ns)
+            self._infos.append(info)
+
+    def at(self, time_ns: int) -> Any:
+        """The last one until then, or the first one: it may be recorded after the first pictures."""
+        if not self._infos:
+            return None
+        return self._infos[max(0, bisect_right(self._times_ns, time_ns) - 1)]
 
 
 def _is_color(kind: str, encoding: str) -> bool:

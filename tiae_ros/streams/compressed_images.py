@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError
+from tiae_ros.streams.depth_units import MILLIMETRE_M
 from tiae_ros.streams.image_decoding import DEPTH_ENCODINGS, to_depth_m
 
 _MOST_PIXELS = 64_000_000
@@ -34,11 +35,11 @@ def decode_compressed_color(data: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
 
-def decode_compressed_depth(data: Any, message_format: str) -> NDArray[np.float32]:
+def decode_compressed_depth(data: Any, message_format: str, unit_m: float = MILLIMETRE_M) -> NDArray[np.float32]:
     """A compressedDepth picture (png) -> (H, W) float32 metres, NaN = nothing.
 
-    16UC1 (and mono16) holds millimetres. 32FC1 holds a 16-bit inverse depth: metres = a / (value - b), 0 = nothing,
-    with a and b in the header in front of the png.
+    16UC1 (and mono16) holds millimetres, or another ``unit_m``. 32FC1 holds a 16-bit inverse depth:
+    metres = a / (value - b), 0 = nothing, with a and b in the header in front of the png.
     """
     raw = _bytes(data)
     encoding, _, transport = (part.strip() for part in message_format.partition(";"))
@@ -62,7 +63,7 @@ def decode_compressed_depth(data: Any, message_format: str) -> NDArray[np.float3
     if pixels is None or pixels.ndim != 2 or pixels.dtype != np.uint16:
         raise ImageError(f"compressed depth of {len(raw)} bytes is damaged or not a 16-bit grey png")
     if plain or encoding != "32FC1":
-        return to_depth_m(pixels, "16UC1")
+        return to_depth_m(pixels, "16UC1", unit_m)
     _, quant_a, quant_b = struct.unpack("<iff", raw[:_DEPTH_HEADER_BYTES])
     with np.errstate(all="ignore"):
         metres = np.float32(quant_a) / (pixels.astype(np.float32) - np.float32(quant_b))

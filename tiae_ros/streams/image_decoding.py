@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError
+from tiae_ros.streams.depth_units import MILLIMETRE_M
 
 # encoding -> (type of one value, values per pixel); names of sensor_msgs/image_encodings.hpp
 ENCODINGS: dict[str, tuple[str, int]] = {
@@ -108,11 +109,11 @@ def to_rgb(array: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
     raise ImageError(f"image encoding {encoding!r} cannot be used as colour; accepted are {', '.join(COLOR_ENCODINGS)}")
 
 
-def to_depth_m(array: NDArray[Any], encoding: str) -> NDArray[np.float32]:
+def to_depth_m(array: NDArray[Any], encoding: str, unit_m: float = MILLIMETRE_M) -> NDArray[np.float32]:
     """Decoded depth pixels -> (H, W) float32 metres, NaN where there is no reading.
 
-    16UC1 (and mono16) counts millimetres, 32FC1 metres (REP 118). No reading is: not finite, not above 0
-    (nor below one millimetre), 65535.
+    16UC1 (and mono16) counts millimetres, or another ``unit_m``; 32FC1 metres (REP 118). No reading is: not finite, not
+    above 0 (nor, of 32FC1, below one millimetre), 65535.
     """
     if encoding not in DEPTH_ENCODINGS:
         raise ImageError(
@@ -124,7 +125,7 @@ def to_depth_m(array: NDArray[Any], encoding: str) -> NDArray[np.float32]:
             depth[~((depth >= _NEAREST_READING_M) & (depth < _NO_READING_MM))] = np.nan
         return depth
     depth = array.astype(np.float32)
-    depth *= np.float32(0.001)
+    depth *= np.float32(unit_m)
     depth[(array == 0) | (array == _NO_READING_MM)] = np.nan
     return depth
 

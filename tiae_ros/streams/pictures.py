@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.streams.compressed_images import decode_compressed_color, decode_compressed_depth
+from tiae_ros.streams.depth_units import MILLIMETRE_M
 from tiae_ros.streams.image_decoding import DEPTH_ENCODINGS, decode_message, to_depth_m, to_rgb
 from tiae_ros.streams.other_encodings import decode_by_cv_bridge, is_other_color
 
@@ -35,17 +36,19 @@ def color_of(image: Any, *, need_pixels: bool = True) -> tuple[NDArray[np.uint8]
     return (to_rgb(stored, image.encoding) if need_pixels else None), (stored.shape[0], stored.shape[1])
 
 
-def depth_of(image: Any) -> NDArray[np.float32]:
+def depth_of(image: Any, unit_m: float = MILLIMETRE_M) -> NDArray[np.float32]:
     """Metres (H, W), NaN = nothing.
 
-    image: anything with the fields of sensor_msgs/Image, or CompressedImage.
+    Args:
+        image: anything with the fields of sensor_msgs/Image, or CompressedImage.
+        unit_m: one step of 16-bit depth.
 
     Raises:
         ImageError: it cannot be decoded.
     """
     if is_compressed(image):
-        return decode_compressed_depth(image.data, image.format)
-    return to_depth_m(decode_message(image), image.encoding)
+        return decode_compressed_depth(image.data, image.format, unit_m)
+    return to_depth_m(decode_message(image), image.encoding, unit_m)
 
 
 def is_compressed(image: Any) -> bool:

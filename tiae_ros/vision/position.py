@@ -20,4 +20,6 @@ def metric_position(x_px: float, y_px: float, depth_m: float, k: NDArray[np.floa
     if matrix is None or not all(math.isfinite(value) for value in (x_px, y_px, depth_m)) or depth_m <= 0:
         return None
     fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
-    return np.array([(x_px - cx) * depth_m / fx, (y_px - cy) * depth_m / fy, depth_m])
+    y = (y_px - cy) / fy
+    x = (x_px - cx - matrix[0, 1] * y) / fx
+    return np.array([x * depth_m, y * depth_m, depth_m])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,13 @@ from tiae_ros.errors import DataError, ParameterError
 from tiae_ros.model.segmenter import METHODS, SHIPPED, Segmentation, choose_segmentation
 from tiae_ros.streams.bags import Bag, RgbdFrame
 from tiae_ros.streams.camera import focal_length_px
+from tiae_ros.streams.depth_units import MILLIMETRE_M, question_unit
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
 from tiae_ros.vision.find_windows import find_windows
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.window import Window
 
+_DEPTH_MAX_M = SegmentationSettings().depth_max_m
 # what to extract -> the channels of `images`, named as in a model's manifest
 CHANNELS: dict[str, tuple[str, ...]] = {
     "masks": ("hand_mask", "object_mask"),
@@ -41,6 +44,8 @@ class ExtractionSettings:
     use_color: bool = True
     segmentation_method: str = "auto"
     segmentation_model: str = SHIPPED
+    slop_s: float = 0.02  # largest difference of stamps between colour and depth
+    depth_unit_m: float = MILLIMETRE_M  # one step of 16-bit depth
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
@@ -58,6 +63,10 @@ class ExtractionSettings:
             raise ParameterError(f"the part from {self.from_s} to {self.to_s} s is empty; accepted is 0 <= from < to")
         if self.label is not None and not (self.label.isprintable() and 0 < len(self.label.strip()) <= 100):
             raise ParameterError(f"label {self.label!r} cannot be used; accepted are 1 to 100 printable characters")
+        if not 0 <= self.slop_s <= 10:
+            raise ParameterError(f"slop {self.slop_s} s is not within 0 to 10")
+        if not 1e-5 <= self.depth_unit_m <= 0.1:
+            raise ParameterError(f"depth unit {self.depth_unit_m} m is not within 0.00001 to 0.1")
         if self.focal_px is not None and not 1 <= self.focal_px <= 1e5:
             raise ParameterError(f"focal length {self.focal_px} px is not within 1 to 100000")
 
@@ -71,8 +80,8 @@ class Extraction:
     frames_without_hand: int
     segmentation: str
     """"classical", or "network" and its model id."""
-    skipped: tuple[str, ...] = ()
-    """What of the bag could not be used, a line for each kind."""
+    remarks: tuple[str, ...] = ()
+    """One line about each thing that was left out or looks wrong."""
 
 
 def extract_windows(
@@ -87,28 +96,33 @@ def extract_windows(
 ) -> Extraction:
     """Windows of every frame of a bag that shows a hand; ``progress`` is told the number of frames so far.
 
-    A part of the bag that cannot be used is left out and told in ``skipped``, or refused where ``strict``.
+    A part of the bag that cannot be used is left out and told in ``remarks``, or refused where ``strict``.
 
     Raises:
         BagError: the bag cannot be used; where ``strict`` also: a part of it.
         ImageError: where ``strict``: an image in it cannot be used.
         DataError: no frame shows a hand.
-        ParameterError: the bag has no camera info and no focal length was given.
+        ParameterError: the bag has no camera info that can be used and no focal length was given.
         ModelError: the segmentation network was asked for and cannot be used.
     """
     settings = settings or ExtractionSettings()
     segmentation = choose_segmentation(settings.segmentation_method, settings.segmentation_model)
     images, masks, windows, stamps = [], [], [], []
     frames = without = 0
+    remarks = _Remarks()
     with Bag(path, strict=strict) as bag:
         topics = bag.find_rgbd_topics(color_topic, depth_topic, camera_info_topic)
-        focal_px = settings.focal_px or _recorded_focal_px(bag, topics[2])
+        pairs = bag.pair_images(topics[0], topics[1], settings.slop_s)
         first_ns = None
-        for frame in bag.rgbd_frames(*topics):
+        for frame in bag.rgbd_frames(*topics, pairs=pairs, depth_unit_m=settings.depth_unit_m):
             first_ns = frame.stamp_ns if first_ns is None else first_ns
             if not settings.from_s <= (frame.stamp_ns - first_ns) * 1e-9 < settings.to_s:
                 continue
             frames += 1
+            focal_px = settings.focal_px or (focal_length_px(frame.k) if frame.k is not None else None)
+            remarks.of_frame(frame, settings, focal_px)
+            if focal_px is None:
+                continue
             found = False
             for window, image, mask in _windows_of(frame, focal_px, settings, segmentation):
                 found = True
@@ -119,14 +133,9 @@ def extract_windows(
             without += not found
             if progress is not None:
                 progress(frames)
-        skipped = tuple(bag.skipped.lines())
+    told = (*pairs.told(), *bag.skipped.lines(), *remarks.told(frames))
     if not images:
-        also = "".join(f"; {line}" for line in skipped)
-        raise DataError(
-            f"no hand was found in the {frames} RGB-D frames of {path}; a hand within 0.2 to 1.5 m is needed{also}"
-            if frames
-            else f"bag {path} holds no pair of colour and depth with stamps that agree{_within(settings)}{also}"
-        )
+        raise _nothing_found(path, settings, frames, remarks, told)
     stacked = np.stack(images)
     arrays = {
         "images": stacked if "depth" in settings.channels else np.rint(stacked * 255).astype(np.uint8),
@@ -137,7 +146,56 @@ def extract_windows(
         "metric_size_m": np.array(settings.metric_size_m),
         **_told_by(settings, len(images)),
     }
-    return Extraction(arrays, frames, without, segmentation.name, skipped)
+    return Extraction(arrays, frames, without, segmentation.name, told)
+
+
+class _Remarks:
+    """What was said of how many frames."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._texts: dict[str, str] = {}
+        self.without_camera = 0
+
+    def of_frame(self, frame: RgbdFrame, settings: ExtractionSettings, focal_px: float | None) -> None:
+        found = dict(frame.warnings)
+        if focal_px is None:
+            self.without_camera += 1
+            reason = frame.k_unknown.replace("no camera info yet", "there is no camera info")
+            found["camera"] = f"{reason}; give the focal length with --focal-px"
+        unit = question_unit(
+            frame.depth_m, frame.depth_encoding, depth_max_m=_DEPTH_MAX_M, unit_m=settings.depth_unit_m
+        )
+        if unit is not None:
+            found["unit"] = unit
+        for reason, text in found.items():
+            self._counts[reason] = self._counts.get(reason, 0) + 1
+            self._texts.setdefault(reason, text)
+
+    def camera(self) -> str:
+        """Why frames have no camera."""
+        return self._texts["camera"]
+
+    def told(self, frames: int) -> list[str]:
+        return [f"{self._counts[reason]} of {frames} frames: {text}" for reason, text in self._texts.items()]
+
+
+def _nothing_found(
+    path: Path | str, settings: ExtractionSettings, frames: int, remarks: _Remarks, told: Sequence[str]
+) -> DataError | ParameterError:
+    """Why there is no window, and what was noticed on the way."""
+    if frames and remarks.without_camera == frames:
+        return ParameterError(f"the focal length of bag {path} is not known: {remarks.camera()}")
+    noticed = "".join(f"; {line}" for line in told)
+    if frames:
+        return DataError(
+            f"no hand was found in the {frames} RGB-D frames of {path}; a hand within 0.2 to {_DEPTH_MAX_M:g} m is "
+            f"needed{noticed}"
+        )
+    hint = "; a larger --slop takes stamps that are farther apart" if told else ""
+    return DataError(
+        f"bag {path} holds no pair of colour and depth with stamps that agree{_within(settings)}{noticed}{hint}"
+    )
 
 
 def _told_by(settings: ExtractionSettings, count: int) -> dict[str, np.ndarray]:
@@ -153,17 +211,6 @@ def _told_by(settings: ExtractionSettings, count: int) -> dict[str, np.ndarray]:
 def _within(settings: ExtractionSettings) -> str:
     whole = settings.from_s == 0 and settings.to_s == math.inf
     return "" if whole else f" within {settings.from_s:g} to {settings.to_s:g} s of its first"
-
-
-def _recorded_focal_px(bag: Bag, topic: str | None) -> float:
-    """The focal length of the first camera info; it may lie behind the first pictures."""
-    if topic is not None:
-        for _, info in bag.decoded([topic]):
-            focal_px = focal_length_px(np.asarray(info.k))
-            if focal_px is not None:
-                return focal_px
-            break
-    raise ParameterError("the bag has no camera info that can be used; give the focal length with --focal-px")
 
 
 def _windows_of(
