@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.subscribers < 1:
         raise ParameterError(f"--subscribers {arguments.subscribers} cannot be used; it must be at least 1")
     names = _topic_map(arguments.topic_map)
-    from tiae_ros.node.signals import Stop
+    from tiae_ros.node.signals import Interrupted, Stop
 
     stop = Stop()
     from tiae_ros.streams.bags import Bag
@@ -100,9 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with stop.interrupting():  # what is wrong with a bag is said before anything is started
                 bag = stack.enter_context(Bag(arguments.bag, strict=arguments.strict))
-        except KeyboardInterrupt:
+        except Interrupted:
             return 0
-        return _play(bag, arguments, names, stop)
+        return 0 if stop.asked else _play(bag, arguments, names, stop)
 
 
 def _play(bag: Bag, arguments: argparse.Namespace, names: dict[str, str], stop: Stop) -> int:

@@ -15,6 +15,12 @@ from typing import Any
 _POLL_S = 0.05
 
 
+class Interrupted(BaseException):
+    """A signal has come. Not KeyboardInterrupt: where that passes through an `exec` of text, as in the making of a
+    dataclass, Python ends the process by the signal in the end, even when it was caught.
+    """
+
+
 class Stop:
     """Whether SIGINT or SIGTERM has come; made before anything else, on the main thread.
 
@@ -28,7 +34,7 @@ class Stop:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Here a signal raises KeyboardInterrupt; for what takes long and can be given up."""
+        """Here a signal raises `Interrupted`; for what takes long and can be given up."""
         self._may_interrupt = True
         try:
             yield
@@ -49,7 +55,7 @@ class Stop:
     def _on_signal(self, number: int, frame: Any) -> None:
         self.asked = True
         if self._may_interrupt:
-            raise KeyboardInterrupt
+            raise Interrupted
 
     @staticmethod
     def _set(handler: Any) -> None:
