@@ -4,8 +4,8 @@
     python benchmarks/fuzz.py --inputs 1000000 --seed 7     # a long run
 
 Targets: image messages (raw and compressed), pairing, parameters, model manifests, ONNX files and model folders, as
-they are damaged and as somebody forges them (with digests that fit). The only exceptions an input may cause are the
-package's own (`TiaeError`); each of them must be one non-empty line.
+they are damaged and as somebody forges them (with digests that fit), bags. The only exceptions an input may cause are
+the package's own (`TiaeError`); each of them must be one non-empty line.
 Memory is limited, so that an allocation made for what a header claims ends the run.
 """
 
@@ -37,6 +37,7 @@ from tiae_ros.model.manifest import AUTOENCODER, Manifest
 from tiae_ros.model.onnx_file import check_onnx
 from tiae_ros.model.shipped import find_model
 from tiae_ros.parameters import TABLE, read_overrides
+from tiae_ros.streams.bags import Bag
 from tiae_ros.streams.compressed_images import decode_compressed_color, decode_compressed_depth
 from tiae_ros.streams.image_decoding import ENCODINGS, decode_image, to_depth_m, to_rgb
 from tiae_ros.streams.pairing import Pairer
@@ -97,8 +98,9 @@ def compressed_image(rng: random.Random) -> None:
     if rng.random() < 0.5:
         decode_compressed_color(mutated(rng.choice((_PNG, _JPEG)), rng))
     else:
-        encoding = rng.choice(("16UC1", "32FC1", "32FC1", "8UC1"))
-        depth = decode_compressed_depth(mutated(_DEPTH, rng), f"{encoding}; compressedDepth png")
+        encoding = rng.choice(("16UC1", "mono16", "32FC1", "32FC1", "8UC1"))
+        transport = rng.choice(("compressedDepth png", "compressedDepth png", "png"))
+        depth = decode_compressed_depth(mutated(_DEPTH, rng), f"{encoding}; {transport}")
         assert np.isnan(depth[~(depth > 0)]).all()
 
 
@@ -168,6 +170,46 @@ class Models:
                 (self._path / name).write_bytes(self._whole.files[name])
 
 
+class Bags:
+    """Small bags of both kinds of file, mutated."""
+
+    def __init__(self, path: Path) -> None:
+        from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+        from rosbags.typesys import Stores, get_typestore
+
+        store = get_typestore(Stores.ROS2_HUMBLE)
+        image = store.types["sensor_msgs/msg/Image"]
+        header, time_type = store.types["std_msgs/msg/Header"], store.types["builtin_interfaces/msg/Time"]
+        self._whole: dict[Path, bytes] = {}
+        for plugin in (StoragePlugin.MCAP, StoragePlugin.SQLITE3):
+            writer = Writer(path / plugin.name, version=8, storage_plugin=plugin)
+            if plugin == StoragePlugin.MCAP:
+                writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+            with writer:
+                for topic, encoding, size in (("/color", "rgb8", 3), ("/depth", "16UC1", 2)):
+                    connection = writer.add_connection(topic, image.__msgtype__, typestore=store)
+                    for index in range(3):
+                        head = header(time_type(1, index * 10**8), "camera")
+                        pixels = np.arange(16 * size, dtype=np.uint8)
+                        message = image(head, 4, 4, encoding, 0, 4 * size, pixels)
+                        data = store.serialize_cdr(message, image.__msgtype__)
+                        writer.write(connection, 10**9 + index * 10**8, data)
+            for file in (path / plugin.name).iterdir():
+                self._whole[file] = file.read_bytes()
+
+    def bag(self, rng: random.Random) -> None:
+        file = rng.choice(list(self._whole))
+        file.write_bytes(mutated(self._whole[file], rng))
+        try:
+            with Bag(file.parent) as bag:
+                for _ in bag.raw():
+                    pass
+                for frame in bag.rgbd_frames():
+                    assert frame.color.shape[:2] == frame.depth_m.shape
+        finally:
+            file.write_bytes(self._whole[file])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--inputs", type=int, default=20_000)
@@ -177,7 +219,7 @@ def main() -> int:
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + _MEMORY_BYTES, resource.RLIM_INFINITY))
     with tempfile.TemporaryDirectory(prefix="tiae_fuzz_") as folder:
-        models = Models(Path(folder) / "model")
+        models, bags = Models(Path(folder) / "model"), Bags(Path(folder))
         targets: dict[str, tuple[Callable[[random.Random], Any], float]] = {
             "raw image": (raw_image, 40),
             "compressed image": (compressed_image, 25),
@@ -186,6 +228,7 @@ def main() -> int:
             "pairing": (pairing, 5),
             "ONNX file": (models.onnx_file, 5),
             "model folder": (models.folder, 2),
+            "bag": (bags.bag, 3),
         }
         done: Counter[str] = Counter()
         refused: Counter[str] = Counter()

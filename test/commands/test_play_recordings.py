@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -106,8 +108,6 @@ def test_types_of_a_file_import_nothing_but_messages():
         with pytest.raises(BagError):
             message_class(Topic("/a", kind, 1))
     assert message_class(Topic("/a", IMAGE, 1)) is Image
-    import sys
-
     assert "antigravity" not in sys.modules
 
 
@@ -275,6 +275,22 @@ def test_signals_at_the_end_of_a_loop_end_it_with_0(tmp_path, play, loop, number
         time.sleep(0.002)
     assert process.join(1) == 0
     assert "Traceback" not in process.output
+
+
+def test_an_interruption_is_no_keyboard_interrupt():
+    """That would end the process by the signal once it has passed through an `exec` of text, though it was caught."""
+    code = """
+import os, signal
+from tiae_ros.node.signals import Interrupted, Stop
+stop = Stop()
+try:
+    with stop.interrupting():
+        exec("os.kill(os.getpid(), signal.SIGINT)\\nfor _ in range(10**7): pass")
+except Interrupted:
+    print("caught", stop.asked)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (result.returncode, result.stdout) == (0, "caught True\n"), result.stderr
 
 
 def handles_sigterm(pid: int) -> bool:

@@ -137,6 +137,14 @@ def test_definitions_cost_nothing(tmp_path):
 # --- all kinds of bags
 
 
+@pytest.mark.parametrize("listed", ["\n    - '{}'", '\n  - "{}"', "\n- {}", " [{}]", "\n  -   {}\r"])
+def test_metadata_in_any_style(tmp_path, listed):
+    bag = write_messages(tmp_path / "bag", pairs(1))
+    text = f"a: 1\nrosbag2_bagfile_information:\n  relative_file_paths:{listed.format(stored_file(bag).name)}\n  b: 2\n"
+    (bag / "metadata.yaml").write_text(text)
+    assert frames_of(bag) == 1
+
+
 @pytest.mark.parametrize("storage", PLUGINS)
 def test_a_folder_needs_no_metadata(tmp_path, storage):
     bag = tmp_path / "bag"
@@ -256,7 +264,17 @@ def test_files_that_metadata_lists_may_be_absent(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[", "a: 1", "rosbag2_bagfile_information: {relative_file_paths: 3}", "&a [*a]"]
+    "content",
+    [
+        "",
+        "[",
+        "a: 1",
+        "relative_file_paths:",
+        "relative_file_paths: []",
+        "relative_file_paths: 3",
+        " " * 10**6,
+        "- " * 10**5,
+    ],
 )
 def test_damaged_metadata_can_be_made_anew(tmp_path, content):
     bag = write_messages(tmp_path / "bag", pairs(1))

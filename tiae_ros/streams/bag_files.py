@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
-from tiae_ros.errors import BagError, MissingExtraError
+from tiae_ros.errors import BagError
 from tiae_ros.streams.expansion import expand_file
 from tiae_ros.streams.mcap_file import McapFile
 from tiae_ros.streams.sqlite_file import SqliteFile
-from tiae_ros.streams.stored import StoredFile
+from tiae_ros.streams.stored import StoredFile, printable
 
 _KINDS: dict[str, Callable[[Path], StoredFile]] = {".mcap": McapFile, ".db3": SqliteFile}
 _COMPRESSED = ".zstd"
-_MOST_METADATA_BYTES = 2 * 2**20
+_MOST_METADATA_CHARS = 8 * 2**20
+_FILES = re.compile(
+    r"^[ ]*relative_file_paths:[ ]*(?:\[(?P<flow>[^\]]*)\]|\r?\n(?P<block>(?:[ ]*-[ ]+[^\n]*(?:\n|$))+))", re.MULTILINE
+)
+_ITEM = re.compile(r"^[ ]*-[ ]+(.*)$", re.MULTILINE)
 _METADATA = "metadata.yaml"
 
 
@@ -80,24 +85,24 @@ def _files_of(path: Path) -> list[Path]:
 
 
 def _listed(path: Path) -> list[str]:
-    """The files that metadata.yaml lists. All else is in the files themselves: topics, counts, times, compression."""
+    """The files that metadata.yaml lists. All else is in the files themselves: topics, counts, times, compression.
+
+    It is not read by a YAML library, which a few bytes (merge keys that double) keep busy for ever.
+    """
     file = path / _METADATA
     try:
-        from ruamel.yaml import YAML
-    except ImportError:
-        raise MissingExtraError(
-            "reading bags needs the package `rosbags`; install it with: pip install 'tiae_ros[bags]'"
-        ) from None
-    advice = f"make it anew with: ros2 bag reindex {path} (or remove it: the files are read without it too)"
-    if file.stat().st_size > _MOST_METADATA_BYTES:
-        raise BagError(f"metadata.yaml of bag {path} is longer than {_MOST_METADATA_BYTES} bytes; {advice}")
-    try:
-        names = YAML(typ="safe").load(file.read_text("utf-8"))["rosbag2_bagfile_information"]["relative_file_paths"]
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            text = opened.read(_MOST_METADATA_CHARS)
     except OSError as error:
         raise BagError(f"metadata.yaml of bag {path} cannot be read: {error}") from None
-    except Exception as error:  # the YAML library has many, and what it reads may be anything
-        reason = " ".join(str(error).split())[:200]
-        raise BagError(f"metadata.yaml of bag {path} is truncated or damaged ({reason}); {advice}") from None
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise BagError(f"metadata.yaml of bag {path} is truncated or damaged: it lists no files; {advice}")
+    found = _FILES.search(text)
+    lines: list[str] = []
+    if found is not None:
+        lines = found["flow"].split(",") if found["block"] is None else _ITEM.findall(found["block"])
+    names = [printable(name) for line in lines if (name := line.strip().strip("'\""))]
+    if not names:
+        raise BagError(
+            f"metadata.yaml of bag {path} is truncated or damaged: it lists no files (relative_file_paths); make it "
+            f"anew with: ros2 bag reindex {path} (or remove it: the files are read without it too)"
+        )
     return names

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tiae_ros.errors import BagError
 from tiae_ros.streams.expansion import RECORD_COST_BYTES, Budget, expand, expand_message
-from tiae_ros.streams.stored import OnDamage, RawMessage, StoredTopic
+from tiae_ros.streams.stored import OnDamage, RawMessage, StoredTopic, printable
 
 _MAGIC = b"\x89MCAP0\r\n"
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS = 1, 2, 3, 4, 5, 6, 8, 11
@@ -185,10 +185,10 @@ class McapFile:
         fields = _Fields(data)
         if kind == _SCHEMA:
             number = fields.number("H")
-            self._schemas[number] = fields.text()
+            self._schemas[number] = printable(fields.text())
         elif kind == _CHANNEL:
             number, schema = fields.number("H"), fields.number("H")
-            topic, encoding = fields.text(), fields.text()
+            topic, encoding = printable(fields.text()), printable(fields.text())
             self._channels[number] = _Channel(topic, schema, encoding, fields.texts().get("offered_qos_profiles", ""))
 
     def _as_stored(self, budget: Budget, on_damage: OnDamage) -> Iterator[tuple[int, int, bytes]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tiae_ros.errors import BagError
 from tiae_ros.streams.expansion import MOST_PART_BYTES, Budget, expand_message
-from tiae_ros.streams.stored import OnDamage, RawMessage, StoredTopic
+from tiae_ros.streams.stored import OnDamage, RawMessage, StoredTopic, printable
 
 _MAGIC = b"SQLite format 3\x00"
 _HEAD_BYTES = 100
@@ -86,7 +86,13 @@ class SqliteFile:
         qos = "offered_qos_profiles" if "offered_qos_profiles" in self._columns("topics") else "''"
         counts = dict(self._database.execute("SELECT topic_id, count(*) FROM messages GROUP BY topic_id"))
         self._numbered = {
-            number: StoredTopic(str(name), str(kind), str(serialization), counts.get(number, 0), str(profiles))
+            number: StoredTopic(
+                name=printable(str(name)),
+                type=printable(str(kind)),
+                serialization=printable(str(serialization)),
+                count=counts.get(number, 0),
+                qos=str(profiles),
+            )
             for number, name, kind, serialization, profiles in self._database.execute(
                 f"SELECT id, name, type, serialization_format, {qos} FROM topics ORDER BY id"
             )
@@ -116,7 +122,10 @@ class SqliteFile:
         try:
             yield
         except (sqlite3.Error, OverflowError) as error:
-            raise BagError(f"bag file {self._path} is truncated or damaged ({error}); {_recover(self._path)}") from None
+            reason = " ".join(str(error).split())
+            raise BagError(
+                f"bag file {self._path} is truncated or damaged ({reason}); {_recover(self._path)}"
+            ) from None
 
 
 def _check_file(path: Path) -> None:

@@ -45,3 +45,8 @@ class StoredFile(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
+
+
+def printable(name: str) -> str:
+    """A name out of a file, as it may stand in a line for people."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
