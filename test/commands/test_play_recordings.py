@@ -232,6 +232,7 @@ def test_many_gaps_are_told_shortly(tmp_path, play):
         (["--rate", "1e9"], "--rate 1e+09 cannot be used"),
         (["--rate", "inf"], "--rate inf cannot be used"),
         (["--max-gap", "nan"], "--max-gap nan cannot be used"),
+        (["--max-gap", "0"], "--max-gap 0 cannot be used; it must be a number of seconds above 0"),
         (["--topic-map", f"{A}:=/x", f"{A}:=/y"], "--topic-map gives /a two names, /x and /y"),
         (["--topic-map", f"{A}:=/x", f"{B}:=x"], "/a and /b would both be published on /x"),
         (["--topic-map", f"{A}:={B}"], "/a and /b would both be published on /b"),

@@ -85,9 +85,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(
             f"--rate {arguments.rate:g} cannot be used; it must be a number above 0, from {least} to {most}"
         )
-    for name, value in (("wait", arguments.wait), ("max-gap", arguments.max_gap)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ParameterError(f"--{name} {value:g} cannot be used; it must be 0 or a number of seconds")
+    if not (math.isfinite(arguments.wait) and arguments.wait >= 0):
+        raise ParameterError(f"--wait {arguments.wait:g} cannot be used; it must be 0 or a number of seconds")
+    if not (math.isfinite(arguments.max_gap) and arguments.max_gap > 0):
+        raise ParameterError(f"--max-gap {arguments.max_gap:g} cannot be used; it must be a number of seconds above 0")
     if arguments.subscribers < 1:
         raise ParameterError(f"--subscribers {arguments.subscribers} cannot be used; it must be at least 1")
     names = _topic_map(arguments.topic_map)
