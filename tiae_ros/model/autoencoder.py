@@ -27,6 +27,7 @@ from tiae_ros.model.folder import DECODER, ENCODER, PROTOTYPES, ModelFolder, rea
 from tiae_ros.model.manifest import AUTOENCODER
 from tiae_ros.model.shifts import best_shifts_subpixel
 from tiae_ros.model.shipped import find_model
+from tiae_ros.model.trial import try_graphs
 
 Array = TypeVar("Array")  # a numpy array or a torch tensor
 
@@ -210,6 +211,8 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu", *, threads: 
     Raises ModelError, in one line: what is wrong, where, what to do.
     """
     content = read_folder(find_model(os.fspath(folder)), AUTOENCODER)
+    size = content.manifest.window_size
+    try_graphs(content, (ENCODER, DECODER), (1, len(content.manifest.channels), size, size))
     try:
         return on_device(str(device), lambda name: Autoencoder(content, open_engine(name, threads=threads)))
     except ParameterError as error:
