@@ -61,11 +61,10 @@ def shifted_views(arrays: ImageArrays, radius_px: int, seed: int, views: int = V
     """Every image under random shifts of a seed; radius 0 leaves the images where they are."""
     rng = np.random.RandomState(seed)
     shifts = [draw_shifts(len(arrays), radius_px, rng) for _ in range(views)]
-    return Views(
-        np.stack([shift_images(arrays.images, s) for s in shifts]),
-        np.stack([shift_images(arrays.targets, s) for s in shifts]),
-        np.stack(shifts),
-    )
+    images = np.stack([shift_images(arrays.images, s) for s in shifts])
+    same = arrays.targets is arrays.images  # then they are not held twice
+    targets = images if same else np.stack([shift_images(arrays.targets, s) for s in shifts])
+    return Views(images, targets, np.stack(shifts))
 
 
 def measure_model(
