@@ -133,6 +133,16 @@ def test_a_fault_of_the_runtime_ends_the_trial_alone(tmp_path, monkeypatch):
         load_model(with_encoder(tmp_path, graph(*doubled(4))))
 
 
+def test_nothing_in_the_model_folder_is_imported(tmp_path, monkeypatch):
+    """Somebody works in the folder of a model that brings its own numpy."""
+    folder = with_encoder(tmp_path, graph(*doubled(5)))
+    for name in ("numpy", "onnxruntime", "json", "tiae_ros", "sitecustomize"):
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\n")
+    monkeypatch.chdir(folder)
+    load_model(".")
+    assert not (tmp_path / "executed").exists()
+
+
 def test_shipped_and_known_graphs_are_not_tried(tmp_path, monkeypatch):
     copy = shutil.copytree(find_model("grasp"), tmp_path / "grasp")
     load_model(copy)

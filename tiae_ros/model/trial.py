@@ -40,14 +40,14 @@ def try_graphs(folder: ModelFolder, names: Iterable[str], shape: Sequence[int]) 
     sizes = [len(content) for content in graphs]
     head = {"shape": list(shape), "sizes": sizes, "memory": MOST_MEMORY, "seconds": MOST_CPU_S}
     given = b"".join((json.dumps(head).encode(), b"\n", *graphs))
-    words = [sys.executable, "-c", "from tiae_ros.model.trial import main; main()"]
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    words = [sys.executable or "python3", "-c", "from tiae_ros.model.trial import main; main()"]
+    # As this process imports, and from "/": `-c` would import what lies in the current folder, perhaps the model's.
+    path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *filter(os.path.isabs, sys.path)])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     silent = subprocess.DEVNULL
     try:
         done = subprocess.run(
-            words, input=given, env=environment, stdout=silent, stderr=silent, check=False,
+            words, input=given, cwd="/", env=environment, stdout=silent, stderr=silent, check=False,
             timeout=_MOST_WAIT_S,
         ).returncode  # fmt: skip
     except subprocess.TimeoutExpired:
