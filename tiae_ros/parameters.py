@@ -241,7 +241,7 @@ def unknown_name(name: str, also_known: Iterable[str] = ()) -> str:
     known = [*_BY_NAME, *also_known]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    return f"there is no parameter {name}; {hint}"
+    return f"there is no parameter {name if name.isprintable() else repr(name)}; {hint}"
 
 
 def read_overrides(overrides: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:

@@ -14,6 +14,7 @@ from tiae_ros.model.engines.onnx_runtime import OnnxRuntime
 from tiae_ros.model.folder import NETWORK, NETWORK_INT8, read_folder
 from tiae_ros.model.manifest import SEGMENTATION
 from tiae_ros.model.shipped import find_model
+from tiae_ros.model.trial import try_graphs
 from tiae_ros.vision.labels import Floats, Labels, Picture
 from tiae_ros.vision.segmentation.network import NetworkSegmentation
 from tiae_ros.vision.segmentation.planes import INPUTS
@@ -82,6 +83,8 @@ def load_segmentation(
     if precision not in PRECISIONS:
         raise ParameterError(f"precision is {precision!r}; accepted are {', '.join(PRECISIONS)}")
     content = read_folder(find_model(os.fspath(folder)), SEGMENTATION)
+    for name in filter(content.files.__contains__, (NETWORK, NETWORK_INT8)):
+        try_graphs(content, [name], _GRID)
     engine = OnnxRuntime("cpu", threads=threads)
     wanted = ("float32", "int8") if precision == "auto" else (precision,)
     if precision == "auto" and NETWORK_INT8 in content.files and _QUICK_WITH_8_BITS & cpu_flags():

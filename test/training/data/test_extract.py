@@ -144,6 +144,7 @@ def test_an_existing_file_is_kept_unless_asked(bag, tmp_path, capsys):
         ({}, ("--depth", "/nothing"), "has no topic /nothing"),
         ({}, ("--metric-size-m", "nan"), "metric_size_m nan"),
         ({}, ("--window-size", "0"), "window size 0"),
+        ({}, ("--window-size", "33"), "a multiple of 4 from 8 to 256"),
         ({}, ("--focal-px", "0"), "focal length 0.0"),
         ({}, ("--label", " "), "label ' ' cannot be used"),
         ({}, ("--label", "a\nb"), "1 to 100 printable characters"),

@@ -18,6 +18,7 @@ from tiae_ros.vision.cut_windows import cut_depth, cut_masks
 from tiae_ros.vision.find_windows import find_windows
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.window import Window
+from tiae_training.data.arrays import check_window_size
 
 _DEPTH_MAX_M = SegmentationSettings().depth_max_m
 # what to extract -> the channels of `images`, named as in a model's manifest
@@ -54,8 +55,7 @@ class ExtractionSettings:
             raise ParameterError(
                 f"segmentation {self.segmentation_method!r} is unknown; accepted are {', '.join(METHODS)}"
             )
-        if not 8 <= self.window_size <= 256:
-            raise ParameterError(f"window size {self.window_size} px is not within 8 to 256")
+        check_window_size(self.window_size)
         for name in ("metric_size_m", "range_m"):
             if not 0.05 <= getattr(self, name) <= 2.0:
                 raise ParameterError(f"{name} {getattr(self, name)} is not within 0.05 to 2.0")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tiae_ros.errors import DataError
 from tiae_ros.vision.labels import HAND, OBJECT
-from tiae_training.data.arrays import save_arrays
+from tiae_training.data.arrays import read_npz, save_arrays
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,25 @@ def load_frames(paths: Sequence[Path]) -> FrameArrays:
     parts = []
     for path in paths:
         try:
-            with np.load(path, allow_pickle=False) as file:
-                parts.append((file["color"], file["depth_mm"], file["segmentation"], file["k"][:, 0, 0]))
-        except Exception as error:  # of damaged files: what zipfile and numpy raise has no common base
+            file = read_npz(path)
+            parts.append((file["color"], file["depth_mm"], file["segmentation"], file["k"][:, 0, 0]))
+        except (DataError, KeyError, IndexError) as error:
             raise DataError(
                 f"{path} cannot be used ({error}); give what `tiae simulate --channels frames` writes"
             ) from None
+        color, depth, labels, focal = parts[-1]
+        if (
+            (depth.ndim, color.shape, labels.shape) != (3, (*depth.shape, 3), depth.shape)
+            or focal.shape != depth.shape[:1]
+            or depth.shape[1:] != parts[0][1].shape[1:]
+            or [part.dtype.kind for part in parts[-1]] != ["u", "u", "u", "f"]
+            or color.dtype != np.uint8
+        ):
+            raise DataError(
+                f"{path}: shapes do not fit: color {color.shape}, depth {depth.shape}, labels {labels.shape}; give "
+                "what `tiae simulate --channels frames` writes, of one size"
+            )
     color, depth, labels, focal = (np.concatenate(column) for column in zip(*parts, strict=True))
-    if color.shape != (*depth.shape, 3) or labels.shape != depth.shape or color.dtype != np.uint8:
-        raise DataError(f"shapes do not fit: color {color.shape}, depth {depth.shape}, labels {labels.shape}")
     return FrameArrays(color, depth, labels, focal)
 
 
