@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -68,6 +69,7 @@ def build_parser(chosen: str = "") -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``tiae``; returns the exit code (0 done, 1 checked and failed, 2 a user's error, 130 interrupted)."""
+    take_any_letter()
     words = list(sys.argv[1:] if arguments is None else arguments)
     ros_words: list[str] = []
     if words[:1] == ["node"] and not {"-h", "--help"} & set(words[1:2]):
@@ -98,6 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output (`| head`) has left; stdout must not be flushed into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def take_any_letter() -> None:
+    """Write what the output's encoding lacks (PYTHONIOENCODING=ascii, file names of no encoding) as \\u2026."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def let_sigterm_clean_up() -> None:

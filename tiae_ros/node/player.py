@@ -15,9 +15,9 @@ import rclpy
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 
 from tiae_ros.errors import BagError, ParameterError
+from tiae_ros.node import session
 from tiae_ros.streams.bags import Bag, Topic
 
 _SETTLE_S = 0.3  # the other side of a match learns of it a little later
@@ -59,7 +59,7 @@ class Player:
         Raises:
             BagError: a message type is not installed, or the bag breaks off.
         """
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        session.begin()
         node = Node("tiae_play", enable_rosout=False, start_parameter_services=False)
         try:
             publishers = self._make_publishers(node, bag)
@@ -74,7 +74,7 @@ class Player:
             return sent
         finally:
             node.destroy_node()
-            rclpy.try_shutdown()
+            session.end()
 
     def _make_publishers(self, node: Node, bag: Bag) -> dict[str, Any]:
         names = dict(self._playback.topic_map or {})
