@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError
+from tiae_ros.node import library_output
 from tiae_ros.parameters import Settings
 from tiae_ros.perception import WARN, FrameDropped, Images
 from tiae_ros.streams.camera import camera_matrix
@@ -39,9 +41,14 @@ def decode_frame(frame: Frame, settings: Settings, *, need_color: bool = True) -
         FrameDropped: the frame cannot be used; the reason says why.
     """
     segmented = settings.mask_source == "segmentation"
-    color, shape = _color(frame.color, need_color or segmented)
-    depth_m = _depth(frame.depth, shape, settings)
+    compressed = not (hasattr(frame.color, "encoding") and hasattr(frame.depth, "encoding"))
+    decoders: AbstractContextManager[list[str]] = library_output.collected() if compressed else nullcontext([])
+    with decoders as complaints:
+        color, shape = _color(frame.color, need_color or segmented)
+        depth_m = _depth(frame.depth, shape, settings)
     k, warnings = camera_matrix(frame.camera_info, frame.color.header.frame_id, shape)
+    if complaints:
+        warnings["compressed images"] = f"damaged compressed images are used as far as they go: {complaints[0]}"
     labels = None if segmented else _labels_of_masks(frame, depth_m, settings)
     return Images(color, depth_m, k, labels), warnings
 

@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -141,8 +140,7 @@ def run(ros_arguments: Sequence[str]) -> int:
         try:
             executor.spin_once(timeout_sec=_POLL_S)
         except Exception:
-            # One bad callback must not end the node; its cause is in the log.
-            node.get_logger().error(f"exception in a callback: {traceback.format_exc()}")
+            node.report_exception()  # one bad callback must not end the node
     idle = node.stop(_WORK_S)
     executor.shutdown(timeout_sec=0.2)
     node.destroy_node()

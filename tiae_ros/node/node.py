@@ -200,6 +200,10 @@ class PerceptionNode(LifecycleNode):
         elif transition == "activate":
             self._stop_working()
 
+    def report_exception(self) -> None:
+        """The one at hand, of a callback; the node goes on."""
+        self._health.fault("callback", f"exception in a callback: {traceback.format_exc()}")
+
     def stop(self, patience_s: float = 5.0) -> bool:
         """Let go of everything, from any state; for the end of the process. Whether no frame is worked on any more."""
         idle = self._stop_working(patience_s)
@@ -229,8 +233,9 @@ class PerceptionNode(LifecycleNode):
                 return change_state(request, response)
             except Exception as error:
                 wish = request.transition.label or request.transition.id
-                self.get_logger().warning(
-                    f"transition {wish} is not possible in state {self._state}: {str(error).partition(', at')[0]}"
+                self._health.warn(
+                    "transition",
+                    f"transition {wish} is not possible in state {self._state}: {str(error).partition(', at')[0]}",
                 )
                 response.success = False
                 return response
