@@ -15,6 +15,7 @@ statistics       rates, latencies, drops by reason (no rclpy)
 messages         arrays -> messages
 diagnostics      statistics -> diagnostic_msgs
 large_messages   Fast DDS set-up of a process that publishes images (no rclpy)
+launching        what the launch files share (no rclpy)
 session          ROS 2 in a process: begin and end
 main             process: signals, executor, exit code
 player           a recorded bag -> topics
