@@ -93,6 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         needs = f"needs {package}; install the extra `train`: pip install 'tiae_ros[train]'"
         print(f"tiae {parsed.subcommand}: error: this {needs}", file=sys.stderr)
         return 2
+    except FileNotFoundError as error:
+        if "temporary directory" not in str(error):  # as tempfile puts it
+            raise
+        print(f"tiae {parsed.subcommand}: error: {error.strerror}; set TMPDIR to a folder to write to", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"tiae {parsed.subcommand}: interrupted", file=sys.stderr)
         return 130

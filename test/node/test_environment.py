@@ -79,6 +79,15 @@ def test_no_temporary_folder_is_no_matter(tmp_path, client):
         assert "Traceback" not in node.output
 
 
+def test_no_temporary_folder_where_one_is_needed_is_a_line():
+    needs_one = "import tempfile, tiae_ros.commands.info as info; info.run = lambda _: tempfile.mkdtemp()\n"
+    result = tiae("info", "hands", program=("-c", needs_one + NO_TEMPORARY_FOLDER[1]))
+    assert result.returncode == 2
+    assert result.stderr == (
+        "tiae info: error: No usable temporary directory found; set TMPDIR to a folder to write to\n"
+    )
+
+
 @pytest.mark.parametrize("words", [("info", "hands"), ("recipe", "--help"), ("play", "--rate", "0")])
 def test_an_output_of_few_letters_is_no_matter(words):
     result = tiae(*words, PYTHONIOENCODING="ascii")
