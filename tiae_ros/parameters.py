@@ -82,7 +82,7 @@ class Parameter:
         """
         value: Any = text
         if self.type is bool:
-            value = {"true": True, "false": False}.get(text.lower(), text)
+            return read_truth(f"parameter {self.name}", text)
         elif self.type in (int, float):
             with contextlib.suppress(ValueError):  # the check below says what is wrong
                 value = self.type(text)
@@ -90,6 +90,18 @@ class Parameter:
 
     def _refuse(self, value: Any, reason: str) -> None:
         raise ParameterError(f"parameter {self.name} cannot be {value!r}: {reason}")
+
+
+def read_truth(name: str, text: str) -> bool:
+    """True or false, as the launch files of others write it too.
+
+    Raises:
+        ParameterError: the text is neither.
+    """
+    truths = {"true": True, "1": True, "false": False, "0": False}
+    if text.strip().lower() not in truths:
+        raise ParameterError(f"{name} cannot be {text!r}: it must be true or false (or 1, 0)")
+    return truths[text.strip().lower()]
 
 
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError
+from tiae_ros.node import library_output
 from tiae_ros.parameters import Settings
 from tiae_ros.perception import WARN, FrameDropped, Images
 from tiae_ros.streams.camera import camera_of_picture, other_frames
@@ -41,8 +43,11 @@ def decode_frame(frame: Frame, settings: Settings, *, need_color: bool = True) -
         FrameDropped: the frame cannot be used; the reason says why.
     """
     segmented = settings.mask_source == "segmentation"
-    color, shape = _color(frame.color, need_color or segmented)
-    depth_m = _depth(frame.depth, shape, settings)
+    compressed = not (hasattr(frame.color, "encoding") and hasattr(frame.depth, "encoding"))
+    decoders: AbstractContextManager[list[str]] = library_output.collected() if compressed else nullcontext([])
+    with decoders as complaints:
+        color, shape = _color(frame.color, need_color or segmented)
+        depth_m = _depth(frame.depth, shape, settings)
     frame_id = frame.color.header.frame_id
     camera = camera_of_picture(frame.camera_info, frame_id, shape, rectified=frame.rectified)
     warnings = camera.withheld | other_frames(frame_id, _frames(frame))
@@ -51,6 +56,8 @@ def decode_frame(frame: Frame, settings: Settings, *, need_color: bool = True) -
     )
     if unit is not None:
         warnings["depth unit"] = unit
+    if complaints:
+        warnings["compressed images"] = f"damaged compressed images are used as far as they go: {complaints[0]}"
     labels = None if segmented else _labels_of_masks(frame, depth_m, settings, warnings)
     return Images(color, depth_m, camera.k, labels, camera.distortion), warnings
 

@@ -164,7 +164,7 @@ class Inputs:
         if pushed.jumped_back:
             self._newest_done_ns = None
             self._statistics.clear_rates()
-            self._node.get_logger().info("stamps jumped back (bag loop or clock reset): starting afresh")
+            self._health.note("jump", "stamps jumped back (bag loop or clock reset): starting afresh")
         for pair in pushed.pairs:
             if not pair.by_arrival:
                 if self._newest_done_ns is not None and pair.stamp_ns <= self._newest_done_ns:

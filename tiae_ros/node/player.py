@@ -16,9 +16,9 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 
 from tiae_ros.errors import BagError, ParameterError
+from tiae_ros.node import session
 from tiae_ros.node.signals import Stop
 from tiae_ros.streams.bags import Bag, Topic
 from tiae_ros.streams.stored import CDR
@@ -79,7 +79,7 @@ class Player:
         """
         # A context of its own: shutting down the default one gives signals back to the system's defaults.
         context = Context()
-        rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+        session.begin(context=context)
         node = Node("tiae_play", context=context, enable_rosout=False, start_parameter_services=False)
         try:
             publishers = self._make_publishers(node, bag)
@@ -104,7 +104,8 @@ class Player:
             return sent
         finally:
             node.destroy_node()
-            context.try_shutdown()
+            del node
+            session.end(context)
 
     def _make_publishers(self, node: Node, bag: Bag) -> dict[str, Any]:
         playback = self._playback
