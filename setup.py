@@ -7,6 +7,11 @@ from pathlib import Path
 
 from setuptools import setup
 
+try:
+    from setuptools.command.editable_wheel import _StaticPth, editable_wheel
+except ImportError:  # before 64 (Ubuntu 22.04's, for colcon), or a later one that has no such strategy
+    editable_wheel = None
+
 PACKAGE = "tiae_ros"
 HERE = Path(__file__).resolve().parent
 EXTRAS = ("train", "bags", "sim", "experiments", "peers", "test")  # peers: see requirements/peers.txt
@@ -40,10 +45,29 @@ def shared(folder: str) -> list[tuple[str, list[str]]]:
     return sorted(found.items())
 
 
+def commands():
+    """`pip install -e` by two folders on the path, where setuptools would leave the two packages to a finder.
+
+    Python asks a finder last. In the folder above the clone it would take the clone, which is called tiae_ros as
+    well, for a package without anything in it.
+    """
+    if editable_wheel is None:
+        return {}
+
+    class EditableByPath(editable_wheel):
+        def _select_strategy(self, name, tag, build_lib):
+            if self.mode and self.mode.upper() == "STRICT":
+                return super()._select_strategy(name, tag, build_lib)
+            return _StaticPth(self.distribution, name, [HERE, HERE / "training"])
+
+    return {"editable_wheel": EditableByPath}
+
+
 setup(
+    cmdclass=commands(),
     packages=[*packages("tiae_ros"), *packages("training/tiae_training")],
     package_dir={"tiae_training": "training/tiae_training"},
-    package_data={PACKAGE: ["py.typed"]},
+    package_data={PACKAGE: ["py.typed", "node/large_messages.xml"]},
     include_package_data=False,
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),

@@ -24,13 +24,16 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
+from tiae_ros.node.launching import ended_by_itself, fail
+from tiae_ros.parameters import read_truth
+
 HERE = Path(__file__).parent
 VIEW = HERE.parent / "config" / "view.rviz"
 
 
 def make_player(context: LaunchContext) -> list[ExecuteProcess]:
     """The bag onto its topics; its end is the end of the demonstration."""
-    options = ["--loop"] if LaunchConfiguration("loop").perform(context) == "true" else []
+    options = ["--loop"] if read_truth("loop", LaunchConfiguration("loop").perform(context)) else []
     rate = LaunchConfiguration("rate").perform(context)
     bag = LaunchConfiguration("bag").perform(context)
     player = ExecutableInPackage(package="tiae_ros", executable="tiae")
@@ -45,7 +48,12 @@ def make_player(context: LaunchContext) -> list[ExecuteProcess]:
 
 def end_with_the_bag(context: LaunchContext) -> list[Shutdown]:
     """The bag's end ends all, unless Ctrl-C has: a second shutdown would make `ros2 launch` end with 1."""
-    return [] if context.is_shutdown else [Shutdown(reason="the bag has ended")]
+    if context.is_shutdown:
+        return []
+    code = ended_by_itself(context)
+    if code:
+        fail(context, f"the bag was not played: tiae play ended with {code}, its line above says why")
+    return [Shutdown(reason="the bag has ended")]
 
 
 def make_view(context: LaunchContext) -> list[Node | LogInfo]:
@@ -64,7 +72,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("bag", description="The recording: a rosbag2 folder, or an .mcap or .db3 file."),
             DeclareLaunchArgument("rate", default_value="1.0", description="Speed; 2.0 plays twice as fast."),
             DeclareLaunchArgument(
-                "loop", default_value="false", choices=["true", "false"], description="Play it again and again."
+                "loop", default_value="false", description="Play it again and again (true or false)."
             ),
             DeclareLaunchArgument(
                 "view", default_value="rviz", choices=["rviz", "none"], description="Start rviz2 with config/view.rviz."

@@ -1,86 +1,130 @@
 """The perception node.
 
     ros2 launch tiae_ros perception.launch.py camera:=realsense
+    ros2 launch tiae_ros perception.launch.py camera:=realsense camera_name:=wrist respawn:=true
+    ros2 launch tiae_ros perception.launch.py color:=/my/rgb/image_raw depth:=/my/depth/image_rect
     ros2 launch tiae_ros perception.launch.py namespace:=left_arm model:=/models/mine device:=cuda:0
     ros2 launch tiae_ros perception.launch.py --show-args
 
 An argument that is not given leaves the choice to params_file, and that to the node's own table: no
 default is written down twice. The node configures and activates itself (its parameter autostart).
+
+A node that dies is started again with respawn:=true. Without it launch goes on with what else it runs, and in the end
+returns 1.
 """
 
+import difflib
+from collections.abc import Callable
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
-from tiae_ros.parameters import LIVE, TABLE, yaml_value
+from tiae_ros.errors import ParameterError
+from tiae_ros.node.launching import ended_by_itself, fail
+from tiae_ros.parameters import TABLE, read_truth, yaml_value
 
-# Where camera drivers publish by default, and what they have to be told for it (checked against their sources).
+# Where camera drivers publish, and what they have to be told for it (checked against their sources). NAME is the
+# driver's argument camera_name (of oak: name).
 CAMERAS = {
     "none": {},
     "realsense": {  # realsense2_camera 4.x, rs_launch.py
-        "color/image": "/camera/camera/color/image_raw",
-        "depth/image": "/camera/camera/aligned_depth_to_color/image_raw",
-        "color/camera_info": "/camera/camera/color/camera_info",
+        "color/image": "/camera/NAME/color/image_raw",
+        "depth/image": "/camera/NAME/aligned_depth_to_color/image_raw",
+        "color/camera_info": "/camera/NAME/color/camera_info",
     },
     "orbbec": {  # orbbec_camera 2.x, the launch file of the camera's series
-        "color/image": "/camera/color/image_raw",
-        "depth/image": "/camera/depth/image_raw",
-        "color/camera_info": "/camera/color/camera_info",
+        "color/image": "/NAME/color/image_raw",
+        "depth/image": "/NAME/depth/image_raw",
+        "color/camera_info": "/NAME/color/camera_info",
     },
     "oak": {  # depthai_ros_driver; depth is aligned to the colour camera unless it is told otherwise
-        "color/image": "/oak/rgb/image_raw",
-        "depth/image": "/oak/stereo/image_raw",
-        "color/camera_info": "/oak/rgb/camera_info",
+        "color/image": "/NAME/rgb/image_raw",
+        "depth/image": "/NAME/stereo/image_raw",
+        "color/camera_info": "/NAME/rgb/camera_info",
     },
     "zed": {  # zed_wrapper 5.1 and newer; before, colour was rgb/image_rect_color
-        "color/image": "/zed/zed_node/rgb/color/rect/image",
-        "depth/image": "/zed/zed_node/depth/depth_registered",
-        "color/camera_info": "/zed/zed_node/rgb/color/rect/camera_info",
+        "color/image": "/NAME/zed_node/rgb/color/rect/image",
+        "depth/image": "/NAME/zed_node/depth/depth_registered",
+        "color/camera_info": "/NAME/zed_node/rgb/color/rect/camera_info",
     },
 }
+NAMES = {"realsense": "camera", "orbbec": "camera", "oak": "oak", "zed": "zed"}  # what NAME is by default
+INPUTS = {"color": "color/image", "depth": "depth/image", "camera_info": "color/camera_info"}
+PLUGINS = {"color/image": "compressed", "depth/image": "compressedDepth"}  # of image_transport
 PARAMS_FILE = Path(__file__).parents[1] / "config" / "perception.yaml"
-# What changes while the node runs is set in params_file, or by `ros2 param set`.
-ROWS = [row for row in TABLE if row.change != LIVE]
+RESPAWN_DELAY_S = 2.0
 
 
-def remappings(camera: str) -> list[tuple[str, str]]:
+def remappings(given: Callable[[str], str]) -> list[tuple[str, str]]:
     """The camera's topics, and the compressed ones beside them."""
-    rules = list(CAMERAS[camera].items())
-    for name, plugin in (("color/image", "compressed"), ("depth/image", "compressedDepth")):
-        if name in CAMERAS[camera]:
-            rules.append((f"{name}/{plugin}", f"{CAMERAS[camera][name]}/{plugin}"))
-    return rules
+    camera = given("camera")
+    name = given("camera_name").strip("/") or NAMES.get(camera, "")
+    topics = {own: topic.replace("NAME", name) for own, topic in CAMERAS[camera].items()}
+    topics |= {INPUTS[argument]: given(argument) for argument in INPUTS if given(argument)}
+    if given("color") and not given("camera_info"):
+        folder, slash, _ = given("color").removesuffix("/compressed").rpartition("/")
+        topics["color/camera_info"] = f"{folder}{slash}camera_info"
+    rules = {}
+    for own, topic in topics.items():
+        plugin = PLUGINS.get(own)
+        rules[own] = topic.removesuffix(f"/{plugin}")
+        if plugin:
+            rules[f"{own}/{plugin}"] = f"{rules[own]}/{plugin}"
+    return list(rules.items())
 
 
-def make_node(context: LaunchContext) -> list[LifecycleNode]:
+def make_node(context: LaunchContext) -> list[LifecycleNode | LogInfo]:
     """The node with the arguments that were given."""
 
     def given(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    chosen = {row.name: row.parse(given(row.name)) for row in ROWS if given(row.name)}
+    chosen = {row.name: row.parse(given(row.name)) for row in TABLE if given(row.name)}
     if given("use_sim_time"):
-        chosen["use_sim_time"] = given("use_sim_time").lower() == "true"
-    return [
-        LifecycleNode(
-            package="tiae_ros",
-            executable="tiae",
-            arguments=["node"],
-            name="tiae",
-            namespace=given("namespace"),
-            parameters=[given("params_file"), *([typed(chosen)] if chosen else [])],
-            remappings=remappings(given("camera")),
-            ros_arguments=["--log-level", given("log_level")],
-            output="screen",
-            emulate_tty=True,
-            # Ctrl-C reaches the node at once. Where only launch itself gets the signal (a container), it passes it
-            # on as SIGTERM after this time, 5 s by default.
-            sigterm_timeout="1",
-        )
-    ]
+        chosen["use_sim_time"] = read_truth("use_sim_time", given("use_sim_time"))
+    params_file = Path(given("params_file")).expanduser()
+    if not params_file.is_file():  # launch itself would go on without it
+        raise ParameterError(f"params_file {params_file} is not there; accepted is the path of a YAML file")
+    respawn = read_truth("respawn", given("respawn"))
+
+    def tell_the_end(context: LaunchContext) -> None:
+        code = ended_by_itself(context)
+        if code and not respawn:
+            fail(context, f"tiae has ended by itself, with {code}; with respawn:=true it is started again")
+
+    node = LifecycleNode(
+        package="tiae_ros",
+        executable="tiae",
+        arguments=["node"],
+        name="tiae",
+        namespace=given("namespace"),
+        parameters=[str(params_file), *([typed(chosen)] if chosen else [])],
+        remappings=remappings(given),
+        ros_arguments=["--log-level", given("log_level")],
+        output="screen",
+        emulate_tty=True,
+        # Ctrl-C reaches the node at once. Where only launch itself gets the signal (a container), it passes it
+        # on as SIGTERM after this time, 5 s by default.
+        sigterm_timeout="1",
+        respawn=respawn,
+        respawn_delay=RESPAWN_DELAY_S,
+        on_exit=[OpaqueFunction(function=tell_the_end)],
+    )
+    return [*(LogInfo(msg=line) for line in misspelt(context.argv)), node]
+
+
+def misspelt(words: list[str]) -> list[str]:
+    """A line for each word of the command line that is nearly an argument; `ros2 launch` ignores it without one."""
+    names = [name for name, assigned, _ in (word.partition(":=") for word in words) if assigned]
+    lines = []
+    for name in names:
+        near = difflib.get_close_matches(name, ARGUMENTS, n=1, cutoff=0.8)
+        if near and name not in ARGUMENTS:
+            lines.append(f"WARNING: {name}:= is no argument of perception.launch.py; did you mean {near[0]}:=?")
+    return lines
 
 
 def typed(values: dict[str, object]) -> dict[str, object]:
@@ -90,41 +134,53 @@ def typed(values: dict[str, object]) -> dict[str, object]:
     return {name: ParameterValue(value, value_type=type(value)) for name, value in values.items()}
 
 
+ARGUMENTS = {
+    "namespace": {"default_value": "", "description": "Namespace of the node and its topics."},
+    "camera": {
+        "default_value": "none",
+        "choices": list(CAMERAS),
+        "description": "Listen to the topics of this camera's driver (realsense: start it with "
+        "align_depth.enable:=true, orbbec: with depth_registration:=true); none: color/image, depth/image and "
+        "color/camera_info in the namespace.",
+    },
+    "camera_name": {
+        "default_value": "",
+        "description": "The name that this driver was started with (its camera_name; of oak: name). "
+        f"Empty: {', '.join(f'{name} ({camera})' for camera, name in NAMES.items())}.",
+    },
+    "color": {"default_value": "", "description": "Topic of the colour images. Empty: as camera has it."},
+    "depth": {"default_value": "", "description": "Topic of the registered depth images. Empty: as camera has it."},
+    "camera_info": {
+        "default_value": "",
+        "description": "Topic of the camera info. Empty: beside color, if that is given, else as camera has it.",
+    },
+    "params_file": {"default_value": str(PARAMS_FILE), "description": "Parameters of the node, as a YAML file."},
+    **{
+        row.name: {
+            "default_value": "",
+            "description": f"{row.meaning[0].upper()}{row.meaning[1:]} ({row.accepted}). "
+            f"Empty: as in params_file, else {yaml_value(row.default)}.",
+        }
+        for row in TABLE
+    },
+    "use_sim_time": {
+        "default_value": "",
+        "description": "Take the time from /clock (true or false). Empty: as in params_file, else false.",
+    },
+    "respawn": {
+        "default_value": "false",
+        "description": f"Start the node again, after {RESPAWN_DELAY_S:g} s, when it ends by itself (true or false). "
+        "Otherwise launch returns 1 then.",
+    },
+    "log_level": {
+        "default_value": "info",
+        "choices": ["debug", "info", "warn", "error", "fatal"],
+        "description": "What the node logs.",
+    },
+}
+
+
 def generate_launch_description() -> LaunchDescription:
     """Arguments, and the node."""
-    arguments = [
-        DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics."),
-        DeclareLaunchArgument(
-            "camera",
-            default_value="none",
-            choices=list(CAMERAS),
-            description="Listen to the topics of this camera's driver (realsense: start it with "
-            "align_depth.enable:=true, orbbec: with depth_registration:=true); none: color/image, depth/image and "
-            "color/camera_info in the namespace.",
-        ),
-        DeclareLaunchArgument(
-            "params_file", default_value=str(PARAMS_FILE), description="Parameters of the node, as a YAML file."
-        ),
-        *(
-            DeclareLaunchArgument(
-                row.name,
-                default_value="",
-                description=f"{row.meaning[0].upper()}{row.meaning[1:]} ({row.accepted}). "
-                f"Empty: as in params_file, else {yaml_value(row.default)}.",
-            )
-            for row in ROWS
-        ),
-        DeclareLaunchArgument(
-            "use_sim_time",
-            default_value="",
-            choices=["", "true", "false"],
-            description="Take the time from /clock. Empty: as in params_file, else false.",
-        ),
-        DeclareLaunchArgument(
-            "log_level",
-            default_value="info",
-            choices=["debug", "info", "warn", "error", "fatal"],
-            description="What the node logs.",
-        ),
-    ]
+    arguments = [DeclareLaunchArgument(name, **named) for name, named in ARGUMENTS.items()]
     return LaunchDescription([*arguments, OpaqueFunction(function=make_node)])

@@ -43,3 +43,16 @@ make_environment() {
         fail "installing tiae_ros itself failed; the lines above say why"
     printf '%s\n' "$stamp" > "$venv/stamp"
 }
+
+# The other major version of OpenCV, in a folder of the environment that nothing has on its path.
+add_other_opencv() {
+    local root=$1 folder
+    folder=$(dirname "$(dirname "$PYTHON_IN_VENV")")/opencv-5
+    cmp -s "$root/requirements/opencv-5.txt" "$folder/stamp" && return
+    rm -rf "$folder"
+    if "$PYTHON_IN_VENV" -m pip install --quiet --disable-pip-version-check --no-deps --target "$folder" \
+        -r "$root/requirements/opencv-5.txt"
+    then cp "$root/requirements/opencv-5.txt" "$folder/stamp"
+    else echo "OpenCV 5 cannot be installed; its tests are left out"
+    fi
+}

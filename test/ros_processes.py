@@ -93,6 +93,10 @@ class Process:
             time.sleep(0.02)
         raise AssertionError(f"no {pattern!r} within {timeout_s} s:\n{self.output}")
 
+    def send(self, number: int) -> None:
+        """Send a signal and go on."""
+        self._process.send_signal(number)
+
     def end(self, number: int = signal.SIGINT, timeout_s: float = 10.0) -> tuple[int, float]:
         """Send a signal; returns (exit code, seconds until the end)."""
         started = time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -68,6 +69,7 @@ def build_parser(chosen: str = "") -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``tiae``; returns the exit code (0 done, 1 checked and failed, 2 a user's error, 130 interrupted)."""
+    take_any_letter()
     words = list(sys.argv[1:] if arguments is None else arguments)
     ros_words: list[str] = []
     if words[:1] == ["node"] and not {"-h", "--help"} & set(words[1:2]):
@@ -91,6 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         needs = f"needs {package}; install the extra `train`: pip install 'tiae_ros[train]'"
         print(f"tiae {parsed.subcommand}: error: this {needs}", file=sys.stderr)
         return 2
+    except FileNotFoundError as error:
+        if "temporary directory" not in str(error):  # as tempfile puts it
+            raise
+        print(f"tiae {parsed.subcommand}: error: {error.strerror}; set TMPDIR to a folder to write to", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"tiae {parsed.subcommand}: interrupted", file=sys.stderr)
         return 130
@@ -98,6 +105,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output (`| head`) has left; stdout must not be flushed into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def take_any_letter() -> None:
+    """Write what the output's encoding lacks (PYTHONIOENCODING=ascii, file names of no encoding) as \\u2026."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def let_sigterm_clean_up() -> None:

@@ -82,7 +82,7 @@ class Parameter:
         """
         value: Any = text
         if self.type is bool:
-            value = {"true": True, "false": False}.get(text.lower(), text)
+            return read_truth(f"parameter {self.name}", text)
         elif self.type in (int, float):
             with contextlib.suppress(ValueError):  # the check below says what is wrong
                 value = self.type(text)
@@ -90,6 +90,18 @@ class Parameter:
 
     def _refuse(self, value: Any, reason: str) -> None:
         raise ParameterError(f"parameter {self.name} cannot be {value!r}: {reason}")
+
+
+def read_truth(name: str, text: str) -> bool:
+    """True or false, as the launch files of others write it too.
+
+    Raises:
+        ParameterError: the text is neither.
+    """
+    truths = {"true": True, "1": True, "false": False, "0": False}
+    if text.strip().lower() not in truths:
+        raise ParameterError(f"{name} cannot be {text!r}: it must be true or false (or 1, 0)")
+    return truths[text.strip().lower()]
 
 
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -259,7 +271,7 @@ def unknown_name(name: str, also_known: Iterable[str] = ()) -> str:
     known = [*_BY_NAME, *also_known]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    return f"there is no parameter {name}; {hint}"
+    return f"there is no parameter {name if name.isprintable() else repr(name)}; {hint}"
 
 
 def read_overrides(overrides: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from ros_processes import Process, pixels_of, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 from synthetic_scenes import TOPICS, make_scene, write_bag
 
-from tiae_ros.node.large_messages import PROFILE, profile_variable, publish_large_messages
+from tiae_ros.node.large_messages import profile_variable
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -133,17 +132,6 @@ def test_the_variable_of_the_distribution():
     for distribution, variable in {"humble": old, "jazzy": old, "kilted": new, "lyrical": new}.items():
         assert profile_variable({"ROS_DISTRO": distribution}) == variable
     assert profile_variable({}) in (old, new)
-
-
-def test_profiles_of_the_users_are_left_alone():
-    for environment in ({"FASTDDS_DEFAULT_PROFILES_FILE": "mine.xml"}, {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}):
-        before = dict(environment)
-        assert publish_large_messages(environment) == ""
-        assert environment == before
-    environment = {"ROS_DISTRO": "jazzy"}
-    path = Path(publish_large_messages(environment))
-    assert environment["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(path)
-    assert path.read_text() == PROFILE
 
 
 def test_it_waits_for_as_many_as_told(client, recording, play):

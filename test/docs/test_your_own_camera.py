@@ -51,7 +51,7 @@ def test_options_in_the_text_exist():
     """Commands and options within sentences are not run; each is one that some subcommand on the page has."""
     parser = build_parser()
     choices = next(a.choices for a in parser._actions if a.dest == "subcommand")
-    known = {option for name in ("extract", "train", "name", "evaluate") for a in choices[name]._actions
+    known = {option for name in ("extract", "play", "train", "name", "evaluate") for a in choices[name]._actions
              for option in a.option_strings} | {"--topics", "--loop"}  # fmt: skip
     prose = " ".join(line for line in PAGE.splitlines() if not line.startswith("    "))
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", " ".join(re.findall(r"`([^`]+)`", prose)))) <= known

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tiae_ros.errors import ParameterError
-from tiae_ros.parameters import LIVE, TABLE, yaml_value
+from tiae_ros.parameters import TABLE, yaml_value
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,25 +79,36 @@ def arguments(launch_file):
     return {e.positional[0]: e.named for e in entities if type(e).__name__ == "DeclareLaunchArgument"}
 
 
+class Context(dict):
+    """Launch arguments by name, and what else of launch's context the files ask for."""
+
+    argv: tuple[str, ...] = ()
+
+
 def node_for(launch_file: Any, arguments: dict[str, Any], **given: str) -> dict[str, Any]:
     """What the node is started with."""
-    context = {name: named["default_value"] for name, named in arguments.items()} | given
+    context = Context({name: named["default_value"] for name, named in arguments.items()} | given)
     (node,) = launch_file.make_node(context)
     return node.named
 
 
+class Ended:
+    """The context of the end of a process, and what launch is told to do about it."""
+
+    def __init__(self, returncode: int, is_shutdown: bool = False) -> None:
+        self.is_shutdown = is_shutdown
+        self.locals = SimpleNamespace(event=SimpleNamespace(returncode=returncode))
+        self.said: list[str] = []
+        self.asyncio_loop = SimpleNamespace(call_exception_handler=lambda what: self.said.append(what["message"]))
+
+
 def test_every_argument_is_documented(arguments):
-    assert {"namespace", "camera", "params_file", "model", "device", "autostart", "use_sim_time", "log_level"} <= set(
-        arguments
-    )
+    assert {"namespace", "camera", "params_file", "use_sim_time", "respawn", "log_level"} <= set(arguments)
     for named in arguments.values():
         assert named["description"].strip().endswith(".")
-    for row in TABLE:
-        if row.change != LIVE:
-            assert arguments[row.name]["default_value"] == ""
-            assert f"else {yaml_value(row.default)}." in arguments[row.name]["description"]
-        else:
-            assert row.name not in arguments
+    for row in TABLE:  # all of them: launch ignores an argument that is not declared
+        assert arguments[row.name]["default_value"] == ""
+        assert f"else {yaml_value(row.default)}." in arguments[row.name]["description"]
 
 
 def test_without_arguments_defaults_are_the_node_s(launch_file, arguments):
@@ -139,21 +150,96 @@ def test_ctrl_c_ends_with_0(launch_file, arguments):
     """A lifecycle node with on_exit=Shutdown makes `ros2 launch` end with 1."""
     named = node_for(launch_file, arguments)
     assert float(named["sigterm_timeout"]) <= 1  # where the signal reaches launch alone
-    assert "on_exit" not in named
-    assert "respawn" not in named
+    (at_its_end,) = named["on_exit"]
+    for ended in (Ended(0), Ended(-2), Ended(-15), Ended(-9, is_shutdown=True), Ended(1, is_shutdown=True)):
+        assert at_its_end.named["function"](ended) is None
+        assert ended.said == []
+
+
+@pytest.mark.parametrize("code", [-9, -11, 1, 2])
+def test_a_death_ends_with_1_unless_the_node_is_started_again(launch_file, arguments, code):
+    for respawn, lines in (("false", 1), ("True", 0)):
+        named = node_for(launch_file, arguments, respawn=respawn)
+        assert named["respawn"] == (respawn == "True")
+        (at_its_end,) = named["on_exit"]
+        ended = Ended(code)
+        assert at_its_end.named["function"](ended) is None  # no Shutdown: others may go on
+        assert len(ended.said) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("True", True), ("FALSE", False), ("1", True), ("0", False)]
+)
+def test_truth_is_taken_as_people_write_it(launch_file, arguments, text, value):
+    named = node_for(launch_file, arguments, use_sim_time=text, autostart=text, respawn=text)
+    chosen = {name: given.positional[0] for name, given in named["parameters"][1].items()}
+    assert chosen == {"use_sim_time": value, "autostart": value}
+    assert named["respawn"] is value
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"params_file": "/nowhere.yaml"}, "params_file /nowhere.yaml is not there"),
+        ({"params_file": "/tmp"}, "params_file /tmp is not there"),
+        ({"use_sim_time": "yes"}, "use_sim_time cannot be 'yes': it must be true or false"),
+        ({"respawn": ""}, "respawn cannot be ''"),
+        ({"max_grasps": "many"}, "parameter max_grasps cannot be 'many': it must be a whole number"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(launch_file, arguments, given, reason):
+    with pytest.raises(ParameterError, match=re.escape(reason)):
+        node_for(launch_file, arguments, **given)
+
+
+def test_misspelt_arguments_are_said(launch_file):
+    words = ["max_grasp:=3", "camera:=none", "my_own:=1", "--debug", "params_files:=x"]
+    grasps, files = launch_file.misspelt(words)
+    assert "max_grasp:= is no argument of perception.launch.py; did you mean max_grasps:=?" in grasps
+    assert "did you mean params_file:=?" in files
 
 
 def test_cameras_remap_what_the_node_listens_to(launch_file, arguments):
     source = (ROOT / "tiae_ros" / "node" / "inputs.py").read_text()
     inputs = set(re.findall(r'"((?:color|depth)/[a-z_]+)"', source))
-    assert inputs == {"color/image", "depth/image", "color/camera_info"}
+    assert inputs == {"color/image", "depth/image", "color/camera_info"} == set(launch_file.INPUTS.values())
     assert arguments["camera"]["choices"] == list(launch_file.CAMERAS)
     for camera, topics in launch_file.CAMERAS.items():
         assert set(topics) in ({*inputs}, set())
         rules = dict(node_for(launch_file, arguments, camera=camera)["remappings"])
         assert all(name.startswith("/") for name in rules.values())
         if topics:
-            assert rules["depth/image/compressedDepth"] == f"{topics['depth/image']}/compressedDepth"
+            assert rules["depth/image/compressedDepth"] == f"{rules['depth/image']}/compressedDepth"
+
+
+@pytest.mark.parametrize(
+    ("given", "color", "depth", "info"),
+    [
+        ({"camera": "realsense"}, "/camera/camera/color/image_raw",
+         "/camera/camera/aligned_depth_to_color/image_raw", "/camera/camera/color/camera_info"),
+        ({"camera": "realsense", "camera_name": "wrist"}, "/camera/wrist/color/image_raw",
+         "/camera/wrist/aligned_depth_to_color/image_raw", "/camera/wrist/color/camera_info"),
+        ({"camera": "orbbec", "camera_name": "left"}, "/left/color/image_raw", "/left/depth/image_raw",
+         "/left/color/camera_info"),
+        ({"camera": "oak", "camera_name": "/head/"}, "/head/rgb/image_raw", "/head/stereo/image_raw",
+         "/head/rgb/camera_info"),
+        ({"camera": "zed", "camera_name": "zed2i"}, "/zed2i/zed_node/rgb/color/rect/image",
+         "/zed2i/zed_node/depth/depth_registered", "/zed2i/zed_node/rgb/color/rect/camera_info"),
+        ({"color": "/rgb/image_rect", "depth": "/d"}, "/rgb/image_rect", "/d", "/rgb/camera_info"),
+        ({"color": "/my/rgb", "depth": "/d", "camera_info": "/info"}, "/my/rgb", "/d", "/info"),
+        ({"camera": "orbbec", "depth": "/filtered"}, "/camera/color/image_raw", "/filtered",
+         "/camera/color/camera_info"),
+        ({"color": "/a/rgb/compressed", "depth": "/b/z/compressedDepth"}, "/a/rgb", "/b/z", "/a/camera_info"),
+    ],
+)  # fmt: skip
+def test_drivers_under_another_name(launch_file, arguments, given, color, depth, info):
+    assert dict(node_for(launch_file, arguments, **given)["remappings"]) == {
+        "color/image": color,
+        "color/image/compressed": f"{color}/compressed",
+        "depth/image": depth,
+        "depth/image/compressedDepth": f"{depth}/compressedDepth",
+        "color/camera_info": info,
+    }
 
 
 def test_the_demonstration_plays_by_tiae_play(monkeypatch):
@@ -164,15 +250,17 @@ def test_the_demonstration_plays_by_tiae_play(monkeypatch):
     declared = {e.positional[0]: e.named for e in entities if type(e).__name__ == "DeclareLaunchArgument"}
     assert "default_value" not in declared["bag"]  # it has to be given
     assert all(named["description"].endswith(".") for named in declared.values())
-    (player,) = demo.make_player({"bag": "my_bag", "rate": "2.0", "loop": "true"})
+    (player,) = demo.make_player({"bag": "my_bag", "rate": "2.0", "loop": "True"})
     executable, *words = player.named["cmd"]
     assert executable.named == {"package": "tiae_ros", "executable": "tiae"}
     parsed = build_parser().parse_args(words)
     assert (parsed.bag, parsed.rate, parsed.loop) == ("my_bag", 2.0, True)
     (at_its_end,) = player.named["on_exit"]
     end = at_its_end.named["function"]
-    assert [type(action).__name__ for action in end(SimpleNamespace(is_shutdown=False))] == ["Shutdown"]
-    assert end(SimpleNamespace(is_shutdown=True)) == []
+    whole, broken, over = Ended(0), Ended(2), Ended(0, is_shutdown=True)
+    assert [type(action).__name__ for action in [*end(whole), *end(broken)]] == ["Shutdown"] * 2
+    assert end(over) == whole.said == over.said == []
+    assert broken.said == ["the bag was not played: tiae play ended with 2, its line above says why"]
     assert demo.make_view({"view": "none"}) == []
     monkeypatch.setattr(demo, "get_packages_with_prefixes", dict)
     (remark,) = demo.make_view({"view": "rviz"})

@@ -1,5 +1,6 @@
 """The doors of a model: one check for every kind of array, results of the kind that went in, batches of any size."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,57 @@ def test_descriptors_of_any_layout(model):
         assert_same(model.restore_described(Description(same, np.zeros((3, 2)))).restored, wanted)
     assert_same(model.decode(descriptors[::-1]), wanted[::-1])
     assert_same(model.decode(np.zeros((1, 96), np.int64)), model.decode(np.zeros((1, 96), np.float32)))
+
+
+def test_unusual_tensors_are_read_or_refused(model):
+    torch = pytest.importorskip("torch")
+    plain = torch.from_numpy(windows())
+    wanted = model.encode(plain)
+    kinds = (torch._neg_view(-plain), plain.to(memory_format=torch.channels_last), torch.nn.Parameter(plain))
+    for same in kinds:
+        assert_same(model.encode(same).detach(), wanted)
+    for tensor in (plain.to_sparse(), plain.to("meta"), plain.to(torch.complex64), plain > 0.5):
+        with pytest.raises(DataError, match="accepted are"):
+            model.encode(tensor)
+    with pytest.raises(DataError, match="0 to 1"):
+        model.encode(255 * plain)
+    with pytest.raises(DataError, match="MaskedArray"):
+        model.encode(np.ma.masked_array(windows(), mask=True))
+    assert_same(model.decode(torch.zeros(1, 96, dtype=torch.int64)), model.decode(torch.zeros(1, 96)))
+    with pytest.raises(DataError, match=r"torch\.bool"):
+        model.decode(torch.zeros(1, 96, dtype=torch.bool))
+    with pytest.raises(DataError, match=r"accepted are numbers \(96,\)"):
+        model.label(wanted)
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_a_torch_head_learns_from_descriptors(model, inference):
+    torch = pytest.importorskip("torch")
+    with torch.inference_mode(inference):
+        images = torch.from_numpy(windows())
+    descriptors, head = model.encode(images), torch.nn.Linear(96, 2)
+    head(descriptors).sum().backward()
+    assert head.weight.grad.abs().sum() > 0
+
+
+def test_halves_that_do_not_fit_are_refused(model):
+    described = model.describe(windows())
+    with pytest.raises(DataError, match="3 descriptors and 2 parameters"):
+        model.restore_described(Description(described.descriptor, described.parameters[:2]))
+    with pytest.raises(DataError, match="a list is no Description"):
+        model.restore_described([1])
+
+
+def test_memory_does_not_grow_with_the_windows(tmp_path):
+    """Windows mapped from a file: beside the results, a batch at a time is held."""
+    model, _ = told_model(np.zeros((512, 2)))
+    images = np.memmap(tmp_path / "windows", np.uint8, "w+", shape=(20_000, 1, 32, 32))  # 82 MB as floats
+    for door, results in (("encode", 0), ("estimate_shift", 0), ("place", 82e6), ("infer", 164e6)):
+        tracemalloc.start()
+        getattr(model, door)(images)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < results + 30e6
 
 
 class Told:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FAULTS = 29  # numbered as in the list of faults that the node and the files must survive
+FAULTS = 64  # numbered as in the list of faults that the node and the files must survive
 
 
 def test_every_fault_has_tests_that_exist():

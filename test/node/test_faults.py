@@ -246,7 +246,7 @@ def test_05_padded_rows_are_read(bench, node):
 )
 def test_05_06_headers_unlike_their_data_are_dropped(bench, node, fields, reason):
     bench.no_result(make_scene(), frames=2, color=fields)
-    assert reason in node.output
+    bench.status_until(DiagnosticStatus.ERROR, reason)  # the log has one line of those that differ in numbers alone
 
 
 def test_06_one_pixel_holds_no_hand(bench, node):

@@ -319,6 +319,48 @@ def test_signals_end_it_in_other_states(tmp_path, shipped_models, number):
         starting.kill()
 
 
+SLOW_LOADING = (
+    "-c",
+    "import sys, time\n"
+    "import tiae_ros.node.node as node\n"
+    "node.load_pipeline = lambda settings: time.sleep(5)\n"
+    "from tiae_ros.cli import main\n"
+    "sys.exit(main())",
+)
+SLOW_NETWORK = (
+    "-c",
+    "import sys, time\n"
+    "import tiae_ros.node.node as node\n"
+    "def describe(*_):\n"
+    "    print('describing', flush=True)\n"
+    "    time.sleep(5)\n"
+    "node.warm_up = lambda *_: None\n"
+    "node.Pipeline.describe = describe\n"
+    "from tiae_ros.cli import main\n"
+    "sys.exit(main())",
+)
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("program", [PROGRAM, SLOW_LOADING, SLOW_NETWORK], ids=["ready", "loading", "working"])
+def test_an_ended_node_leaves_the_graph_at_once(tmp_path, shipped_models, program):
+    """A participant that is not deleted stays for 20 s. While models load the watchdog ends the process."""
+    rename = ["-r", "__node:=leaver"]  # other tests' nodes may be there
+    ended = node_process(tmp_path, shipped_models, arguments=rename, program=program, wait_for="")
+    with Client() as client, ended as node:
+        client.spin_until(lambda: "leaver" in client.node.get_node_names(), 20, "the node in the graph")
+        if program != SLOW_LOADING:
+            node.wait_for("active; listening")
+        if program == SLOW_NETWORK:
+            camera = Camera(client)
+            camera.wait_for_node()
+            camera.stream_until(make_scene(), lambda: "describing" in node.output)
+        code, seconds = node.end()
+        assert (code, seconds <= 1.0) == (0, True), node.output
+        client.spin_until(lambda: "leaver" not in client.node.get_node_names(), 1, "the graph without the node")
+        assert "Traceback" not in node.output
+
+
 def test_two_nodes_with_namespaces_do_not_mix(tmp_path, client, shipped_models):
     cameras = {side: Camera(client, f"/{side}/") for side in ("left", "right")}
     for side in cameras:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,34 @@ def test_any_overrides_yield_settings_that_the_table_accepts(overrides):
         assert row.check(value) == value
         assert row.name not in overrides or value in (row.default, overrides[row.name])
     assert set(refused) <= set(overrides)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_yaml_is_read_or_refused(tmp_path, data):
+    """A file of parameters with damage, or with names for names of names, as ROS 2 reads it when the node starts."""
+    context = pytest.importorskip("rclpy.context").Context()
+    text = bytearray(as_yaml().encode())
+    if data.draw(st.booleans()):
+        text += b"\na0: &a0 [x, x]\n" + b"".join(
+            b"a%d: &a%d [*a%d, *a%d]\n" % (i, i, i - 1, i - 1) for i in range(1, 40)
+        )
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, len(text) - 1))
+        text[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    file = tmp_path / "parameters.yaml"
+    file.write_bytes(text)
+    try:
+        context.init(["node", "--ros-args", "--params-file", str(file)])
+    except Exception as error:  # the node makes one line of it
+        assert "RCL" in type(error).__name__ or "ROS" in type(error).__name__  # noqa: PT017
+    else:
+        context.shutdown()
+    with contextlib.suppress(yaml.YAMLError, ValueError):  # what it would hand to the node
+        values = yaml.safe_load(as_yaml().encode() if b"*a" in text else bytes(text))
+        found = (values or {}).get("/**") if isinstance(values, dict) else None
+        given = found.get("ros__parameters") if isinstance(found, dict) else None
+        if isinstance(given, dict):
+            chosen, refused = read_overrides({str(name): value for name, value in given.items()})
+            assert all(row.check(getattr(chosen, row.name)) == getattr(chosen, row.name) for row in TABLE)
+            assert all("\n" not in line for line in refused.values())

@@ -13,6 +13,7 @@ pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installati
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Vector3Stamped
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_processes import Camera, camera_info_message, image_message, node_process, stamp_of
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -332,3 +333,24 @@ def test_an_exception_in_a_transition_is_logged(client, inner_node, monkeypatch,
     monkeypatch.setattr(module, "load_pipeline", load)
     assert client.change_state("configure", "/inner/tiae")
     assert client.state("/inner/tiae") == "inactive"
+
+
+def test_a_latched_camera_info_is_received(tmp_path, client, shipped_models):
+    """Published once, before the node is there; the override of one topic leaves the others as they were."""
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    info = client.node.create_publisher(CameraInfo, "color/camera_info", latched)
+    scene = make_scene()
+    info.publish(camera_info_message(scene.depth_mm.shape, 10**9))
+    client.listen(PointCloud2, "/tiae/grasps")
+    override = ["-p", "qos_overrides./color/camera_info.subscription.durability:=transient_local"]
+    with node_process(tmp_path, shipped_models, arguments=override):
+        camera = Camera(client, reliable=False, camera_info=False)
+        camera.wait_for_node()
+        client.wait_for_publishers()
+        camera.stream_until(scene, lambda: client.received["/tiae/grasps"])
+        for topic in ("/color/image", "/depth/image"):
+            (there,) = client.node.get_subscriptions_info_by_topic(topic)
+            assert there.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+            assert there.qos_profile.durability == DurabilityPolicy.VOLATILE
+    position = np.frombuffer(client.received["/tiae/grasps"][-1].data, "<f4")[:3]
+    assert np.isfinite(position).all()

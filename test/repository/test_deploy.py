@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tiae_ros.parameters import TABLE
+
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "config" / "deploy"
 GUIDE = (ROOT / "docs" / "deploy.md").read_text("utf-8")
@@ -74,6 +76,7 @@ def test_the_service_stops_as_ctrl_c_does():
     assert service["KillSignal"] == "SIGINT"
     assert "exec ros2 launch tiae_ros perception.launch.py" in service["ExecStart"]
     assert service["User"] != "root"
+    assert service["Restart"] == "always"  # `systemctl stop` is kept to all the same
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 
@@ -95,6 +98,20 @@ def test_the_guide_names_what_there_is():
     assert "[docs/deploy.md](docs/deploy.md)" in README
     for camera in re.findall(r"camera:=(\w+)", GUIDE):
         assert f'"{camera}": {{' in (ROOT / "launch" / "perception.launch.py").read_text("utf-8")
+    launch = (ROOT / "launch" / "perception.launch.py").read_text("utf-8")
+    arguments = {*re.findall(r'^    "(\w+)": \{', launch, re.MULTILINE), *(row.name for row in TABLE)}
+    of_drivers = {"align_depth", "enable", "depth_registration"}
     for name in re.findall(r"(\w+):=", GUIDE):
-        known = ("camera", "model", "params_file", "align_depth", "depth_registration", "enable")
-        assert name in known, name
+        assert name in arguments | of_drivers, name
+
+
+def test_colcon_runs_by_the_environments_python():
+    """`colcon` alone runs by the system's, and the installed `tiae` then lacks what pip has installed."""
+    for text in (GUIDE, README):
+        for line in re.findall(r"^    .*colcon build.*$", text, re.MULTILINE):
+            assert re.search(r"python3? -m colcon build", line), line
+
+
+def test_rosdep_keys_are_named_as_they_are():
+    for key in ("python3-torch", "python3-pytorch-pip", "python3-rosbags-pip", "python3-mujoco-pip"):
+        assert f"`{key}`" in GUIDE

@@ -49,7 +49,10 @@ def test_pip_installs_everything(source, tmp_path):
     assert (tmp_path / "share/ament_index/resource_index/packages/tiae_ros").is_file()
     assert (tmp_path / "bin" / "tiae").is_file()
     packages = next((tmp_path / "lib").glob("python*/site-packages"))
-    for name in ("tiae_ros/model/shifts.py", "tiae_ros/py.typed", "tiae_training/simulator/hand.py"):
+    for name in (
+        "tiae_ros/model/shifts.py", "tiae_ros/py.typed", "tiae_ros/node/large_messages.xml",
+        "tiae_training/simulator/hand.py",
+    ):  # fmt: skip
         assert (packages / name).is_file()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import time
 
 import cv2
@@ -28,6 +29,46 @@ def test_colour_and_depth():
     np.testing.assert_allclose(depth, scene.depth_mm * 1e-3, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "message_format", ["mono16; compressedDepth png", "mono16", "16UC1; png compressed ", "mono16; png"]
+)
+def test_what_raw_depth_may_be_compressed_depth_may_be(message_format):
+    plain = "; png" in message_format  # by the transport of colour: without the header of compressedDepth
+    data = (b"" if plain else bytes(12)) + cv2.imencode(".png", np.full((4, 4), 700, np.uint16))[1].tobytes()
+    np.testing.assert_allclose(decode_compressed_depth(data, message_format), 0.7, rtol=1e-6)
+
+
+def jpeg_of(color: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", color[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def test_legal_jpegs_with_fill_bytes():
+    scene = make_scene(seed=1)
+    jpeg = jpeg_of(scene.color)
+    filled = jpeg[:2]
+    at = 2
+    while jpeg[at + 1] != 0xDA:  # in front of each marker until the picture itself starts
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        filled += b"\xff\xff\xff" + jpeg[at:end]
+        at = end
+    filled += jpeg[at:]
+    assert picture_size(filled) == (WIDTH, HEIGHT)
+    np.testing.assert_array_equal(decode_compressed_color(filled), decode_compressed_color(jpeg))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_rotation_in_exif_turns_nothing(orientation):
+    jpeg = jpeg_of(make_scene(x=90, seed=1).color)
+    tag = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
+    exif = b"Exif\0\0" + b"II*\0" + struct.pack("<IH", 8, 1) + tag + bytes(4)
+    turned = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+    if orientation != 1:  # OpenCV would turn it
+        assert not np.array_equal(
+            cv2.imdecode(np.frombuffer(turned, np.uint8), 1), cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1)
+        )
+    np.testing.assert_array_equal(decode_compressed_color(turned), decode_compressed_color(jpeg))
+
+
 def test_float_depth_is_inverse_depth():
     metres = np.linspace(0.4, 4.0, 64, dtype=np.float32).reshape(8, 8)
     quant_a, quant_b = 100.0 * 101.0, 1 - 100.0 * 101.0 / 10.0  # of compressed_depth_image_transport
@@ -45,7 +86,9 @@ def test_depth_of_older_publishers_names_no_compression(message_format):
     np.testing.assert_allclose(decode_compressed_depth(data, message_format), 0.7, rtol=1e-6)
 
 
-@pytest.mark.parametrize("message_format", ["16UC1; compressedDepth rvl", "rgb8; jpeg compressed bgr8", "", "png"])
+@pytest.mark.parametrize(
+    "message_format", ["16UC1; compressedDepth rvl", "16UC1; jpeg compressed", "rgb8; jpeg compressed bgr8", "", "png"]
+)
 def test_other_formats_are_refused_with_those_accepted(message_format):
     with pytest.raises(ImageError, match="accepted are '16UC1; compressedDepth png'"):
         decode_compressed_depth(bytes(100), message_format)

@@ -74,6 +74,16 @@ def test_weights_that_do_not_fit_are_refused(saved, tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_a_manifest_cannot_ask_for_more_than_there_is(saved, tmp_path):
+    """A network of 137 GB by a line of JSON: refused before it is built."""
+    content = read_folder(saved[1])
+    network = {**content.manifest.network, "hidden": 65536, "decoder_hidden": 65536}
+    manifest = dataclasses.replace(content.manifest, network=network, window_size=256)
+    write_folder(tmp_path, manifest, content.files)
+    with pytest.raises(ModelError, match=r"bytes for \d+ weights"):
+        load_network(tmp_path)
+
+
 def test_rounded_weights_take_half_the_space():
     torch.manual_seed(3)
     network, windows = TransformInvariantAutoencoder.fresh(2).network.eval(), torch.rand(3, 2, 32, 32)

@@ -115,6 +115,21 @@ def test_the_anchor_pulls_the_mean_scale_to_one():
     torch.testing.assert_close(held[:, 3], free[:, 3] - 0.5 * free[:, 3].mean())
 
 
+@pytest.mark.parametrize("estimate", [None, [[0.0, 0.0]], [[0.0, 0.0, 2.5, 1.0]], [[0.0, 0.0, -0.6, 0.0]]])
+def test_what_is_found_stays_within_twice_the_range(estimate):
+    """A pattern turned by 100° under --rotation 20: its own angle may be an extreme one of the range, no more."""
+    angle, factor = math.radians(20), 1.1
+    view = place_by_pose(blob(), torch.tensor([[1.0, -1.0, math.radians(100), 0.7]]))
+    search = Similarity(4, angle, factor)
+    start = None if estimate is None else torch.tensor(estimate)
+    _, found = search.nearest(blob(), view, start)
+    for poses in (found, search.refine(blob(), view, found)):
+        assert poses[:, 2].abs() <= 2 * angle + 1e-5
+        assert poses[:, 3].abs() <= 2 * math.log(factor) + 1e-5
+    _, whole = Similarity(4, math.pi, factor).nearest(blob(), view, torch.tensor([[0.0, 0.0, 1.6, 0.0]]))
+    assert whole[:, 2].abs() > 2 * angle
+
+
 def test_drawn_poses_stay_in_range():
     drawn = Similarity(3, 0.5, 1.5).draw(2000, generator())
     limits = torch.tensor([3.0, 3.0, 0.5, math.log(1.5)])

@@ -11,7 +11,8 @@ HELP = "cut windows around the hand out of a recorded RGB-D bag, ready to train 
 DESCRIPTION = """Find the hand in every frame of a bag (rosbag2: a folder, .mcap or .db3), cut a window of a fixed
 metric size around it and write FILE.npz: images (N, C, H, W), channels, foreground_mask (N, 1, H, W),
 windows (N, 4: centre x and y, side in pixels, depth in metres), stamps_ns (N,), and metric_size_m and
-range_m, which `tiae train` puts into the model. Frames without a hand are left out. No ROS installation is needed."""
+range_m, which `tiae train` puts into the model. Frames without a hand are left out; what of the bag cannot be used
+(a damaged image or chunk) is too, and told. Images may be raw or compressed. No ROS installation is needed."""
 EXAMPLES = """  tiae extract --bag test/data/grasps --out windows.npz
   tiae extract --bag my_bag --out windows.npz --sheet windows.png
   tiae extract --bag cup_bag --from-s 3 --to-s 60 --out cup.npz --label cup     # for `tiae name`
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bag", type=Path, required=True, metavar="BAG", help="rosbag2 folder, .mcap or .db3 file")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE.npz and FILE.png")
+    parser.add_argument("--strict", action="store_true", help="refuse a bag of which a part cannot be used")
     parser.add_argument("--label", metavar="NAME", help="what the hand does in this bag, for `tiae name`")
     parser.add_argument("--from-s", type=float, default=0.0, metavar="S", help="leave out the bag's first seconds (0)")
     parser.add_argument("--to-s", type=float, default=math.inf, metavar="S", help="leave out what comes later (never)")
@@ -103,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         depth_topic=arguments.depth,
         camera_info_topic=arguments.camera_info,
         progress=show,
+        strict=arguments.strict,
     )
     if in_terminal:
         print("\r", end="", file=sys.stderr)

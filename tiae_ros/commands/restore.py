@@ -7,7 +7,8 @@ from pathlib import Path
 
 HELP = "write descriptors, restored windows and shifts of FILE.npz"
 DESCRIPTION = """Run a model over FILE.npz and write OUT.npz: descriptors (N, K), restored (N, C, H, W),
-shifts (N, 2) in pixels (dx right, dy down: restored moved by it lies on the input)."""
+shifts (N, 2) in pixels (dx right, dy down: restored moved by it lies on the input). Channels that FILE.npz names are
+given to the model by name; those of restored are in the order of FILE.npz."""
 EXAMPLES = """  tiae restore --model models/hands --data windows.npz --out restored.npz"""
 
 
@@ -26,11 +27,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     model = load_model(arguments.model, arguments.device)
-    images = load_arrays(arguments.data, at_least=0).images
+    arrays = load_arrays(arguments.data, at_least=0)
+    channels = model.manifest.channels
+    images = arrays.in_order(channels).images
     descriptors = model.encode(images)
+    named = set(arrays.channels) == set(channels)
+    order = [channels.index(name) for name in arrays.channels] if named else list(range(len(channels)))
     results = {
         "descriptors": descriptors,
-        "restored": model.decode(descriptors),
+        "restored": model.decode(descriptors)[:, order],
         "shifts": model.estimate_shift(images, compare=arguments.compare),
     }
     save_arrays(arguments.out, results, overwrite=arguments.overwrite)

@@ -103,6 +103,7 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
 
     from tiae_ros.errors import ParameterError
     from tiae_ros.model.autoencoder import load_model
+    from tiae_ros.model.manifest import check_preprocessing
     from tiae_training.data.arrays import load_arrays
     from tiae_training.measures import measure_model
     from tiae_training.model import load_network
@@ -111,12 +112,13 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     from tiae_training.train.checks import SMALLEST_DATA, check_trainable
     from tiae_training.train.distributed import wait_for_all
     from tiae_training.train.precision import autocast_type, set_threads
-    from tiae_training.train.run import add_measures, resumed_settings, started_settings, train
+    from tiae_training.train.run import add_measures, fit_to_start, resumed_settings, started_settings, train
     from tiae_training.train.settings import TrainingSettings
 
     first = process_rank() == 0
     asked = asked_settings(arguments, TrainingSettings())
     preprocessing = parse_pairs(arguments.preprocessing)
+    check_preprocessing(preprocessing)
     data_path = arguments.data
     if arguments.resume and arguments.start:
         raise ParameterError(f"--start {arguments.start} with --resume; what is resumed goes on from its checkpoint")
@@ -130,12 +132,16 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
         raise ParameterError("--data is missing; give an .npz file with images (N, C, H, W)")
     arrays = load_arrays(data_path, at_least=SMALLEST_DATA)
     check_trainable(arrays)
+    if start is not None:
+        arrays = fit_to_start(arrays, start)
+        preprocessing = {**start.manifest.preprocessing, **arrays.preprocessing, **preprocessing}
     autocast_type(settings.precision, device)
     held_out = load_arrays(arguments.test) if arguments.test else None
     if held_out is not None and held_out.images.shape[1:] != arrays.images.shape[1:]:
         raise ParameterError(
             f"--test holds windows {held_out.images.shape[1:]}, --data {arrays.images.shape[1:]}; they must be alike"
         )
+    held_out = held_out.in_order(arrays.channels) if held_out is not None and arrays.channels else held_out
     set_threads()
     with contextlib.ExitStack() as held:
         if first:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tiae_ros.errors import DataError, ModelError, ParameterError
+from tiae_ros.model.arrays import (
+    Floats,
+    alike,
+    joined,
+    number_row,
+    number_rows,
+    pixel_batches,
+    row_count,
+    split_rows,
+)
 from tiae_ros.model.devices import on_device, open_engine
 from tiae_ros.model.engines.engine import Engine, probe
 from tiae_ros.model.folder import DECODER, ENCODER, PROTOTYPES, ModelFolder, read_folder
 from tiae_ros.model.manifest import AUTOENCODER
-from tiae_ros.model.shifts import Floats, best_shifts_subpixel
+from tiae_ros.model.shifts import best_shifts_subpixel
 from tiae_ros.model.shipped import find_model
-
-_SLACK = 0.01  # averages and interpolation may leave 0..1 by rounding
-_BATCH = 512  # windows that a pass takes at most, so that memory stays bounded for any N
+from tiae_ros.model.trial import try_graphs
 
 Array = TypeVar("Array")  # a numpy array or a torch tensor
 
@@ -55,9 +61,10 @@ class Inference:
 class Autoencoder:
     """Encoder and decoder of a model folder, and the manifest that says what they are for.
 
-    Inputs are windows (N, C, S, S), numpy arrays or torch tensors: uint8 0–255 or float 0–1. Results are of the same
-    kind, a tensor's on the tensor's device. Nothing here computes gradients: for that there is
-    `tiae_training.load_network`.
+    Inputs are windows (N, C, S, S), numpy arrays (mapped from a file, too) or torch tensors: uint8 0–255 or float 0–1.
+    They are read some at a time: beside the inputs and results memory does not grow with N. Results are of the same
+    kind, float32, a tensor's on the tensor's device, and may go into a training, but nothing here computes gradients
+    of the model: for that there is `tiae_training.load_network`.
 
     Attributes:
         manifest: what the model says of itself.
@@ -76,18 +83,18 @@ class Autoencoder:
 
     def encode(self, images: Array) -> Array:
         """E: (N, C, S, S) -> descriptors (N, K)."""
-        return self._map(images, lambda batch: self._encoder(batch)[0], self._no_descriptors)
+        return self._map(images, lambda batch: self._encoder(batch)[0], (self.manifest.descriptor_size,))
 
     def decode(self, descriptors: Array) -> Array:
         """D: (N, K) -> restored windows (N, C, S, S), 0..1."""
-        rows = _numbers(descriptors, "descriptors", self.manifest.descriptor_size)
-        parts = [self._restored(part) for part in _split(rows)]
-        restored: Array = _alike(np.concatenate([self._no_windows(), *parts]), descriptors)
+        rows = number_rows(descriptors, "descriptors", self.manifest.descriptor_size)
+        passes = ([self._restored(part)] for part in split_rows(rows))
+        restored: Array = alike(joined(passes, len(rows), [self._window])[0], descriptors)
         return restored
 
     def restore(self, images: Array) -> Array:
         """D(E(I)): the typical pattern, at its own standard position: (N, C, S, S) -> (N, C, S, S)."""
-        return self._map(images, lambda batch: self._restored(self._encoder(batch)[0]), self._no_windows)
+        return self._map(images, lambda batch: self._restored(self._encoder(batch)[0]), self._window)
 
     def estimate_shift(self, images: Array, *, compare: bool = False) -> Array:
         """The shift that moves the restored pattern onto the input: (N, C, S, S) -> (N, 2) pixels (dx right, dy down).
@@ -96,7 +103,7 @@ class Autoencoder:
         under every whole shift and refining below a pixel, which costs a decoding and a correlation more.
         """
         shifts = self._compared if compare else lambda batch: self._encoder(batch)[1]
-        return self._map(images, lambda batch: shifts(batch)[:, :2], lambda: np.zeros((0, 2), np.float32))
+        return self._map(images, lambda batch: shifts(batch)[:, :2], (2,))
 
     def estimate_parameters(self, images: Array, *, compare: bool = False) -> Array:
         """The pose that moves the restored pattern onto the input: (N, C, S, S) -> (N, 4).
@@ -109,11 +116,11 @@ class Autoencoder:
             found = self._compared(batch) if compare else self._encoder(batch)[1]
             return np.pad(found, ((0, 0), (0, 4 - found.shape[1])))
 
-        return self._map(images, poses, lambda: np.zeros((0, 4), np.float32))
+        return self._map(images, poses, (4,))
 
     def place(self, images: Array) -> Array:
         """The restored pattern moved by the estimated shift: it lies on the input. (N, C, S, S) -> the same."""
-        return self._map(images, lambda batch: self._decoder(*self._encoder(batch))[1], self._no_windows)
+        return self._map(images, lambda batch: self._decoder(*self._encoder(batch))[1], self._window)
 
     def infer(self, images: Array) -> Inference:
         """Descriptor, restored, shift and placed in one pass."""
@@ -121,23 +128,27 @@ class Autoencoder:
 
     def describe(self, images: Array) -> Description:
         """The first half of `infer`, for those who wait for the descriptor; `restore_described` is the second."""
-        passes = [self._encoder(batch) for batch in self._batches(images)]
-        empty = [self._no_descriptors(), np.zeros((0, self._parameters), np.float32)]
-        return Description(*(_alike(column, images) for column in _columns(passes, empty)))
+        passes = map(self._encoder, self._batches(images))
+        shapes = [(self.manifest.descriptor_size,), (self._parameters,)]
+        return Description(*(alike(column, images) for column in joined(passes, row_count(images), shapes)))
 
     def restore_described(self, description: Description) -> Inference:
         """The second half of `infer`, from the first."""
+        if not isinstance(description, Description):
+            raise DataError(f"a {type(description).__name__} is no Description; give what `describe` has made")
         given = description.descriptor
-        descriptors = _numbers(given, "descriptors", self.manifest.descriptor_size, finite=False)
-        parameters = _numbers(description.parameters, "parameters", self._parameters, finite=False)
-        pairs = zip(_split(descriptors), _split(parameters), strict=True)
-        passes = [self._decoder(*pair) for pair in pairs]
-        restored, placed = _columns(passes, [self._no_windows()] * 2)
-        return Inference(given, _alike(restored, given), description.parameters[:, :2], _alike(placed, given))
+        descriptors = number_rows(given, "descriptors", self.manifest.descriptor_size, finite=False)
+        parameters = number_rows(description.parameters, "parameters", self._parameters, finite=False)
+        if len(descriptors) != len(parameters):
+            raise DataError(f"{len(descriptors)} descriptors and {len(parameters)} parameters; accepted are as many")
+        pairs = zip(split_rows(descriptors), split_rows(parameters), strict=True)
+        passes = (self._decoder(*pair) for pair in pairs)
+        restored, placed = joined(passes, len(descriptors), [self._window] * 2)
+        return Inference(given, alike(restored, given), description.parameters[:, :2], alike(placed, given))
 
     def label(self, descriptor: Any) -> str:
         """The name of the nearest labelled prototype of one descriptor (K,); "" when none is near or there are none."""
-        one = _numbers(descriptor, "a descriptor", self.manifest.descriptor_size, rows=False)
+        one = number_row(descriptor, "a descriptor", self.manifest.descriptor_size)
         if not len(self.prototypes):
             return ""
         distances = np.linalg.norm(self.prototypes - one[None, :], axis=1)
@@ -156,32 +167,19 @@ class Autoencoder:
         shifts = best_shifts_subpixel(turned, windows, self.manifest.window_size // 2)
         return np.concatenate((shifts, parameters[:, 2:]), 1)
 
-    def _map(self, images: Array, function: Callable[[Floats], Floats], empty: Callable[[], Floats]) -> Array:
-        """Apply a function of a batch to any number of windows; the result is of the input's kind."""
-        parts = [function(batch) for batch in self._batches(images)]
-        joined: Array = _alike(np.concatenate([empty(), *parts]), images)
-        return joined
+    def _map(self, images: Array, function: Callable[[Floats], Floats], shape: tuple[int, ...]) -> Array:
+        """Apply a function of a batch to any number of windows, a row of that shape of each; of the input's kind."""
+        passes = ([function(batch)] for batch in self._batches(images))
+        result: Array = alike(joined(passes, row_count(images), [shape])[0], images)
+        return result
 
     def _batches(self, images: Any) -> Iterator[Floats]:
-        """Checked windows as float32 0..1, some at a time."""
-        rows = _as_numpy(images, "images")
-        size = self.manifest.window_size
-        expected = (len(self.manifest.channels), size, size)
-        if rows.ndim != 4 or rows.shape[1:] != expected:
-            raise DataError(
-                f"images have shape {rows.shape}; this model takes (N, {', '.join(map(str, expected))}): "
-                f"channels {', '.join(self.manifest.channels)}, windows of {size}×{size} pixels"
-            )
-        if rows.dtype != np.uint8 and rows.dtype.kind != "f":
-            raise DataError(f"images are {rows.dtype}; accepted are uint8 (0–255) and float (0–1)")
-        return map(_unit, _split(rows))
+        return pixel_batches(images, self.manifest.channels, self.manifest.window_size)
 
-    def _no_descriptors(self) -> Floats:
-        return np.zeros((0, self.manifest.descriptor_size), np.float32)
-
-    def _no_windows(self) -> Floats:
+    @property
+    def _window(self) -> tuple[int, int, int]:
         size = self.manifest.window_size
-        return np.zeros((0, len(self.manifest.channels), size, size), np.float32)
+        return len(self.manifest.channels), size, size
 
     def _check_graphs(self, folder: ModelFolder) -> None:
         """Raise ModelError unless the graphs take and give what the manifest says. A first pass, too."""
@@ -213,6 +211,8 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu", *, threads: 
     Raises ModelError, in one line: what is wrong, where, what to do.
     """
     content = read_folder(find_model(os.fspath(folder)), AUTOENCODER)
+    size = content.manifest.window_size
+    try_graphs(content, (ENCODER, DECODER), (1, len(content.manifest.channels), size, size))
     try:
         return on_device(str(device), lambda name: Autoencoder(content, open_engine(name, threads=threads)))
     except ParameterError as error:
@@ -238,65 +238,3 @@ def read_prototypes(folder: ModelFolder) -> Floats:
             f"{folder.path / PROTOTYPES} holds {stored.shape} {stored.dtype}; its manifest says {shape} numbers"
         )
     return stored.astype(np.float32)
-
-
-def _as_numpy(values: Any, what: str) -> NDArray[Any]:
-    """A numpy array as it is, the values of a tensor. Raises DataError for anything else."""
-    if isinstance(values, np.ndarray):
-        return values
-    if _is_tensor(values):
-        tensor = values.detach().cpu()
-        if not tensor.is_floating_point() and str(tensor.dtype) != "torch.uint8":
-            raise DataError(f"{what} are {tensor.dtype}; accepted are uint8 (0–255) and float (0–1)")
-        array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-        return array
-    raise DataError(f"{what} are a {type(values).__name__}; accepted are numpy arrays and torch tensors")
-
-
-def _numbers(values: Any, what: str, size: int, *, rows: bool = True, finite: bool = True) -> Floats:
-    """Numbers (N, size), or (size,), as contiguous float32. Raises DataError for anything else.
-
-    finite: refuse others; a model's own may be infinite, which shows in what is made of them.
-    """
-    array = _as_numpy(values, what)
-    if array.ndim != 1 + rows or array.shape[-1] != size or array.dtype.kind not in "fiu":
-        accepted = f"(N, {size})" if rows else f"({size},)"
-        raise DataError(f"{what}: shape {array.shape}, type {array.dtype}; accepted are numbers {accepted}")
-    with np.errstate(over="ignore"):
-        numbers = np.ascontiguousarray(array, np.float32)
-    if finite and not np.isfinite(numbers).all():
-        raise DataError(f"{what}: some numbers are not finite as float32; accepted are finite ones")
-    return numbers
-
-
-def _is_tensor(values: Any) -> bool:
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
-    return torch is not None and isinstance(values, torch.Tensor)
-
-
-def _alike(result: NDArray[Any], given: Any) -> Any:
-    """The result as what was given: a numpy array, or a tensor on the same device."""
-    return sys.modules["torch"].from_numpy(result).to(given.device) if _is_tensor(given) else result
-
-
-def _split(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
-
-
-def _columns(passes: list[list[Floats]], empty: list[Floats]) -> list[Floats]:
-    """The outputs of some passes joined, output by output."""
-    if len(passes) == 1:  # live use: nothing to copy
-        return passes[0]
-    return [np.concatenate(parts) for parts in zip(*passes, strict=True)] if passes else empty
-
-
-def _unit(images: NDArray[Any]) -> Floats:
-    """A batch as contiguous float32 0..1; DataError for floats that are no pixels."""
-    if images.dtype == np.uint8:
-        return images.astype(np.float32) / np.float32(255)
-    low, high = float(images.min()), float(images.max())
-    if not (low >= -_SLACK and high <= 1 + _SLACK):  # also when one is NaN
-        raise DataError(
-            f"images lie between {low:g} and {high:g}; accepted are floats from 0 to 1 without NaN, or uint8 0–255"
-        )
-    return np.ascontiguousarray(images, np.float32)

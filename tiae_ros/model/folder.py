@@ -23,6 +23,7 @@ from pathlib import Path
 from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.model.manifest import AUTOENCODER, SEGMENTATION, Manifest
 from tiae_ros.model.onnx_file import check_onnx
+from tiae_ros.model.shipped import is_shipped
 
 MANIFEST, CARD = "manifest.json", "card.md"
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
@@ -155,6 +156,7 @@ def _read_files(folder: Path, manifest: Manifest, *, staged: bool) -> dict[str, 
     for name, digest in manifest.files.items():
         places = [folder / (name + _STAGED), folder / name] if staged else [folder / name]
         place = next((p for p in places if p.is_file()), folder / name)
+        _refuse_outside(place)
         content = _read_whole(place, _LARGEST_FILE)
         if content.startswith(_PICKLE_STARTS):
             raise ModelError(
@@ -181,11 +183,22 @@ def _check_names(manifest: Manifest) -> None:
 
 
 def _read_manifest(folder: Path, name: str) -> Manifest:
+    _refuse_outside(folder / name)
     content = _read_whole(folder / name, _LARGEST_MANIFEST)
     try:
         return Manifest.from_json(content.decode("utf-8"))
     except (ModelError, UnicodeDecodeError) as error:
         raise ModelError(f"{folder / name}: {error}") from None
+
+
+def _refuse_outside(path: Path) -> None:
+    """Raise ModelError for a link out of its folder. Those of an installed package (`--symlink-install`) may be."""
+    try:
+        outside = path.is_symlink() and path.resolve().parent != path.parent.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        outside = True
+    if outside and not is_shipped(path.parent):
+        raise ModelError(f"{path} is a link out of the model folder, which is not followed; put the file itself there")
 
 
 def _read_whole(path: Path, largest: int) -> bytes:
@@ -198,7 +211,8 @@ def _read_whole(path: Path, largest: int) -> bytes:
         size = path.stat().st_size
         if not 0 < size <= largest:
             raise ModelError(f"{path} has {size} bytes; accepted are 1 to {largest}; copy the model folder again")
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read(largest + 1)  # it may have grown
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
 

@@ -64,10 +64,7 @@ class Manifest:
                 raise ModelError(f"{name} is {value!r}; accepted is a whole number from {low} to {high}")
         if not 1 <= len(self.channels) <= 16 or not all(isinstance(c, str) and c for c in self.channels):
             raise ModelError(f"channels is {self.channels!r}; accepted are 1 to 16 names")
-        for name in METRIC:
-            value = self.preprocessing.get(name, 1.0)
-            if not (_is_number(value) and value > 0):
-                raise ModelError(f"preprocessing {name} is {_short(value)}; accepted is a number of metres above 0")
+        check_preprocessing(self.preprocessing)
 
     @property
     def shift_radius(self) -> int:
@@ -105,6 +102,15 @@ class Manifest:
         for name in ("channels", "prototype_names"):
             fields[name] = tuple(fields[name])
         return Manifest(**fields)
+
+
+def check_preprocessing(preprocessing: Mapping[str, Any]) -> None:
+    """Raise ModelError for what cannot be how a frame became a window, or cannot be written down."""
+    for name, value in preprocessing.items():
+        if name in METRIC and not (_is_number(value) and value > 0):
+            raise ModelError(f"preprocessing {name} is {_short(value)}; accepted is a number of metres above 0")
+        if isinstance(value, float) and not _is_number(value):
+            raise ModelError(f"preprocessing {name} is {value}; accepted are finite numbers, and text")
 
 
 def _refuse_constant(text: str) -> None:

@@ -1,7 +1,8 @@
 """What an ONNX file may hold, read from its bytes before a runtime is given it.
 
-ONNX Runtime would open files that a graph names (external data), and run operators of other domains where a library
-offers them. Both are refused here. The file is a protocol buffer; of its messages only the few fields that matter are
+ONNX Runtime would open files that a graph names (external data), run operators of other domains where a library
+offers them, and loop for as long as a graph says. All are refused here; what else a graph may cost shows in a first run
+in a process of its own (`trial`). The file is a protocol buffer; of its messages only the few fields that matter are
 walked (https://protobuf.dev/programming-guides/encoding, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from tiae_ros.errors import ModelError
 
 _STANDARD = ("", "ai.onnx")
+_ENDLESS = ("Loop", "Scan", "SequenceMap")  # how long they take is for the picture to say
 _DEEPEST = 16  # graphs within graphs
 _SPARSE_WEIGHTS = "an ONNX model with sparse weights; accepted are dense ones"
 
@@ -65,6 +67,8 @@ def _check_node(node: memoryview, depth: int) -> None:
             f"an ONNX model with the operator {texts.get(_NODE_OPERATOR, '')!r} of {domain!r}; accepted are operators "
             "of the ONNX standard"
         )
+    if texts.get(_NODE_OPERATOR, "") in _ENDLESS:
+        raise ModelError(f"an ONNX model with the operator {texts[_NODE_OPERATOR]!r}; accepted are those without loops")
     for number, _, data in fields:
         if number == _NODE_ATTRIBUTE:
             for kind, _, part in _fields(data):

@@ -15,6 +15,7 @@ from tiae_ros.model.engines.onnx_runtime import OnnxRuntime
 from tiae_ros.model.folder import CLOSE_UP, CLOSE_UP_INT8, PROPOSALS, PROPOSALS_INT8, ModelFolder, read_folder
 from tiae_ros.model.manifest import SEGMENTATION
 from tiae_ros.model.shipped import find_model
+from tiae_ros.model.trial import try_graphs
 from tiae_ros.vision.detection import close_up, proposals
 from tiae_ros.vision.detection.detector import HandDetector
 from tiae_ros.vision.labels import Floats, Labels, Picture
@@ -27,6 +28,10 @@ PRECISIONS = ("auto", "float32", "int8")
 CALIBRATION = "confidence"  # of the preprocessing: slope and offset from the logit of "is a hand" to the confidence's
 _QUICK_WITH_8_BITS = {"avx512_vnni", "avx_vnni"}  # CPU flags: sums of products of 8-bit numbers in one instruction
 _FILES = {"float32": (PROPOSALS, CLOSE_UP), "int8": (PROPOSALS_INT8, CLOSE_UP_INT8)}
+_TRIED = (  # shapes of either graph's input
+    (1, proposals.PLANES, 192, proposals.GRID),
+    (6, close_up.PLANES, close_up.CELLS, close_up.CELLS),
+)
 _AGREEING = 0.98  # share of a noisy crop's cells that both precisions are to put into one class
 _TRIALS = 5
 
@@ -95,6 +100,9 @@ def load_segmentation(folder: str | os.PathLike[str], *, precision: str = "auto"
     if precision not in PRECISIONS:
         raise ParameterError(f"precision is {precision!r}; accepted are {', '.join(PRECISIONS)}")
     content = read_folder(find_model(os.fspath(folder)), SEGMENTATION)
+    for names, shape in zip(zip(*_FILES.values(), strict=True), _TRIED, strict=True):
+        for name in filter(content.files.__contains__, names):
+            try_graphs(content, [name], shape)
     engine = OnnxRuntime("cpu", threads=threads)
     has_int8 = all(name in content.files for name in _FILES["int8"])
     wanted: tuple[str, ...] = ("float32", "int8") if precision == "auto" else (precision,)

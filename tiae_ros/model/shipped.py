@@ -20,6 +20,12 @@ def shared_folders(kind: str) -> Iterator[Path]:
         yield prefix / "share" / "tiae_ros" / kind
 
 
+def is_shipped(folder: Path) -> bool:
+    """Whether a model folder is one of this package, as it is installed or in the source tree."""
+    parent = folder.absolute().parent
+    return any(parent in (place, place.resolve()) for place in shared_folders("models"))
+
+
 def find_model(name: str) -> Path:
     """The folder of a model: a path, or the name of a shipped model.
 

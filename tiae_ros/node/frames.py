@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError
+from tiae_ros.node import library_output
 from tiae_ros.parameters import Settings
 from tiae_ros.perception import WARN, FrameDropped, Images
 from tiae_ros.streams.camera import camera_of_picture, other_frames
-from tiae_ros.streams.compressed_images import decode_compressed_color, decode_compressed_depth
 from tiae_ros.streams.depth_units import question_unit
-from tiae_ros.streams.image_decoding import decode_message, resize_depth_to, to_depth_m, to_rgb
-from tiae_ros.streams.other_encodings import decode_by_cv_bridge, is_other_color
+from tiae_ros.streams.image_decoding import decode_message, resize_depth_to
+from tiae_ros.streams.pictures import color_of, depth_of, encoding_of
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels
 
 
@@ -42,16 +43,21 @@ def decode_frame(frame: Frame, settings: Settings, *, need_color: bool = True) -
         FrameDropped: the frame cannot be used; the reason says why.
     """
     segmented = settings.mask_source == "segmentation"
-    color, shape = _color(frame.color, need_color or segmented)
-    depth_m = _depth(frame.depth, shape, settings)
+    compressed = not (hasattr(frame.color, "encoding") and hasattr(frame.depth, "encoding"))
+    decoders: AbstractContextManager[list[str]] = library_output.collected() if compressed else nullcontext([])
+    with decoders as complaints:
+        color, shape = _color(frame.color, need_color or segmented)
+        depth_m = _depth(frame.depth, shape, settings)
     frame_id = frame.color.header.frame_id
     camera = camera_of_picture(frame.camera_info, frame_id, shape, rectified=frame.rectified)
     warnings = camera.withheld | other_frames(frame_id, _frames(frame))
     unit = question_unit(
-        depth_m, _encoding(frame.depth), depth_max_m=settings.depth_max_m, unit_m=settings.depth_unit_m
+        depth_m, encoding_of(frame.depth), depth_max_m=settings.depth_max_m, unit_m=settings.depth_unit_m
     )
     if unit is not None:
         warnings["depth unit"] = unit
+    if complaints:
+        warnings["compressed images"] = f"damaged compressed images are used as far as they go: {complaints[0]}"
     labels = None if segmented else _labels_of_masks(frame, depth_m, settings, warnings)
     return Images(color, depth_m, camera.k, labels, camera.distortion), warnings
 
@@ -62,22 +68,10 @@ def _frames(frame: Frame) -> dict[str, str]:
     return {name: image.header.frame_id for name, image in images.items() if image is not None}
 
 
-def _encoding(image: Any) -> str:
-    """Of a raw or a compressed image."""
-    return str(image.encoding if hasattr(image, "encoding") else image.format)
-
-
 def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tuple[int, int]]:
     """Pixels (H, W, 3) or None when nobody needs them, and (H, W)."""
     try:
-        if not hasattr(image, "encoding"):
-            pixels = decode_compressed_color(image.data)
-            return pixels, pixels.shape[:2]
-        if is_other_color(image.encoding):
-            pixels = decode_by_cv_bridge(image)
-            return pixels, pixels.shape[:2]
-        pixels = decode_message(image)
-        return (to_rgb(pixels, image.encoding) if need_pixels else None), pixels.shape[:2]
+        return color_of(image, need_pixels=need_pixels)
     except ImageError as error:
         raise FrameDropped("colour image", f"colour: {error}") from error
 
@@ -85,10 +79,7 @@ def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tup
 def _depth(image: Any, shape: tuple[int, int], settings: Settings) -> Floats:
     """Metres at the colour image's size, NaN = nothing."""
     try:
-        if not hasattr(image, "encoding"):
-            depth_m = decode_compressed_depth(image.data, image.format, settings.depth_unit_m)
-        else:
-            depth_m = to_depth_m(decode_message(image), image.encoding, settings.depth_unit_m)
+        depth_m = depth_of(image, settings.depth_unit_m)
     except ImageError as error:
         raise FrameDropped("depth image", f"depth: {error}") from error
     readings = np.count_nonzero(depth_m == depth_m)  # NaN is not equal to itself

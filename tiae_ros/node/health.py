@@ -1,4 +1,4 @@
-"""What is wrong with the node: to the log when it begins, to /diagnostics while it lasts."""
+"""What is wrong with the node: to the log when it begins and now and then, to /diagnostics while it lasts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tiae_ros.node.repetitions import Repetitions
 from tiae_ros.node.statistics import Statistics
 from tiae_ros.perception import ERROR, FrameDropped
 
-_REPEAT_AFTER_S = 10.0
 _LASTS_S = 3.0
-_MOST_REMEMBERED = 256
 
 
 class Health:
@@ -22,23 +21,28 @@ class Health:
     def __init__(self, logger: Any, statistics: Statistics) -> None:
         self._logger = logger
         self._statistics = statistics
-        self._said: dict[str, float] = {}
+        self._repetitions = Repetitions()
         self._faults: dict[str, tuple[float, str]] = {}
         self._warnings: dict[str, tuple[float, str]] = {}
 
     def clear(self) -> None:
-        for remembered in (self._said, self._faults, self._warnings):
+        for remembered in (self._repetitions, self._faults, self._warnings):
             remembered.clear()
 
     def fault(self, reason: str, message: str) -> None:
         self._faults[reason] = (time.monotonic(), message.strip().rpartition("\n")[2])
-        if self._is_new(message):
-            self._logger.error(message)
+        if line := self._repetitions.line(reason, message):
+            self._logger.error(line)
 
     def warn(self, reason: str, message: str) -> None:
         self._warnings[reason] = (time.monotonic(), message)
-        if self._is_new(reason):
-            self._logger.warning(message)
+        if line := self._repetitions.line(reason, message):
+            self._logger.warning(line)
+
+    def note(self, reason: str, message: str) -> None:
+        """To the log alone."""
+        if line := self._repetitions.line(reason, message):
+            self._logger.info(line)
 
     def faults(self) -> Mapping[str, str]:
         """Those of the last seconds."""
@@ -62,16 +66,6 @@ class Health:
         except Exception:
             self._statistics.drop("exception")
             self.fault("exception", f"{what} dropped by an exception: {traceback.format_exc()}")
-
-    def _is_new(self, key: str) -> bool:
-        """Whether this was not said lately; what goes on for every frame is said once in a while."""
-        now = time.monotonic()
-        if now - self._said.get(key, -1e9) < _REPEAT_AFTER_S:
-            return False
-        if len(self._said) > _MOST_REMEMBERED:
-            self._said.clear()
-        self._said[key] = now
-        return True
 
 
 def _recent(remembered: Mapping[str, tuple[float, str]]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_policy_name_from_kind,
 )
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos_overriding_options import QosCallbackResult, QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -31,13 +31,24 @@ from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import is_rectified
 from tiae_ros.streams.pairing import Missed, Pairer
 
-_QOS = QoSProfile(
-    depth=5,
-    history=HistoryPolicy.KEEP_LAST,
-    reliability=ReliabilityPolicy.BEST_EFFORT,
-    durability=DurabilityPolicy.VOLATILE,
-)
-OVERRIDABLE = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DEPTH)
+OVERRIDABLE = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY)
+
+
+def _qos() -> QoSProfile:
+    """A new one each time: rclpy writes the overrides of a topic into the profile that it is given."""
+    return QoSProfile(
+        depth=5,
+        history=HistoryPolicy.KEEP_LAST,
+        reliability=ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.VOLATILE,
+    )
+
+
+def _serve_latched(qos: QoSProfile) -> QosCallbackResult:
+    """What was published before somebody subscribed is handed to reliable subscribers only."""
+    if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL:
+        qos.reliability = ReliabilityPolicy.RELIABLE
+    return QosCallbackResult(successful=True)
 
 
 @dataclass(frozen=True)
@@ -98,11 +109,11 @@ class Inputs:
                 message_type,
                 topic,
                 functools.partial(callback, name, slot) if slot else callback,
-                _QOS,
+                _qos(),
                 event_callbacks=SubscriptionEventCallbacks(
                     incompatible_qos=functools.partial(self._on_incompatible, name, topic)
                 ),
-                qos_overriding_options=QoSOverridingOptions(OVERRIDABLE),
+                qos_overriding_options=QoSOverridingOptions(OVERRIDABLE, callback=_serve_latched),
                 callback_group=group,
             )
             self._subscriptions.append(subscription)
@@ -153,7 +164,7 @@ class Inputs:
         if pushed.jumped_back:
             self._newest_done_ns = None
             self._statistics.clear_rates()
-            self._node.get_logger().info("stamps jumped back (bag loop or clock reset): starting afresh")
+            self._health.note("jump", "stamps jumped back (bag loop or clock reset): starting afresh")
         for pair in pushed.pairs:
             if not pair.by_arrival:
                 if self._newest_done_ns is not None and pair.stamp_ns <= self._newest_done_ns:

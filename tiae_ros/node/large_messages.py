@@ -7,42 +7,19 @@ enough, and talks to default peers.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import importlib.metadata
 import os
-import tempfile
 from collections.abc import MutableMapping
+from pathlib import Path
 
-SEGMENT_BYTES = 16 * 1024 * 1024
+PROFILE = Path(__file__).with_name("large_messages.xml")
+"""The Fast DDS profile; a file of the package, so that nothing has to be written anywhere."""
 _OLD, _NEW = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
 _DISTRIBUTIONS_OF_OLD = ("humble", "iron", "jazzy")
 _FIRST_RCLPY_OF_NEW = 8  # rclpy 7 is Jazzy's, 9 is Kilted's
-
-PROFILE = f"""<?xml version="1.0" encoding="UTF-8" ?>
-<profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
-  <transport_descriptors>
-    <transport_descriptor>
-      <transport_id>large_shared_memory</transport_id>
-      <type>SHM</type>
-      <segment_size>{SEGMENT_BYTES}</segment_size>
-    </transport_descriptor>
-    <transport_descriptor>
-      <transport_id>udp</transport_id>
-      <type>UDPv4</type>
-    </transport_descriptor>
-  </transport_descriptors>
-  <participant profile_name="large_messages" is_default_profile="true">
-    <rtps>
-      <userTransports>
-        <transport_id>large_shared_memory</transport_id>
-        <transport_id>udp</transport_id>
-      </userTransports>
-      <useBuiltinTransports>false</useBuiltinTransports>
-    </rtps>
-  </participant>
-</profiles>
-"""
+# By what else a user chooses transports; a profile beside it would win, and e.g. a container be left without UDP.
+_OF_THE_USER = (_OLD, _NEW, "FASTDDS_BUILTIN_TRANSPORTS")
+_FILES_OF_THE_USER = ("DEFAULT_FASTRTPS_PROFILES.xml", "DEFAULT_FASTDDS_PROFILES.xml")  # read from the working folder
 
 
 def profile_variable(environment: MutableMapping[str, str] = os.environ) -> str:
@@ -59,25 +36,16 @@ def profile_variable(environment: MutableMapping[str, str] = os.environ) -> str:
     return _NEW
 
 
-def publish_large_messages(environment: MutableMapping[str, str] = os.environ) -> str:
-    """Give this process the large segment; call it before rclpy.init. Returns the file, "" when left as it is.
+def publish_large_messages(environment: MutableMapping[str, str] = os.environ) -> bool:
+    """Give this process the large segment; call it before rclpy.init. Whether it was done.
 
-    A profile that the user has set, or another middleware, is left alone.
+    Transports that the user has chosen, in whatever way, and another middleware are left alone.
     """
     other = environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") not in (
         "rmw_fastrtps_cpp",
         "rmw_fastrtps_dynamic_cpp",
     )
-    if other or environment.get(_OLD) or environment.get(_NEW):
-        return ""
-    with tempfile.NamedTemporaryFile("w", prefix="tiae_fastdds_", suffix=".xml", delete=False) as file:
-        file.write(PROFILE)
-    atexit.register(remove_profile, file.name)
-    environment[profile_variable(environment)] = file.name
-    return file.name
-
-
-def remove_profile(path: str) -> None:
-    """Away with the file, "" or already gone too. It is read once, when the process makes its first ROS node."""
-    with contextlib.suppress(OSError):
-        os.unlink(path)
+    if other or any(environment.get(name) for name in _OF_THE_USER) or any(map(os.path.exists, _FILES_OF_THE_USER)):
+        return False
+    environment[profile_variable(environment)] = str(PROFILE)
+    return True

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import os
 import signal
 import sys
 import threading
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tiae_ros.errors import MissingExtraError, ParameterError
-from tiae_ros.node.large_messages import publish_large_messages, remove_profile
+from tiae_ros.errors import MissingExtraError
+from tiae_ros.node.large_messages import publish_large_messages
 
 _POLL_S = 0.1
 _PATIENCE_S = 0.7
+_WORK_S = 0.3  # for the frame at hand
+_FAREWELL_S = 0.1
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
@@ -31,8 +31,13 @@ class _Stop:
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.loop_runs = False
+        self._node: Any = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+
+    def held_up_by(self, node: Any) -> None:
+        """The main thread is in a transition of this node (None: no longer), and in no call of ROS's own."""
+        self._node = node
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if not self.loop_runs:
@@ -40,9 +45,25 @@ class _Stop:
             _leave()
         if not self.asked.is_set():
             self.asked.set()
-            watchdog = threading.Timer(_PATIENCE_S, _leave)
-            watchdog.daemon = True
-            watchdog.start()
+            _in(_PATIENCE_S, self._give_up)
+
+    def _give_up(self) -> None:
+        """Models that take long to load: the node leaves the graph from here, and the process ends."""
+        _in(_FAREWELL_S, _leave)
+        if self._node is not None:
+            from tiae_ros.node import session
+
+            with contextlib.suppress(Exception):
+                self._node.destroy_node()
+                self._node = None
+                session.end()
+        _leave()
+
+
+def _in(seconds: float, action: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
 
 
 def _leave() -> None:
@@ -88,54 +109,44 @@ def run(ros_arguments: Sequence[str]) -> int:
     """Run the node until a signal; returns 0.
 
     Raises:
-        ParameterError: the ROS arguments or the parameter file cannot be read.
+        ParameterError: the ROS arguments, the parameter file or the environment cannot be used.
         MissingExtraError: there is no rclpy.
     """
     stop = _Stop()
     _use_one_thread()
     _use_one_heap()
-    profile = publish_large_messages()
+    publish_large_messages()
     try:
-        import rclpy
         from rclpy.lifecycle import TransitionCallbackReturn
-        from rclpy.signals import SignalHandlerOptions
-        from rclpy.utilities import remove_ros_args
+
+        from tiae_ros.node import session
     except ImportError as error:
         raise MissingExtraError(
             f"the node needs ROS 2 ({error}); source a ROS 2 installation, or: pip install 'tiae_ros[ros]'"
         ) from None
     from tiae_ros.node.node import PerceptionNode
 
-    arguments = ["tiae", *ros_arguments]
-    try:
-        rest = remove_ros_args(arguments)[1:]
-        if rest:
-            raise ParameterError(
-                f"{' '.join(rest)} is not understood; the node takes ROS arguments only: --ros-args -p NAME:=VALUE …"
-            )
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except ParameterError:
-        raise
-    except Exception as error:
-        raise ParameterError(f"ROS arguments cannot be read: {str(error).partition(', at ')[0]}") from None
+    session.begin(ros_arguments)
+    stop.loop_runs = True  # from here on there is something to put in order
     node = PerceptionNode()
-    remove_profile(profile)  # now, since the watchdog ends the process without exit handlers
     executor = make_executor()
     executor.add_node(node)
-    stop.loop_runs = True
-    if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-        node.trigger_activate()
+    if node.settings.autostart:
+        stop.held_up_by(node)
+        if node.trigger_configure() == TransitionCallbackReturn.SUCCESS and not stop.asked.is_set():
+            node.trigger_activate()
+        stop.held_up_by(None)
     while not stop.asked.is_set():
         try:
             executor.spin_once(timeout_sec=_POLL_S)
         except Exception:
-            # One bad callback must not end the node; its cause is in the log.
-            node.get_logger().error(f"exception in a callback: {traceback.format_exc()}")
-    node.stop()
+            node.report_exception()  # one bad callback must not end the node
+    idle = node.stop(_WORK_S)
     executor.shutdown(timeout_sec=0.2)
     node.destroy_node()
-    rclpy.try_shutdown()
     del node, executor
-    gc.collect()
-    # The interpreter ends in the usual way: with it goes the context, and with that DDS's shared memory.
+    session.end()
+    if not idle:
+        _leave()  # a network that is still at work would be destroyed under its feet
+    # The interpreter ends in the usual way, and DDS's shared memory goes with it.
     return 0

@@ -101,6 +101,11 @@ class PerceptionNode(LifecycleNode):
                 return SetParametersResult(successful=False, reason=unknown_name(parameter.name))
         return super().set_parameters_atomically(parameter_list)
 
+    def destroy_node(self) -> None:
+        """As in rclpy, and the lifecycle's own handle too: whoever refers to the object would keep it in the graph."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _on_change(self, names: Collection[str]) -> None:
         self._inputs.set_pairing(self.settings)
         waiting = [row.name for row in TABLE if row.name in names and row.change == CONFIGURE]
@@ -195,14 +200,19 @@ class PerceptionNode(LifecycleNode):
         elif transition == "activate":
             self._stop_working()
 
-    def stop(self) -> None:
-        """Let go of everything, from any state; for the end of the process."""
-        self._stop_working()
-        self._free()
+    def report_exception(self) -> None:
+        """The one at hand, of a callback; the node goes on."""
+        self._health.fault("callback", f"exception in a callback: {traceback.format_exc()}")
 
-    def _stop_working(self) -> None:
+    def stop(self, patience_s: float = 5.0) -> bool:
+        """Let go of everything, from any state; for the end of the process. Whether no frame is worked on any more."""
+        idle = self._stop_working(patience_s)
+        self._free()
+        return idle
+
+    def _stop_working(self, patience_s: float = 5.0) -> bool:
         self._inputs.close()
-        self._worker.stop()
+        return self._worker.stop(patience_s)
 
     def _free(self) -> None:
         self._outputs.close()
@@ -223,8 +233,9 @@ class PerceptionNode(LifecycleNode):
                 return change_state(request, response)
             except Exception as error:
                 wish = request.transition.label or request.transition.id
-                self.get_logger().warning(
-                    f"transition {wish} is not possible in state {self._state}: {str(error).partition(', at')[0]}"
+                self._health.warn(
+                    "transition",
+                    f"transition {wish} is not possible in state {self._state}: {str(error).partition(', at')[0]}",
                 )
                 response.success = False
                 return response

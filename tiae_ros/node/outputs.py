@@ -21,12 +21,6 @@ from tiae_ros.node.health import Health
 from tiae_ros.node.inputs import OVERRIDABLE
 from tiae_ros.perception import Result
 
-_QOS = QoSProfile(
-    depth=5,
-    history=HistoryPolicy.KEEP_LAST,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.VOLATILE,
-)
 TOPICS: dict[str, type] = {
     "descriptor": Image,
     "grasps": PointCloud2,
@@ -40,6 +34,16 @@ TOPICS: dict[str, type] = {
     "segmentation": Image,
     "debug_image": Image,
 }
+
+
+def _qos() -> QoSProfile:
+    """A new one each time: rclpy writes the overrides of a topic into the profile that it is given."""
+    return QoSProfile(
+        depth=5,
+        history=HistoryPolicy.KEEP_LAST,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.VOLATILE,
+    )
 
 
 class Outputs:
@@ -59,7 +63,7 @@ class Outputs:
                 self._publishers[name] = self._node.create_lifecycle_publisher(
                     kind,
                     f"~/{name}",
-                    _QOS,
+                    _qos(),
                     event_callbacks=PublisherEventCallbacks(
                         incompatible_qos=functools.partial(self._on_incompatible, f"~/{name}")
                     ),

@@ -33,11 +33,14 @@ class Worker(Generic[T]):
         """Throw away what waits."""
         self._mailbox.clear()
 
-    def stop(self) -> None:
+    def stop(self, patience_s: float = _PATIENCE_S) -> bool:
+        """Whether the item at hand was finished in time."""
         self._mailbox.close()
         thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.join(timeout=_PATIENCE_S)
+        if thread is None:
+            return True
+        thread.join(timeout=patience_s)
+        return not thread.is_alive()
 
     def _run(self, mailbox: Mailbox[T]) -> None:
         while (item := mailbox.get()) is not None:

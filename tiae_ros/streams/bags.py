@@ -6,16 +6,20 @@
             ...
         for frame in bag.rgbd_frames():   # colour, depth in metres and camera matrix of one moment
             ...
+        print(*bag.skipped.lines())       # what could not be used, and why
 
-Whatever is wrong with a bag is a BagError of one line that says what the bag does contain.
+Whatever is wrong with a bag is a BagError of one line that says what the bag does contain. What is wrong with a part
+of it, a damaged chunk or an image that cannot be decoded, costs that part: it is left out and counted in `skipped`.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,24 +28,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import BagError, ImageError, MissingExtraError
+from tiae_ros.streams.bag_files import BagFiles
 from tiae_ros.streams.camera import camera_of_picture, is_rectified, other_frames
 from tiae_ros.streams.depth_units import MILLIMETRE_M
-from tiae_ros.streams.image_decoding import (
-    COLOR_ENCODINGS,
-    DEPTH_ENCODINGS,
-    decode_message,
-    resize_depth_to,
-    to_depth_m,
-    to_rgb,
-)
+from tiae_ros.streams.image_decoding import COLOR_ENCODINGS, DEPTH_ENCODINGS, resize_depth_to
+from tiae_ros.streams.other_encodings import is_other_color
+from tiae_ros.streams.pictures import GREY_ENCODINGS, color_of, depth_of, encoding_of, is_depth
 from tiae_ros.streams.recorded_messages import RecordedMessages, header_stamp_ns
 from tiae_ros.streams.recorded_pairs import Moment, RecordedPairs, pair_recorded
+from tiae_ros.streams.stored import CDR, RawMessage
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE_TYPE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
-
+_IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
 _STAMP_ENDS = 12  # bytes of a stored message until the end of its header's stamp
 _MOST_CAMERA_INFOS = 10_000
+_MOST_PLACES = 1_000_000
+_FIRST_MESSAGES = 30  # of an image topic that are looked at to find out what it is
 
 
 @dataclass(frozen=True)
@@ -51,19 +55,33 @@ class Topic:
     name: str
     type: str
     count: int
+    qos: str = ""
+    """The profiles that were offered while it was recorded, as rosbag2 writes them (YAML); "" when unknown."""
+    serialization: str = CDR
 
     def __str__(self) -> str:
         return f"{self.name} ({self.type}, {self.count})"
 
 
-@dataclass(frozen=True)
-class RawMessage:
-    """One message as it was stored."""
+class Skipped:
+    """Parts of a bag that could not be used: how many of each kind, and the first one's fault."""
 
-    topic: str
-    type: str
-    time_ns: int
-    data: bytes
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str]] = {}
+        self._places: set[tuple[str, object]] = set()
+
+    def add(self, what: str, place: object, fault: str) -> None:
+        """Count one more of these, once for each place: a bag is gone through more than once."""
+        if (what, place) in self._places:
+            return
+        if len(self._places) < _MOST_PLACES:
+            self._places.add((what, place))
+        count, first = self._found.get(what, (0, fault))
+        self._found[what] = count + 1, first
+
+    def lines(self) -> list[str]:
+        """One per kind."""
+        return [f"skipped {count} {what}; the first: {fault}" for what, (count, fault) in self._found.items()]
 
 
 @dataclass(frozen=True)
@@ -83,41 +101,55 @@ class RgbdFrame:
 
 
 class Bag:
-    """A recorded bag: a rosbag2 folder, or one .mcap or .db3 file.
+    """A recorded bag: a rosbag2 folder, a folder of .mcap or .db3 files, or one such file.
+
+    Args:
+        strict: what cannot be used is an error; else it is left out and counted in `skipped`.
+
+    Attributes:
+        topics: what there is, by name.
+        skipped: what was left out until now.
 
     Raises:
         BagError: absent, truncated, empty or not a bag.
         MissingExtraError: the package `rosbags` is not installed.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, strict: bool = False) -> None:
         self.path = Path(path)
         self.topics: Mapping[str, Topic] = {}
         self.duration_s = 0.0
-        self._reader: Any = None
+        self.skipped = Skipped()
+        self._strict = strict
+        self._files: BagFiles | None = None
+        self._types: Any = None
 
     def __enter__(self) -> Bag:
-        reader_class, typestore = _rosbags()
-        if not self.path.exists():
-            raise BagError(f"bag {self.path} does not exist; give a rosbag2 folder, or an .mcap or .db3 file")
-        if self.path.is_dir() and not (self.path / "metadata.yaml").exists():
-            raise BagError(f"bag {self.path} has no metadata.yaml, so it is no rosbag2 folder")
-        if self.path.is_file() and self.path.suffix not in (".mcap", ".db3"):
-            raise BagError(f"bag {self.path} is neither a rosbag2 folder nor an .mcap or .db3 file")
+        self._types = _typestore()
         with self._faults_as_bag_errors():
-            reader = reader_class([self.path], default_typestore=typestore)
-            reader.open()
-        self._reader = reader
-        with self._faults_as_bag_errors():
-            self.topics = {
-                name: Topic(name, info.msgtype or "several types", info.msgcount)
-                for name, info in sorted(reader.topics.items())
-            }
-            count = reader.message_count
-            self.duration_s = max(0, reader.duration) * 1e-9 if count else 0.0
+            self._files = BagFiles(self.path)
+        opened = self._files.opened
+        topics: dict[str, Topic] = {}
+        for stored in (topic for file in opened for topic in file.topics):
+            known = topics.get(stored.name)
+            if known is None:
+                topics[stored.name] = Topic(
+                    stored.name, stored.type, stored.count, stored.qos, stored.serialization or CDR
+                )
+            else:
+                topics[stored.name] = replace(
+                    known,
+                    type=known.type if stored.type == known.type else "several types",
+                    count=known.count + stored.count,
+                    qos="\n".join(dict.fromkeys(filter(None, (known.qos, stored.qos)))),
+                )
+        self.topics = dict(sorted(topics.items()))
+        count = sum(topic.count for topic in self.topics.values())
         if not count:
             self.close()
             raise BagError(f"bag {self.path} holds no message{self._contents(', only the topics ')}")
+        filled = [file for file in opened if any(topic.count for topic in file.topics)]
+        self.duration_s = max(0, max(f.end_ns for f in filled) - min(f.start_ns for f in filled)) * 1e-9
         return self
 
     def __exit__(
@@ -127,18 +159,19 @@ class Bag:
 
     def close(self) -> None:
         """Close the files; the topics stay readable."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        files, self._files = self._files, None
+        if files is not None:
+            files.close()
 
-    def require(self, name: str, kind: str | None = None) -> Topic:
+    def require(self, name: str, *kinds: str) -> Topic:
         """The named topic, or a BagError that says what there is instead."""
         topic = self.topics.get(name)
         if topic is None:
             raise BagError(f"bag {self.path} has no topic {name}{self._contents('; it contains ')}")
-        if kind is not None and topic.type != kind:
+        if kinds and topic.type not in kinds:
             raise BagError(
-                f"topic {name} of bag {self.path} is {topic.type}, but {kind} is needed"
+                f"topic {name} of bag {self.path} is {topic.type}, but {kinds[0]} is needed"
+                f"{''.join(f' (or {kind})' for kind in kinds[1:])}"
                 f"{self._contents('; the bag contains ')}"
             )
         if topic.count == 0:
@@ -147,25 +180,37 @@ class Bag:
 
     def raw(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
         """Stored messages in order of recording; of these topics, or of all."""
-        connections = self._connections(topics)
-        messages = self._reader.messages(connections=connections)
+        if self._files is None:
+            raise RuntimeError("the bag is not open; use `with Bag(path) as bag`")
+        for name in topics or ():
+            self.require(name)
+        messages = self._messages(self._files, set(self.topics if topics is None else topics))
         while True:
             with self._faults_as_bag_errors():
-                try:
-                    connection, time_ns, data = next(messages)
-                except StopIteration:
-                    return
-            yield RawMessage(connection.topic, connection.msgtype, time_ns, bytes(data))
+                message = next(messages, None)
+            if message is None:
+                return
+            yield message
 
     def decoded(self, topics: Collection[str] | None = None) -> Iterator[tuple[RawMessage, Any]]:
-        """Stored messages together with their fields."""
+        """Stored messages together with their fields; those that cannot be read are left out."""
         for message in self.raw(topics):
-            yield message, self.fields(message)
+            fields = self.fields(message)
+            if fields is not None:
+                yield message, fields
 
     def fields(self, message: RawMessage) -> Any:
-        """The fields of a stored message."""
-        with self._faults_as_bag_errors():
-            return self._reader.deserialize(message.data, message.type)
+        """The fields of a stored message; None when it cannot be read."""
+        if message.type not in self._types.fielddefs:
+            raise BagError(f"topic {message.topic} of bag {self.path} is {message.type}, which cannot be decoded")
+        try:
+            return self._types.deserialize_cdr(message.data, message.type)
+        except Exception as error:  # the library's have many types
+            reason = " ".join(str(error).split()) or type(error).__name__
+            place = f"the message of {message.topic} at {message.time_ns * 1e-9:.3f} s"
+            fault = BagError(f"{place} of bag {self.path} is truncated or damaged ({reason})")
+            self._skip(f"of the messages of {message.topic}", message.time_ns, fault)
+            return None
 
     def pair_images(self, color: str, depth: str, slop_s: float = 0.02) -> RecordedPairs:
         """Which colour and depth images belong to one moment, by the stamps of the whole bag."""
@@ -200,18 +245,43 @@ class Bag:
         pairs = pairs or self.pair_images(color, depth)
         infos = self._camera_infos(camera_info)
         rectified = is_rectified(color)
-        # Each stream has a reader of its own, since their places in the file may be far from each other.
-        with Bag(self.path) as other:
-            colors = RecordedMessages(self.raw([color]), (numbers["color"] for numbers in pairs.sets))
-            depths = RecordedMessages(other.raw([depth]), (numbers["depth"] for numbers in pairs.sets))
-            for numbers, moment_ns in zip(pairs.sets, pairs.moments_ns, strict=True):
-                stored_color, stored_depth = colors.take(numbers["color"]), depths.take(numbers["depth"])
-                if stored_color is None or stored_depth is None:
-                    pairs.too_far_apart += 1
-                    continue
-                info = infos.at(stored_color.time_ns)
-                color_image, depth_image = self.fields(stored_color), other.fields(stored_depth)
-                yield _rgbd_frame(color_image, depth_image, moment_ns, info, rectified, depth_unit_m)
+        # Each stream is gone through by itself, since their places in the file may be far from each other.
+        colors = RecordedMessages(self.raw([color]), (numbers["color"] for numbers in pairs.sets))
+        depths = RecordedMessages(self.raw([depth]), (numbers["depth"] for numbers in pairs.sets))
+        for numbers, moment_ns in zip(pairs.sets, pairs.moments_ns, strict=True):
+            stored_color, stored_depth = colors.take(numbers["color"]), depths.take(numbers["depth"])
+            if stored_color is None or stored_depth is None:
+                pairs.too_far_apart += 1
+                continue
+            frame = self._frame(stored_color, stored_depth, moment_ns, depth_unit_m)
+            if frame is None:
+                continue
+            pixels, depth_m, color_image, depth_image = frame
+            frame_id, height, width = color_image.header.frame_id, *pixels.shape[:2]
+            info = infos.at(stored_color.time_ns)
+            camera = camera_of_picture(info, frame_id, (height, width), rectified=rectified)
+            warnings = other_frames(frame_id, {"depth": depth_image.header.frame_id})
+            encoding = encoding_of(depth_image)
+            yield RgbdFrame(moment_ns, frame_id, pixels, depth_m, camera.k, camera.unknown, encoding, warnings)
+
+    def _frame(
+        self, color: RawMessage, depth: RawMessage, stamp_ns: int, depth_unit_m: float
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Any, Any] | None:
+        """The pictures of a pair of messages and these with their fields, or None when one of them cannot be used."""
+        color_image, depth_image = self.fields(color), self.fields(depth)
+        if color_image is None or depth_image is None:
+            return None
+        what = color.topic
+        try:
+            pixels, shape = color_of(color_image)
+            what = depth.topic
+            depth_m = resize_depth_to(depth_of(depth_image, depth_unit_m), shape)
+        except ImageError as error:
+            fault = f"the image of {what} at {stamp_ns * 1e-9:.3f} s: {error}"
+            self._skip(f"of the frames for their image of {what}", stamp_ns, ImageError(fault))
+            return None
+        assert pixels is not None  # they were asked for
+        return pixels, depth_m, color_image, depth_image
 
     def _camera_infos(self, topic: str | None) -> _CameraInfos:
         infos = _CameraInfos()
@@ -220,8 +290,10 @@ class Bag:
             for message in self.raw([topic]):
                 content = message.data[_STAMP_ENDS:]
                 if content != last:
-                    infos.add(message.time_ns, self.fields(message))
                     last = content
+                    fields = self.fields(message)
+                    if fields is not None:
+                        infos.add(message.time_ns, fields)
         return infos
 
     def find_rgbd_topics(
@@ -230,13 +302,14 @@ class Bag:
         """Names of the colour, depth and camera info topics; those given are checked, others are found."""
         for name in (color, depth):
             if name is not None:
-                self.require(name, IMAGE_TYPE)
+                self.require(name, *_IMAGE_TYPES)
         if camera_info is not None:
             self.require(camera_info, CAMERA_INFO_TYPE)
+        encodings = self._encodings() if color is None or depth is None else {}
         if color is None:
-            color = self._only("colour", COLOR_ENCODINGS, besides=depth)
+            color = self._only_color({name: of for name, of in encodings.items() if name != depth})
         if depth is None:
-            depth = self._only("depth", DEPTH_ENCODINGS, besides=color)
+            depth = self._only_depth({name: of for name, of in encodings.items() if name != color})
         if camera_info is None:
             camera_info = self._camera_info_of(color)
         return color, depth, camera_info
@@ -247,33 +320,90 @@ class Bag:
         if len(infos) < 2:
             return next(iter(infos), None)
         folder = color.removesuffix("/compressed").rpartition("/")[0]
-        frames = {name: next(self.decoded([name]))[1].header.frame_id for name in (color, *infos)}
+        frames = {}
+        for name in (color, *infos):
+            _, first = next(self.decoded([name]), (None, None))
+            frames[name] = first.header.frame_id if first is not None else None
         return min(infos, key=lambda name: (frames[name] != frames[color], name.rpartition("/")[0] != folder))
 
-    def _only(self, meaning: str, encodings: Collection[str], besides: str | None) -> str:
-        """The one image topic with such an encoding."""
-        found = []
-        for topic in self.topics.values():
-            if topic.type == IMAGE_TYPE and topic.count and topic.name != besides:
-                _, first = next(self.decoded([topic.name]))
-                # Masks are mono8 too; a picture in colours is meant when there is one.
-                if first.encoding in encodings:
-                    found.append((first.encoding not in ("mono8", "8UC1"), topic.name))
-        best = [name for in_color, name in found if in_color == max(found)[0]]
-        if len(best) != 1:
-            fault = f"has several {meaning} topics ({', '.join(best)})" if best else f"has no {meaning} image"
-            raise BagError(f"bag {self.path} {fault}; name the topic{self._contents('; it contains ')}")
-        return best[0]
+    def _encodings(self) -> dict[str, str]:
+        """Encoding (or format) of each image topic: of the first of its messages that could be an image at all."""
+        looked_at = dict.fromkeys((t.name for t in self.topics.values() if t.type in _IMAGE_TYPES and t.count), 0)
+        found: dict[str, str] = {}
+        for message, fields in self.decoded(list(looked_at)) if looked_at else ():
+            name, encoding = message.topic, encoding_of(fields)
+            looked_at[name] += 1
+            usable = bool(encoding) if message.type == IMAGE_TYPE else len(fields.data) > 0
+            if name not in found and (usable or looked_at[name] == _FIRST_MESSAGES):
+                found[name] = encoding
+            if len(found) == len(looked_at):
+                break
+        return {name: found.get(name, "") for name, number in looked_at.items() if number}
 
-    def _connections(self, topics: Collection[str] | None) -> list[Any]:
-        if self._reader is None:
-            raise RuntimeError("the bag is not open; use `with Bag(path) as bag`")
-        for name in topics or ():
-            self.require(name)
-        return [c for c in self._reader.connections if topics is None or c.topic in topics]
+    def _only_color(self, encodings: Mapping[str, str]) -> str:
+        """The one topic of colour. Raw ones go before compressed ones; masks are mono8 too, so colours before grey."""
+        ranks = {
+            name: (self.topics[name].type == IMAGE_TYPE, encoding.partition(";")[0].strip() not in GREY_ENCODINGS)
+            for name, encoding in encodings.items()
+            if _is_color(self.topics[name].type, encoding)
+        }
+        return self._only("colour", ranks, encodings, (*COLOR_ENCODINGS, "compressed jpeg or png"))
+
+    def _only_depth(self, encodings: Mapping[str, str]) -> str:
+        """The one topic of depth; raw ones go before compressed ones."""
+        ranks = {
+            name: (self.topics[name].type == IMAGE_TYPE,) for name, encoding in encodings.items() if is_depth(encoding)
+        }
+        return self._only("depth", ranks, encodings, (*DEPTH_ENCODINGS, "compressedDepth png"))
+
+    def _only(
+        self,
+        meaning: str,
+        ranks: Mapping[str, tuple[bool, ...]],
+        encodings: Mapping[str, str],
+        accepted: Collection[str],
+    ) -> str:
+        best = [name for name, rank in ranks.items() if rank == max(ranks.values())]
+        if len(best) == 1:
+            return best[0]
+        if best:
+            raise BagError(
+                f"bag {self.path} has several {meaning} topics ({', '.join(best)}); name the topic"
+                f"{self._contents('; it contains ')}"
+            )
+        there = ", ".join(f"{name} is {encoding!r}" for name, encoding in encodings.items())
+        raise BagError(
+            f"bag {self.path} has no {meaning} image; accepted are {', '.join(accepted)}"
+            f"{f'; of its other image topics {there}' if there else ''}{self._contents('; it contains ')}"
+            f"{''.join(f'; {line}' for line in self.skipped.lines())}"
+        )
+
+    def _messages(self, files: BagFiles, topics: set[str]) -> Iterator[RawMessage]:
+        """Of all files, one after the other where their times allow."""
+
+        def on_damage(part: str) -> None:
+            self._skip("damaged parts", part, BagError(f"bag {self.path} is damaged: {part}"))
+
+        opened = [file for file in files.opened if any(t.count and t.name in topics for t in file.topics)]
+        overlap = any(one.end_ns > other.start_ns for one, other in itertools.pairwise(opened))
+        streams = [file.messages(topics, on_damage) for file in opened]
+        if overlap:
+            yield from heapq.merge(*streams, key=lambda message: message.time_ns)
+        else:
+            for stream in streams:
+                yield from stream
+
+    def _skip(self, what: str, place: object, fault: BagError | ImageError) -> None:
+        if self._strict:
+            raise fault
+        self.skipped.add(what, place, str(fault))
+
+    def contents(self) -> str:
+        """The topics, for people."""
+        return ", ".join(str(topic) for topic in self.topics.values())
 
     def _contents(self, lead: str) -> str:
-        return lead + ", ".join(str(topic) for topic in self.topics.values()) if self.topics else ""
+        return lead + self.contents() if self.topics else ""
 
     @contextmanager
     def _faults_as_bag_errors(self) -> Iterator[None]:
@@ -310,25 +440,18 @@ class _CameraInfos:
         return self._infos[max(0, bisect_right(self._times_ns, time_ns) - 1)]
 
 
-def _rgbd_frame(color: Any, depth: Any, stamp_ns: int, info: Any, rectified: bool, depth_unit_m: float) -> RgbdFrame:
-    color_pixels = to_rgb(decode_message(color), color.encoding)
-    depth_m = to_depth_m(decode_message(depth), depth.encoding, depth_unit_m)
-    try:
-        depth_m = resize_depth_to(depth_m, color_pixels.shape)
-    except ImageError as error:
-        raise ImageError(f"frame at {stamp_ns} ns: {error}") from None
-    frame_id, height, width = color.header.frame_id, *color_pixels.shape[:2]
-    camera = camera_of_picture(info, frame_id, (height, width), rectified=rectified)
-    warnings = other_frames(frame_id, {"depth": depth.header.frame_id})
-    return RgbdFrame(stamp_ns, frame_id, color_pixels, depth_m, camera.k, camera.unknown, depth.encoding, warnings)
+def _is_color(kind: str, encoding: str) -> bool:
+    if kind == COMPRESSED_IMAGE_TYPE:
+        return not is_depth(encoding)
+    return encoding in COLOR_ENCODINGS or is_other_color(encoding)
 
 
-def _rosbags() -> tuple[Any, Any]:
+def _typestore() -> Any:
+    """Types of messages; the few that are decoded here are the same in every distribution."""
     try:
-        from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
     except ImportError:
         raise MissingExtraError(
             "reading bags needs the package `rosbags`; install it with: pip install 'tiae_ros[bags]'"
         ) from None
-    return AnyReader, get_typestore(Stores.ROS2_HUMBLE)
+    return get_typestore(Stores.ROS2_HUMBLE)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError
 from tiae_ros.streams.depth_units import MILLIMETRE_M
-from tiae_ros.streams.image_decoding import to_depth_m
+from tiae_ros.streams.image_decoding import DEPTH_ENCODINGS, to_depth_m
 
 _MOST_PIXELS = 64_000_000
 _MOST_PIXELS_PER_BYTE = 1100  # deflate shrinks a plain picture at most 1032 times, jpeg less
@@ -28,7 +28,8 @@ def decode_compressed_color(data: Any) -> NDArray[np.uint8]:
     """A jpeg or png picture -> (H, W, 3) uint8 rgb."""
     raw = _bytes(data)
     _check_size(raw, "compressed colour image")
-    pixels = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
+    # A rotation that a file's EXIF data ask for is not applied: cameras do not turn pictures, nor camera infos.
+    pixels = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         raise ImageError(f"compressed colour image of {len(raw)} bytes is damaged")
     return np.ascontiguousarray(pixels[:, :, ::-1])
@@ -37,25 +38,31 @@ def decode_compressed_color(data: Any) -> NDArray[np.uint8]:
 def decode_compressed_depth(data: Any, message_format: str, unit_m: float = MILLIMETRE_M) -> NDArray[np.float32]:
     """A compressedDepth picture (png) -> (H, W) float32 metres, NaN = nothing.
 
-    16UC1 holds millimetres, or another ``unit_m``. 32FC1 holds a 16-bit inverse depth: metres = a / (value - b),
-    0 = nothing, with a and b in the header in front of the png.
+    16UC1 (and mono16) holds millimetres, or another ``unit_m``. 32FC1 holds a 16-bit inverse depth:
+    metres = a / (value - b), 0 = nothing, with a and b in the header in front of the png.
     """
     raw = _bytes(data)
     encoding, _, transport = (part.strip() for part in message_format.partition(";"))
     # Publishers up to Humble name no compression: theirs is always png.
-    if encoding not in ("16UC1", "32FC1") or transport not in ("", "compressedDepth", "compressedDepth png"):
+    if encoding not in DEPTH_ENCODINGS:
+        raise ImageError(
+            f"compressed depth of format {message_format!r} is not depth; accepted are '16UC1; compressedDepth png', "
+            "the same with mono16 and with 32FC1"
+        )
+    plain = transport.startswith("png")  # the transport of colour used for depth: a png without that header
+    if not plain and transport not in ("", "compressedDepth", "compressedDepth png"):
         raise ImageError(
             f"compressed depth of format {message_format!r} is not supported; accepted are "
-            "'16UC1; compressedDepth png' and '32FC1; compressedDepth png' (set the publisher's format to png)"
+            "'16UC1; compressedDepth png', the same with mono16 and with 32FC1 (set the publisher's format to png)"
         )
-    picture = raw[_DEPTH_HEADER_BYTES:]
+    picture = raw if plain else raw[_DEPTH_HEADER_BYTES:]
     if not picture.startswith(_PNG_START):
         raise ImageError(f"compressed depth of {len(raw)} bytes holds no png")
     _check_size(picture, "compressed depth")
     pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 2 or pixels.dtype != np.uint16:
         raise ImageError(f"compressed depth of {len(raw)} bytes is damaged or not a 16-bit grey png")
-    if encoding == "16UC1":
+    if plain or encoding != "32FC1":
         return to_depth_m(pixels, "16UC1", unit_m)
     _, quant_a, quant_b = struct.unpack("<iff", raw[:_DEPTH_HEADER_BYTES])
     with np.errstate(all="ignore"):
@@ -72,7 +79,14 @@ def picture_size(raw: bytes) -> tuple[int, int] | None:
         return None
     at = 2
     while at + 9 <= len(raw) and raw[at] == 0xFF:
-        marker, length = raw[at + 1], struct.unpack(">H", raw[at + 2 : at + 4])[0]
+        marker = raw[at + 1]
+        if marker == 0xFF:  # any number of these may fill the room before a marker
+            at += 1
+            continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
+            at += 2
+            continue
+        length = struct.unpack(">H", raw[at + 2 : at + 4])[0]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # the start-of-frame markers
             height, width = struct.unpack(">HH", raw[at + 5 : at + 9])
             return width, height

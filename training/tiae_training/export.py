@@ -22,6 +22,7 @@ from tiae_ros.errors import MissingExtraError, ModelError
 from tiae_ros.model.engines.onnx_runtime import OnnxRuntime
 from tiae_ros.model.folder import DECODER, ENCODER, PROTOTYPES, WEIGHTS, ModelFolder, write_folder
 from tiae_ros.model.manifest import AUTOENCODER, Manifest
+from tiae_ros.model.trial import know
 from tiae_training.card import write_card
 from tiae_training.model import DecoderGraph, EncoderGraph, TransformInvariantAutoencoder, network_of, weights_of
 
@@ -117,6 +118,7 @@ def check_export(
                 f"{name} and the torch network differ by {apart:.2g}; accepted is {TOLERANCE:g}: this is a fault "
                 "of the export, please report it"
             )
+        know([folder.files[name]])
 
 
 def graph_module(folder: ModelFolder, file: str) -> nn.Module:

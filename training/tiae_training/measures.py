@@ -61,11 +61,10 @@ def shifted_views(arrays: ImageArrays, radius_px: int, seed: int, views: int = V
     """Every image under random shifts of a seed; radius 0 leaves the images where they are."""
     rng = np.random.RandomState(seed)
     shifts = [draw_shifts(len(arrays), radius_px, rng) for _ in range(views)]
-    return Views(
-        np.stack([shift_images(arrays.images, s) for s in shifts]),
-        np.stack([shift_images(arrays.targets, s) for s in shifts]),
-        np.stack(shifts),
-    )
+    images = np.stack([shift_images(arrays.images, s) for s in shifts])
+    same = arrays.targets is arrays.images  # then they are not held twice
+    targets = images if same else np.stack([shift_images(arrays.targets, s) for s in shifts])
+    return Views(images, targets, np.stack(shifts))
 
 
 def measure_model(
@@ -79,12 +78,16 @@ def measure_model(
     """All measures of a model on held-out data; those that need labels only when there are some.
 
     gallery: labelled training images for knn_accuracy. shift_radius_px: that of the test's random shifts; by
-    default the model's own, or 8 for an ordinary auto-encoder. Raises DataError when shapes do not fit.
+    default the model's own, or 8 for an ordinary auto-encoder. Channels are taken by name, as the model has them.
+    Raises DataError when shapes or channels do not fit.
     """
+    manifest = getattr(model, "manifest", None)  # what a model is compared with has none
+    if manifest is not None:
+        test = test.in_order(manifest.channels)
+        gallery = None if gallery is None else gallery.in_order(manifest.channels)
     radius = shift_radius_px if shift_radius_px is not None else (model.manifest.shift_radius or 8)
     views = shifted_views(test, radius, seed)
     measures = measure_views(model, views, test, gallery, gallery_radius_px=radius, seed=seed)
-    manifest = getattr(model, "manifest", None)  # what a model is compared with has none
     range_m = float(manifest.preprocessing.get("range_m", DEFAULT_RANGE_M)) if manifest else DEFAULT_RANGE_M
     return measures | hand_measures(model.place, views.images, views.targets, test.channels, range_m)
 

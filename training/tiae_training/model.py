@@ -27,6 +27,7 @@ from tiae_training.transforms.poses import place_by_pose
 from tiae_training.transforms.shifts import shift_images_subpixel
 
 MOST_STEPS = 127  # of a weight of either sign
+_FEW_WEIGHTS = 2**24  # 67 MB, which may be made in vain
 
 
 class TransformInvariantAutoencoder(nn.Module):
@@ -115,10 +116,28 @@ def network_of(folder: ModelFolder) -> TransformInvariantAutoencoder:
     """The trained weights of a folder that was read. Raises ModelError."""
     from tiae_ros.model.autoencoder import read_prototypes
 
+    _check_size(folder)
     model = TransformInvariantAutoencoder(folder.manifest)
     load_weights(model.network, folder)
     model.prototypes = read_prototypes(folder)
     return model
+
+
+def _check_size(folder: ModelFolder) -> None:
+    """Raise ModelError where the file of weights is too short for the network that a manifest asks for.
+
+    Before it is built: a manifest of a few lines can ask for a network that fills any memory.
+    """
+    if WEIGHTS not in folder.files:
+        return
+    with torch.device("meta"):
+        numbers = sum(weight.numel() for weight in TransformInvariantAutoencoder(folder.manifest).network.parameters())
+    stored = len(folder.files[WEIGHTS])
+    if numbers > _FEW_WEIGHTS and 2 * numbers > stored:  # of float16
+        raise ModelError(
+            f"{folder.path / WEIGHTS} does not fit the network of its manifest: it has {stored} bytes for "
+            f"{numbers} weights; copy the model folder again"
+        )
 
 
 def load_weights(network: nn.Module, folder: ModelFolder) -> None:

@@ -54,10 +54,11 @@ def merge_by_name(parts: Sequence[ImageArrays]) -> ImageArrays:
     """
     names: dict[str, int] = {}
     labels = []
+    channels = parts[0].channels
     for part in parts:
         if part.labels is None or not part.label_names:
             raise DataError(f"{part.data_id} has no names of its windows; make it with `tiae extract --label NAME`")
-        if part.images.shape[1:] != parts[0].images.shape[1:] or part.channels != parts[0].channels:
+        if part.images.shape[1:] != parts[0].images.shape[1:] or set(part.channels) != set(channels):
             raise DataError(
                 f"{part.data_id} holds {_kind(part)}, {parts[0].data_id} {_kind(parts[0])}; give windows alike"
             )
@@ -65,10 +66,10 @@ def merge_by_name(parts: Sequence[ImageArrays]) -> ImageArrays:
         new = [names.setdefault(n, len(names)) if i in present else -1 for i, n in enumerate(part.label_names)]
         labels.append(np.array(new, np.int64)[part.labels])
     return ImageArrays(
-        images=np.concatenate([part.images for part in parts]),
+        images=np.concatenate([(part.in_order(channels) if channels else part).images for part in parts]),
         labels=np.concatenate(labels),
         label_names=tuple(names),
-        channels=parts[0].channels,
+        channels=channels,
         data_id=", ".join(part.data_id for part in parts),
     )
 
@@ -108,9 +109,8 @@ def name_model(
     """
     if not 0.5 <= near_share <= 1:
         raise ParameterError(f"the share of windows to be named is {near_share}; accepted is 0.5 to 1")
+    arrays, *others = (_fitting(model, part) for part in (arrays, *others))
     assert arrays.labels is not None
-    for part in (arrays, *others):
-        _check_fits(model, part)
     counts = np.bincount(arrays.labels, minlength=len(arrays.label_names))
     for name, count in zip(arrays.label_names, counts.tolist(), strict=True):
         if count < FEWEST_WINDOWS:
@@ -142,12 +142,17 @@ def _judged(held_out: HeldOut, labels: NDArray[np.int64], names: Sequence[str]) 
     return tuple(result)
 
 
-def _check_fits(model: Autoencoder, arrays: ImageArrays) -> None:
+def _fitting(model: Autoencoder, arrays: ImageArrays) -> ImageArrays:
+    """Arrays that the model takes, their channels in its order. Raises DataError."""
     channels, size = model.manifest.channels, model.manifest.window_size
-    if arrays.images.shape[1:] != (len(channels), size, size) or (arrays.channels and arrays.channels != channels):
-        raise DataError(
-            f"{arrays.data_id} holds {_kind(arrays)}; this model takes {size}×{size} pixels of {', '.join(channels)}"
-        )
+    try:
+        if arrays.images.shape[2:] == (size, size):
+            return arrays.in_order(channels)
+    except DataError:
+        pass  # said below, with the windows' size
+    raise DataError(
+        f"{arrays.data_id} holds {_kind(arrays)}; this model takes {size}×{size} pixels of {', '.join(channels)}"
+    )
 
 
 def _kind(arrays: ImageArrays) -> str:

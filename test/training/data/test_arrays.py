@@ -1,9 +1,16 @@
 """Array files: every way a file can be wrong is one line that says so."""
 
+import contextlib
+import tracemalloc
+import zipfile
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tiae_ros.errors import DataError, OutputError
+from tiae_training.data import arrays as arrays_module
 from tiae_training.data.arrays import load_arrays, save_arrays, split
 
 GOOD = np.zeros((6, 1, 32, 32), np.uint8)
@@ -110,3 +117,88 @@ def test_arrays_not_per_window_stay(tmp_path):
     assert taken.others["joint_names"].tolist() == list("abcdef")
     assert taken.others["subjects"].tolist() == [4, 2]
     assert taken.others["joints"].tolist() == [[0, 0, 0, 0, 1, 0], [0, 0, 1, 0, 0, 0]]
+
+
+NAMES = ("hand_mask", "object_mask", "depth")
+
+
+def told_apart(count=6):
+    """Windows whose channels are told by their values."""
+    return np.float32([0.1, 0.2, 0.3])[None, :, None, None] * np.ones((count, 3, 8, 8), np.float32)
+
+
+def test_channels_are_taken_by_name(tmp_path):
+    order = [2, 0, 1]
+    shown = {"images": told_apart()[:, order], "clean": told_apart()[:, order], "background": told_apart(2)[:, order]}
+    np.savez(tmp_path / "a.npz", channels=np.array([NAMES[i] for i in order]), **shown)
+    arrays = load_arrays(tmp_path / "a.npz").in_order(NAMES)
+    assert arrays.channels == NAMES
+    for values in (arrays.images, arrays.targets, arrays.others["background"]):
+        np.testing.assert_array_equal(values, told_apart(len(values)))
+    assert arrays.in_order(NAMES) is arrays
+    for others in (("hand_mask", "object_mask", "heat"), NAMES[:2], ()):
+        with pytest.raises(DataError, match=r"hold hand_mask, object_mask, depth; needed are"):
+            arrays.in_order(others)
+    assert arrays.in_order(("channel_0", "channel_1", "channel_2")) is arrays  # of a model that knows no names
+    np.savez(tmp_path / "unnamed.npz", images=told_apart())
+    unnamed = load_arrays(tmp_path / "unnamed.npz")
+    assert unnamed.in_order(NAMES) is unnamed
+    with pytest.raises(DataError, match="3 channels without names"):
+        unnamed.in_order(NAMES[:2])
+
+
+@pytest.mark.parametrize("names", [NAMES[:2], ("depth",) * 3, ("hand_mask", "", "depth")])
+def test_names_unlike_their_channels_are_refused(tmp_path, names):
+    np.savez(tmp_path / "a.npz", images=told_apart(), channels=np.array(names))
+    with pytest.raises(DataError, match="a name of its own for each of the 3 channels"):
+        load_arrays(tmp_path / "a.npz")
+
+
+def npz(path, members, method=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", method) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path
+
+
+def header(shape, kind="|u1"):
+    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def test_files_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
+    """A few kilobytes that say they hold gigabytes, and a header that does: nothing of it is made room for."""
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as file, file.open("images.npy", "w") as one:
+        one.write(header((1, 1, 8, 1 << 23)) + bytes(1 << 26))
+    monkeypatch.setattr(arrays_module, "_memory_left", lambda: 100_000_000)
+    claims = npz(tmp_path / "claims.npz", {"images.npy": header((1 << 40, 1, 8, 8))})
+    nothing = npz(tmp_path / "nothing.npz", {"images.npy": header((6, 1, 8, 8)) + bytes(384),
+                                             "label_names.npy": header((1 << 60,), "<U0")})  # fmt: skip
+    many = npz(tmp_path / "many.npz", {f"{number}.npy": header((1,)) + b"0" for number in range(1001)})
+    tracemalloc.start()
+    for path, said in (
+        (tmp_path / "bomb.npz", "holds arrays of 0.0671 GB; accepted is up to half of the memory"),
+        (claims, "is said to be .*, and is cut off"),
+        (nothing, "accepted are numbers and text"),
+        (many, "1001 arrays"),
+    ):
+        with pytest.raises(DataError, match=said):
+            load_arrays(path)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_is_a_data_error(tmp_path, data):
+    """Bytes of a file changed, or put into it, at random: it is read, or refused in one line."""
+    path = tmp_path / "any.npz"
+    names = {"channels": np.array(["a", "b", "c"]), "labels": np.zeros(2, int), "label_names": np.array(["x"])}
+    (np.savez if data.draw(st.booleans()) else np.savez_compressed)(path, images=told_apart(2), **names)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+    path.write_bytes(content)
+    with contextlib.suppress(DataError):
+        load_arrays(path)

@@ -144,6 +144,7 @@ def test_an_existing_file_is_kept_unless_asked(bag, tmp_path, capsys):
         ({}, ("--depth", "/nothing"), "has no topic /nothing"),
         ({}, ("--metric-size-m", "nan"), "metric_size_m nan"),
         ({}, ("--window-size", "0"), "window size 0"),
+        ({}, ("--window-size", "33"), "a multiple of 4 from 8 to 256"),
         ({}, ("--focal-px", "0"), "focal length 0.0"),
         ({}, ("--label", " "), "label ' ' cannot be used"),
         ({}, ("--label", "a\nb"), "1 to 100 printable characters"),
@@ -248,3 +249,57 @@ def test_a_sheet_shows_windows_from_first_to_last():
     assert picture.shape == (ROWS * 66 - 2, COLUMNS * 66 - 2, 3)
     assert picture[0, 0].tolist() == [0, 0, 0]
     assert picture[-1, -1].tolist() == [255, 255, 255]
+
+
+def recorded(*, compressed_too: bool = False, spoil: bool = False) -> list:
+    """Colour, depth and camera info as messages; one colour image may be empty."""
+    import written_bags as bags
+
+    k = np.array([FOCAL, 0, 159.5, 0, FOCAL, 119.5, 0, 0, 1])
+    region = bags.STORE.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+    messages = []
+    for number in range(FRAMES):
+        stamp = bags.START_NS + number * 66_000_000
+        color, depth = frame(100 + 12 * number)
+        info = bags.cdr(
+            "sensor_msgs/msg/CameraInfo", stamp_ns=stamp, height=240, width=320, distortion_model="plumb_bob",
+            d=np.zeros(5), k=k, r=np.eye(3).ravel(), p=np.zeros(12), binning_x=0, binning_y=0, roi=region,
+        )  # fmt: skip
+        messages.append(("/camera/color/camera_info", "sensor_msgs/msg/CameraInfo", stamp, info))
+        if compressed_too:
+            color_data = bags.compressed(stamp, color, "rgb8; png compressed bgr8")
+            depth_data = bags.compressed(stamp, depth, "16UC1; compressedDepth png")
+            messages.append(("/camera/color/image_raw/compressed", bags.COMPRESSED, stamp, color_data))
+            messages.append(("/camera/depth/image_raw/compressedDepth", bags.COMPRESSED, stamp, depth_data))
+        else:
+            empty = spoil and number == 2
+            color_data = bags.empty_image(stamp, "rgb8") if empty else bags.image(stamp, color, "rgb8")
+            messages.append(("/camera/color/image", bags.IMAGE, stamp, color_data))
+            messages.append(("/camera/depth/image", bags.IMAGE, stamp, bags.image(stamp, depth, "16UC1")))
+    return messages
+
+
+def test_one_bad_image_costs_its_frame_and_is_told(tmp_path, capsys):
+    from written_bags import write_messages
+
+    bag = write_messages(tmp_path / "bag", recorded(spoil=True))
+    assert extract(bag, tmp_path / "w.npz") == 0
+    said = capsys.readouterr()
+    assert f"{FRAMES - 1} windows" in said.out
+    (line,) = said.err.strip().splitlines()
+    assert "skipped 1 of the frames for their image of /camera/color/image" in line
+    assert "at 1700000000.132 s: image is 0x0" in line
+    strict = refused(capsys, "--bag", str(bag), "--out", str(tmp_path / "s.npz"), "--strict")
+    assert "the image of /camera/color/image at 1700000000.132 s: image is 0x0" in strict
+    assert not (tmp_path / "s.npz").exists()
+
+
+def test_a_bag_of_compressed_images_gives_the_same_windows(tmp_path):
+    from written_bags import write_messages
+
+    for name, compressed_too in (("raw", False), ("compressed", True)):
+        bag = write_messages(tmp_path / name, recorded(compressed_too=compressed_too))
+        assert extract(bag, tmp_path / f"{name}.npz") == 0
+    with np.load(tmp_path / "raw.npz") as raw, np.load(tmp_path / "compressed.npz") as compressed:
+        for key in ("images", "windows", "stamps_ns"):
+            np.testing.assert_array_equal(raw[key], compressed[key])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from typing import Any
 
 import onnxruntime
 
@@ -12,7 +14,11 @@ from tiae_ros.model.folder import ModelFolder
 
 _CUDA = "CUDAExecutionProvider"
 _ONLY_ERRORS = 3
-_NO_MEMORY = ("Failed to allocate memory", "out of memory", "CUDA_ERROR_OUT_OF_MEMORY", "bad_alloc")
+MOST_MEMORY = 4 * 2**30  # bytes of all networks of a process, beside their GPUs'
+_NO_MEMORY = (
+    "Failed to allocate memory", "out of memory", "CUDA_ERROR_OUT_OF_MEMORY", "bad_alloc", "bad allocation",
+    "Available memory of",
+)  # fmt: skip
 
 onnxruntime.set_default_logger_severity(_ONLY_ERRORS)  # it warns of GPUs it cannot list
 
@@ -26,6 +32,36 @@ def usual_threads() -> int:
     """OMP_NUM_THREADS, or as many as this process may run on (a container's share, not the machine's)."""
     text = os.environ.get("OMP_NUM_THREADS", "")
     return int(text) if text.isdigit() and int(text) else len(os.sched_getaffinity(0))
+
+
+def open_session(graph: bytes, device: str, *, threads: int) -> Any:
+    """A session of ONNX Runtime; its errors have no common base."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ONLY_ERRORS
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    _bound_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
+    if device != "cpu":
+        providers.insert(0, (_CUDA, {"device_id": device.partition(":")[2]}))
+    return onnxruntime.InferenceSession(graph, options, providers=providers)
+
+
+@functools.cache
+def _bound_memory() -> None:
+    """Let all sessions of this process share one arena, which ends: a graph may ask for any amount of memory, by what
+    it sees in a picture. What goes beyond is out of memory, which costs the frame and not the process.
+    """
+    where = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    arena = onnxruntime.OrtArenaCfg({"max_mem": MOST_MEMORY})
+    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *where), arena)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether that is what an error of ONNX Runtime says."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY)
 
 
 class OnnxRuntime:
@@ -42,20 +78,12 @@ class OnnxRuntime:
 
     def open(self, folder: ModelFolder, file: str) -> Graph:
         """As `Engine.open`; ParameterError where the CUDA provider does not start."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ONLY_ERRORS
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
-        if self.device != "cpu":
-            providers.insert(0, (_CUDA, {"device_id": self.device.partition(":")[2]}))
         try:
-            session = onnxruntime.InferenceSession(folder.files[file], options, providers=providers)
+            session = open_session(folder.files[file], self.device, threads=self._threads)
         except Exception as error:  # its exceptions have no common base
             detail = " ".join(str(error).split())[:200]
             advice = "copy the model folder again"
-            if self.device != "cpu" or any(sign in detail for sign in _NO_MEMORY):
+            if self.device != "cpu" or is_out_of_memory(error):
                 advice = f"{self.device} may lack memory or libraries: try device cpu, or copy the model folder again"
             raise ModelError(f"{folder.path / file} cannot be used: {detail}; {advice}") from None
         if self.device != "cpu" and session.get_providers()[0] != _CUDA:
@@ -68,7 +96,7 @@ class OnnxRuntime:
             try:
                 outputs: list[Floats] = session.run(None, dict(zip(names, inputs, strict=True)))
             except Exception as error:
-                if any(sign in str(error) for sign in _NO_MEMORY):
+                if is_out_of_memory(error):
                     raise MemoryError(str(error).partition("\n")[0]) from error
                 raise
             return outputs

@@ -1,6 +1,7 @@
 """Image arrays on disk: ``FILE.npz``, checked before anything is spent on them.
 
 images           (N, C, H, W) uint8 0–255 or float 0–1        required
+channels         (C,) text, what each channel is              optional: then models take them by name
 labels           (N,) whole numbers                           optional
 label_names      (L,) text, the name of label 0, 1, …          optional
 clean            (N, C, H, W) as images, without noise         optional: the target of restoration
@@ -14,19 +15,25 @@ metric_size_m, range_m  a number: how the windows were cut     optional: goes in
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
+import math
 import os
+import re
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from tiae_ros.errors import DataError, OutputError
+from tiae_ros.errors import DataError, OutputError, ParameterError
 
 _NOT_PER_WINDOW = ("background", "joint_names")  # even if there happen to be as many of them as windows
 _CUT = ("metric_size_m", "range_m")
+_PER_CHANNEL = ("background",)  # beside images and clean
+_MOST_ARRAYS = 1000
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,32 @@ class ImageArrays:
         """How the windows were cut, as a model's manifest says it; empty where the file does not tell."""
         return {name: float(self.others[name]) for name in _CUT if name in self.others}
 
+    def in_order(self, channels: Sequence[str]) -> ImageArrays:
+        """The same with its channels in this order, which is a model's, or that of other arrays.
+
+        They are matched by name. Where either side has none (a model trained on unnamed channels calls them channel_0
+        and so on), they are taken to be in order already. Raises DataError where they do not match.
+        """
+        wanted, count = tuple(channels), self.images.shape[1]
+        named = not (_are_numbers(self.channels) or _are_numbers(wanted))
+        if len(wanted) != count or (named and set(self.channels) != set(wanted)):
+            held = ", ".join(self.channels) or f"{count} channels without names"
+            raise DataError(f"{self.data_id or 'images'} hold {held}; needed are {', '.join(wanted)}: the same ones")
+        if not named or self.channels == wanted:
+            return self
+        order = [self.channels.index(name) for name in wanted]
+        return dataclasses.replace(
+            self,
+            images=self.images[:, order],
+            clean=None if self.clean is None else self.clean[:, order],
+            channels=wanted,
+            others={n: a[:, order] if n in _PER_CHANNEL and a.ndim == 4 else a for n, a in self.others.items()},
+        )
+
+    def called(self, channels: Sequence[str]) -> ImageArrays:
+        """The same with these names of its channels."""
+        return dataclasses.replace(self, channels=tuple(channels))
+
     def take(self, index: np.ndarray) -> ImageArrays:
         """The chosen rows, in that order."""
         return ImageArrays(
@@ -73,25 +106,10 @@ class ImageArrays:
 def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArrays:
     """Read and check ``FILE.npz``. Raises DataError in one line: which array, what it has, what is accepted."""
     source = Path(path)
-    if not source.is_file():
-        raise DataError(f"{source} does not exist" if not source.exists() else f"{source} is not a file")
-    content: dict[str, np.ndarray] = {}
-    try:
-        archive = np.load(source, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise DataError(f"{source} is a single .npy array; accepted is an .npz file with an array `images`")
-        with archive:
-            for name in archive.files:
-                content[name] = archive[name]
-    except DataError:
-        raise
-    except Exception as error:  # of damaged files: what zipfile and numpy raise has no common base
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if "pickle" in reason.lower():
-            reason = "it holds pickled objects, which are never opened, or is no .npz file"
-        raise DataError(f"{source} cannot be read as .npz: {reason}") from None
+    content = read_npz(source)
     if "images" not in content:
-        raise DataError(f"{source} has no array `images`; it holds {', '.join(content) or 'nothing'}")
+        held = ", ".join(content)[:200] or "nothing"
+        raise DataError(f"{source} has no array `images`; it holds {held}")
     images = _pixels(source, "images", content.pop("images"), at_least)
     labels = content.pop("labels", None)
     if labels is not None:
@@ -109,6 +127,12 @@ def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArra
     for name in ("channels", "label_names", "joint_names"):
         if name in content and content[name].ndim != 1:
             raise DataError(f"{source}: {name} have shape {content[name].shape}; accepted is a list of names")
+    channels = tuple(str(name) for name in content.pop("channels", ()))
+    if channels and (len(channels) != images.shape[1] or len(set(channels)) != len(channels) or not all(channels)):
+        raise DataError(
+            f"{source}: channels are {', '.join(channels)[:200]}; accepted is a name of its own for each of the "
+            f"{images.shape[1]} channels of images"
+        )
     label_names = tuple(str(name) for name in content.pop("label_names", ()))
     if labels is not None and label_names and len(labels) and not 0 <= labels.min() <= labels.max() < len(label_names):
         raise DataError(
@@ -136,10 +160,76 @@ def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArra
         labels=labels,
         label_names=label_names,
         clean=clean,
-        channels=tuple(str(name) for name in content.pop("channels", ())),
+        channels=channels,
         data_id=f"{source.name} sha256:{_digest(source)[:16]}",
         others=content,
     )
+
+
+def read_npz(source: Path) -> dict[str, np.ndarray]:
+    """Every array of a file. What it says to hold is added up before anything is unpacked: it has to fit in.
+
+    Raises DataError: absent, damaged, too large for this machine's memory, holds pickled objects or something empty.
+    """
+    if not source.is_file():
+        raise DataError(f"{source} does not exist" if not source.exists() else f"{source} is not a file")
+    try:
+        with zipfile.ZipFile(source) as archive:  # which unpacks no more of a member than that says to hold
+            members = archive.infolist()
+            if len(members) > _MOST_ARRAYS:
+                raise DataError(f"{source} holds {len(members)} arrays; accepted are up to {_MOST_ARRAYS}")
+            _check_room(source, sum(member.file_size for member in members))
+            for member in members:
+                with archive.open(member) as file:
+                    _check_header(source, member, file)
+        with np.load(source, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except DataError:
+        raise
+    except Exception as error:  # of damaged files: what zipfile and numpy raise has no common base
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if isinstance(error, zipfile.BadZipFile):
+            reason = f"it is no .npz file, or cut off ({reason})"
+        raise DataError(f"{source} cannot be read as .npz: {reason}") from None
+
+
+def _check_header(source: Path, member: zipfile.ZipInfo, file: IO[bytes]) -> None:
+    """Raise DataError unless an array's header says what its file can hold: room is made by it."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    count = math.prod(int(side) for side in shape)
+    if dtype.hasobject:
+        raise DataError(f"{source} cannot be read as .npz: it holds pickled objects, which are never opened")
+    if dtype.kind not in "fiubUS" or (count and not dtype.itemsize):
+        raise DataError(f"{source}: {member.filename[:60]!r} is {str(dtype)[:60]}; accepted are numbers and text")
+    if count * dtype.itemsize > member.file_size:
+        raise DataError(f"{source}: {member.filename[:60]!r} is said to be {str(shape)[:60]}, and is cut off")
+
+
+def _check_room(source: Path, size: int) -> None:
+    """Raise DataError for arrays that would take more than half of the memory that is left."""
+    left = _memory_left()
+    if size > left / 2:
+        raise DataError(
+            f"{source} holds arrays of {size / 1e9:.3g} GB; accepted is up to half of the memory that is left here, "
+            f"{left / 2e9:.3g} GB: give fewer windows at a time"
+        )
+
+
+def _memory_left() -> float:
+    """Bytes; infinite where the machine does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return float("inf")
+
+
+def check_window_size(size: int) -> None:
+    """Raise ParameterError for a side of windows, in pixels, that no network can be trained on."""
+    if not 8 <= size <= 256 or size % 4:
+        raise ParameterError(f"window size {size} px cannot be; accepted is a multiple of 4 from 8 to 256")
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: dict[str, Any], *, overwrite: bool = False) -> None:
@@ -186,6 +276,11 @@ def split(arrays: ImageArrays, fraction: float, seed: int) -> tuple[ImageArrays,
     return arrays.take(order[held_out:]), arrays.take(order[:held_out])
 
 
+def _are_numbers(channels: Sequence[str]) -> bool:
+    """Whether channels have no names of their own."""
+    return all(re.fullmatch(r"channel_\d+", name) for name in channels)
+
+
 def _pixels(source: Path, name: str, values: np.ndarray, at_least: int) -> np.ndarray:
     """Float32 0..1 of uint8 0..255 or float 0..1, or DataError."""
     if values.ndim != 4 or 0 in values.shape[1:]:
@@ -193,7 +288,8 @@ def _pixels(source: Path, name: str, values: np.ndarray, at_least: int) -> np.nd
     if len(values) < at_least:
         raise DataError(f"{source}: {name} hold {len(values)} windows; needed are at least {at_least}")
     if values.dtype == np.uint8:
-        return values.astype(np.float32) / 255.0
+        _check_room(source, 4 * values.nbytes)
+        return np.divide(values, np.float32(255), dtype=np.float32)
     if values.dtype not in (np.float16, np.float32, np.float64):
         raise DataError(f"{source}: {name} are {values.dtype}; accepted are uint8 (0–255) and float (0–1)")
     result = values.astype(np.float32)

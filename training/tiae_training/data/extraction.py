@@ -18,6 +18,7 @@ from tiae_ros.vision.cut_windows import cut_depth, cut_masks
 from tiae_ros.vision.find_windows import find_windows
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.window import Window
+from tiae_training.data.arrays import check_window_size
 
 _DEPTH_MAX_M = SegmentationSettings().depth_max_m
 # what to extract -> the channels of `images`, named as in a model's manifest
@@ -54,8 +55,7 @@ class ExtractionSettings:
             raise ParameterError(
                 f"segmentation {self.segmentation_method!r} is unknown; accepted are {', '.join(METHODS)}"
             )
-        if not 8 <= self.window_size <= 256:
-            raise ParameterError(f"window size {self.window_size} px is not within 8 to 256")
+        check_window_size(self.window_size)
         for name in ("metric_size_m", "range_m"):
             if not 0.05 <= getattr(self, name) <= 2.0:
                 raise ParameterError(f"{name} {getattr(self, name)} is not within 0.05 to 2.0")
@@ -92,11 +92,15 @@ def extract_windows(
     depth_topic: str | None = None,
     camera_info_topic: str | None = None,
     progress: Callable[[int], None] | None = None,
+    strict: bool = False,
 ) -> Extraction:
     """Windows of every frame of a bag that shows a hand; ``progress`` is told the number of frames so far.
 
+    A part of the bag that cannot be used is left out and told in ``remarks``, or refused where ``strict``.
+
     Raises:
-        BagError, ImageError: the bag or an image in it cannot be used.
+        BagError: the bag cannot be used; where ``strict`` also: a part of it.
+        ImageError: where ``strict``: an image in it cannot be used.
         DataError: no frame shows a hand.
         ParameterError: the bag has no camera info that can be used and no focal length was given.
         ModelError: the segmentation network was asked for and cannot be used.
@@ -106,7 +110,7 @@ def extract_windows(
     images, masks, windows, stamps = [], [], [], []
     frames = without = 0
     remarks = _Remarks()
-    with Bag(path) as bag:
+    with Bag(path, strict=strict) as bag:
         topics = bag.find_rgbd_topics(color_topic, depth_topic, camera_info_topic)
         pairs = bag.pair_images(topics[0], topics[1], settings.slop_s)
         first_ns = None
@@ -129,7 +133,7 @@ def extract_windows(
             without += not found
             if progress is not None:
                 progress(frames)
-    told = (*pairs.told(), *remarks.told(frames))
+    told = (*pairs.told(), *bag.skipped.lines(), *remarks.told(frames))
     if not images:
         raise _nothing_found(path, settings, frames, remarks, told)
     stacked = np.stack(images)

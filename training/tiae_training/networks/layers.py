@@ -11,6 +11,7 @@ begins with one blurred picture for all and takes ten epochs to leave it.
 
 from __future__ import annotations
 
+import heapq
 import math
 
 import torch
@@ -117,9 +118,8 @@ def lowest_waves(channels: int, side: int, count: int) -> Tensor:
     place, frequency = torch.arange(side) + 0.5, torch.arange(side)[:, None]
     line = torch.cos(math.pi / side * frequency * place) * math.sqrt(2.0 / side)  # (frequency, place)
     line[0] /= math.sqrt(2.0)
-    order = sorted(
-        (x * x + y * y, channel, y, x) for y in range(side) for x in range(side) for channel in range(channels)
-    )
+    every = ((x * x + y * y, channel, y, x) for y in range(side) for x in range(side) for channel in range(channels))
+    order = heapq.nsmallest(count, every)
     waves = torch.zeros(count, channels, side, side)
     for wave, (_, channel, y, x) in zip(waves, order, strict=False):
         wave[channel] = line[y][:, None] * line[x][None, :]

@@ -20,6 +20,7 @@ from tiae_ros.model.segmenter import SHIPPED, Segmentation, choose_segmentation
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
 from tiae_ros.vision.find_windows import find_windows
 from tiae_ros.vision.window import Window
+from tiae_training.data.arrays import check_window_size
 
 from .hand import JOINT_NAMES
 from .scenes import rows_of_scenes
@@ -57,8 +58,7 @@ class WindowSize:
     range_m: float = 0.30
 
     def __post_init__(self) -> None:
-        if not 8 <= self.size <= 256:
-            raise ParameterError(f"window size {self.size} px is not within 8 to 256")
+        check_window_size(self.size)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Progress:
     step: int = 0  # steps done in the epoch that is not done
     sums: dict[str, float] = field(default_factory=dict)  # of their terms
     scaler: dict[str, Any] = field(default_factory=dict)  # of gradients in half precision
+    channels: list[str] = field(default_factory=list)  # in the network's order; empty: as in the data
 
     def attempt_history(self) -> list[dict[str, float]]:
         """The epochs of the attempt that is running."""

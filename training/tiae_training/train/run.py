@@ -20,6 +20,7 @@ import torch
 from tiae_ros import __version__
 from tiae_ros.errors import DataError, ParameterError, TrainingError
 from tiae_ros.model.folder import CHECKPOINT, read_folder, write_folder
+from tiae_ros.model.manifest import check_preprocessing
 from tiae_training.card import write_card
 from tiae_training.data.arrays import ImageArrays, split
 from tiae_training.devices import choose_device
@@ -61,22 +62,29 @@ def train(
     """Train, save the model folder and return the model.
 
     half_weights: round the weights in the end to what float16 holds, for a file of half the size.
-    start: a model to go on from, of the same network, channels and sizes (ParameterError else); without one, weights
-    are drawn by chance, as those of a second attempt are in any case.
+    start: a model to go on from, of the same network and sizes (ParameterError else), whose channels are taken by
+    name (DataError where they differ); without one, weights are drawn by chance, as those of a second attempt are in
+    any case.
     report is told every epoch's number (from 0) and terms, announce in a line when a collapse or patience ends an
     attempt. checkpoint_minutes: what a kill may cost; 0 saves after every step. Where several processes train
     together, each calls this with the same arguments and the first one writes.
 
-    Raises DataError for data that cannot be trained on, TrainingError for a non-finite loss, OutputError for a
-    disk that is full; the last complete model and checkpoint stay whole in every case.
+    Raises DataError for data that cannot be trained on, ModelError for preprocessing that cannot be, TrainingError for
+    a non-finite loss, OutputError for a disk that is full; the last complete model and checkpoint stay whole in every
+    case.
     """
     build_transform(settings.transforms, settings.ranges())  # a range that cannot be is said before anything is spent
-    training = _Training(arrays, settings, run, choose_device(device), announce, start)
-    progress = Progress(settings.to_dict(), arrays.data_id, data_path, epoch=0, history=[])
+    check_preprocessing(preprocessing or {})
+    channels = list(start.manifest.channels) if start else []
+    progress = Progress(settings.to_dict(), arrays.data_id, data_path, epoch=0, history=[], channels=channels)
     if resume:
         progress = read_progress(run)
         if progress.data_id != arrays.data_id:
             raise DataError(f"{run} was trained on {progress.data_id}; --data is {arrays.data_id}; give the same file")
+    if progress.channels:
+        arrays = arrays.in_order(progress.channels).called(progress.channels)
+    training = _Training(arrays, settings, run, choose_device(device), announce, start)
+    if resume:
         training.go_on(progress)
     progress = training.run(progress, Clock(checkpoint_minutes), report)
     model = training.model
@@ -259,6 +267,15 @@ def started_settings(asked: dict[str, Any], start: TransformInvariantAutoencoder
         if asked.get(name, value) != value:
             raise ParameterError(f"{name} is {asked[name]}, but the model to start from has {value}; leave it out")
     return TrainingSettings(**{**fixed, **asked})
+
+
+def fit_to_start(arrays: ImageArrays, start: TransformInvariantAutoencoder) -> ImageArrays:
+    """The arrays with the channels of a model to start from, in its order. Raises DataError where they do not fit."""
+    size = start.manifest.window_size
+    if arrays.images.shape[2:] != (size, size):
+        height, width = arrays.images.shape[2:]
+        raise DataError(f"windows are {width}×{height} pixels; the model to start from takes {size}×{size}")
+    return arrays.in_order(start.manifest.channels).called(start.manifest.channels)
 
 
 def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoencoder) -> None:

@@ -119,9 +119,10 @@ class Similarity(Transform):
         return angles, scales
 
     def _within_reach(self, poses: Tensor) -> Tensor:
-        """Scales cut at twice the range: as with shifts, the pattern's own scale may be an extreme one."""
-        reach = 2.0 * math.log(self.scale_factor)
-        return torch.cat((poses[..., :3], poses[..., 3:].clamp(-reach, reach)), -1)
+        """Angles and scales cut at twice the range: as with shifts, the pattern's own may be an extreme one."""
+        turn, reach = 2.0 * self.angle_rad, 2.0 * math.log(self.scale_factor)
+        angles = poses[..., 2:3] if turn >= math.pi else poses[..., 2:3].clamp(-turn, turn)
+        return torch.cat((poses[..., :2], angles, poses[..., 3:].clamp(-reach, reach)), -1)
 
     def _start(self, estimate: Tensor | None, targets: Tensor) -> Tensor:
         """Where the search begins: the estimate within what is possible, no pose without one. (N, 4)"""

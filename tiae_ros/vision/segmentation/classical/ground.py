@@ -99,7 +99,7 @@ def _best_plane(points: Floats, z: Floats, tolerance: Floats, generator: np.rand
         if len(near) < 10:
             return None
         weighted = (points[near] * z[near][:, None]).astype(np.float64)  # z p = 1 in the least squares
-        squares, sums = weighted.T @ weighted, weighted.sum(axis=0)
+        squares, sums = weighted.T @ weighted, weighted.sum(axis=0)[:, None]  # a column: OpenCV 5 takes no flat array
         fine, solved = cv2.solve(squares, sums, flags=cv2.DECOMP_CHOLESKY)
         if not fine:
             _, solved = cv2.solve(squares, sums, flags=cv2.DECOMP_SVD)

@@ -556,7 +556,7 @@ def _median_color(color: NDArray[np.uint8], mask: Mask) -> NDArray[np.float64]:
     """Median of each colour value (3,) over a mask, by counting."""
     medians = []
     for channel in range(3):
-        counts = cv2.calcHist([color], [channel], mask.view(np.uint8), [256], [0, 256])[:, 0].cumsum()
+        counts = cv2.calcHist([color], [channel], mask.view(np.uint8), [256], [0, 256]).ravel().cumsum()
         middle = [np.searchsorted(counts, (counts[-1] + odd) // 2, side="right") for odd in (-1, 0)]
         medians.append(sum(map(float, middle)) / 2)
     return np.array(medians)
