@@ -31,6 +31,7 @@ SUBCOMMANDS = (
     "recipe",
     "extract",
     "simulate",
+    "simulate people",
     "play",
     "node",
 )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -53,6 +55,7 @@ def render_shards(folder: Path, settings: WorldSettings, count: int, part: tuple
 
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder, settings)
+    os.environ.setdefault("LP_NUM_THREADS", "1")  # of software rendering: processes share the cores
     renderer: Renderer | None = None
     for number in shard_numbers(count, part):
         path = folder / f"frames-{number:05d}.npz"
@@ -62,6 +65,35 @@ def render_shards(folder: Path, settings: WorldSettings, count: int, part: tuple
         yield path
     if renderer is not None:
         renderer.close()
+
+
+def render_in_processes(
+    folder: Path, settings: WorldSettings, count: int, part: tuple[int, int], workers: int
+) -> Iterator[Path]:
+    """As `render_shards`, by several processes; files come as they are ready."""
+    numbers = shard_numbers(count, part)
+    if workers <= 1 or len(numbers) < 2:
+        yield from render_shards(folder, settings, count, part)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_settings(folder, settings)
+    # A new interpreter for each: an OpenGL context does not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(workers, _one_thread) as pool:
+        jobs = [(folder, settings, count, (number, count)) for number in numbers]
+        for paths in pool.imap(_rendered, jobs):
+            yield from paths
+
+
+def _one_thread() -> None:
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupts are the parent's
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def _rendered(job: tuple[Path, WorldSettings, int, tuple[int, int]]) -> list[Path]:
+    return list(render_shards(*job))
 
 
 def _check_settings(folder: Path, settings: WorldSettings) -> None:
