@@ -29,6 +29,7 @@ SUBCOMMANDS = (
     "info",
     "export",
     "recipe",
+    "predict",
     "extract",
     "simulate",
     "simulate people",

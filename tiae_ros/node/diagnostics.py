@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from tiae_ros.node.statistics import Snapshot
 from tiae_ros.streams.pairing import UNPAIRED, Missed
+from tiae_ros.vision.sight import FOLLOWED, WHOLE_PICTURE
 
 RESULT = "result"
 PAIR = "frame"
@@ -112,6 +113,9 @@ def values(condition: Condition) -> dict[str, str]:
         table[f"{name} p50 / p99"] = f"{median:.1f} / {worst:.1f} ms"
     table["frames in"] = str(counts.totals.get(PAIR, 0))
     table["results"] = str(counts.totals.get(RESULT, 0))
+    for road in (WHOLE_PICTURE, FOLLOWED):
+        if road in counts.totals:
+            table[f"hands looked for: {road}"] = str(counts.totals[road])
     table["dropped"] = str(sum(counts.drops.values()))
     for reason, number in sorted(counts.drops.items()):
         table[f"dropped: {reason}"] = str(number)
