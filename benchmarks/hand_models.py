@@ -8,8 +8,8 @@ Windows are those of `tiae simulate`: subjects 0–999 to train on, 1000–1199 
 ±8 pixels; medians over --seeds of those shifts. Compared: the slides' ordinary auto-encoder and principal components,
 with as many numbers, fitted on the same windows under the same shifts.
 "Through our segmentation": hand and thing are found in noisy colour and depth pictures of test subjects as the node
-finds them, and named by the training windows (two in five of which were cut from what the segmentation that
-`scripts/train_models` calls segmentation_hidden found, three from true masks).
+finds them, and named by the training windows (two in five of which were cut from what a segmentation found, three from
+true masks).
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from recipes import write_between
 from tiae_ros import Autoencoder, load_model
 from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
-from tiae_ros.vision.find_windows import find_windows
 from tiae_training.baselines import Baseline, fit_baseline
 from tiae_training.clusters import k_means
 from tiae_training.data.arrays import ImageArrays, load_arrays
@@ -144,18 +143,18 @@ def of_slides(arrays: ImageArrays) -> ImageArrays:
 
 def segmented(network: Path, channels: tuple[str, ...], scenes: int) -> ImageArrays:
     """Windows of rendered pictures of test subjects, cut where our segmentation finds a hand."""
-    find = choose_segmentation("auto", str(network)).segment  # as the node chooses
+    see = choose_segmentation("auto", str(network)).see  # as the node chooses
     images, labels = [], []
     settings = SimulatorSettings(seed=77, subjects=(1000, 1200), grasps=SimulatorSettings().grasps[:SLIDE_GRASPS])
     for number in range(scenes):
         for sample in render_scene(settings, number):
             focal = float(sample.k[0, 0])
-            found = find(sample.rgb, sample.depth_m, focal_px=focal)
-            windows = find_windows(found, sample.depth_m, focal)
+            sight = see(sample.rgb, sample.depth_m, focal_px=focal)
             parts = np.zeros((3, 32, 32), np.float32)  # a hand that is not found counts as a miss, not as nothing
-            if windows:
-                parts[:2] = cut_masks(found, windows[0])
-                parts[2:] = cut_depth(sample.depth_m, found, windows[0])
+            if sight.hands:
+                window = sight.hands[0].window
+                parts[:2] = cut_masks(sight.labels, window)
+                parts[2:] = cut_depth(sample.depth_m, sight.labels, window)
             names = ("hand_mask", "object_mask", "depth")
             images.append(parts[[names.index(channel) for channel in channels]])
             labels.append(settings.grasps.index(sample.grasp))

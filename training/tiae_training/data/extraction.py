@@ -15,7 +15,6 @@ from tiae_ros.streams.bags import Bag, RgbdFrame
 from tiae_ros.streams.camera import focal_length_px
 from tiae_ros.streams.depth_units import MILLIMETRE_M, question_unit
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
-from tiae_ros.vision.find_windows import find_windows
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.window import Window
 from tiae_training.data.arrays import check_window_size
@@ -218,8 +217,8 @@ def _windows_of(
 ) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
     """Each window of a frame, its image (C, S, S) and what of it is hand or object (1, S, S)."""
     color = frame.color if settings.use_color else None
-    labels = segmentation.segment(color, frame.depth_m, focal_px=focal_px)
-    windows = find_windows(labels, frame.depth_m, focal_px, settings.metric_size_m)
+    sight = segmentation.see(color, frame.depth_m, focal_px=focal_px, metric_size_m=settings.metric_size_m)
+    labels, windows = sight.labels, [hand.window for hand in sight.hands]
     for window in windows if settings.every_hand else windows[:1]:
         masks = cut_masks(labels, window, settings.window_size)
         parts = [masks] if "masks" in settings.channels else []

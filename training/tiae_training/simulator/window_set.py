@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tiae_ros.errors import ParameterError
 from tiae_ros.model.segmenter import SHIPPED, Segmentation, choose_segmentation
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
-from tiae_ros.vision.find_windows import find_windows
+from tiae_ros.vision.sight import sight_of_labels
 from tiae_ros.vision.window import Window
 from tiae_training.data.arrays import check_window_size
 
@@ -78,11 +78,13 @@ def window_row(sample: Sample, shape: WindowSize, segmentation: Segmentation | N
     if np.count_nonzero(sample.labels == 1) < MIN_HAND_PIXELS:
         return None
     focal = float(sample.k[0, 0])
-    found = sample.labels if segmentation is None else segmentation.segment(sample.rgb, sample.depth_m, focal_px=focal)
-    windows = find_windows(found, sample.depth_m, focal, shape.metric_size_m)
-    if not windows:
+    if segmentation is None:
+        sight = sight_of_labels(sample.labels, sample.depth_m, focal, shape.metric_size_m)
+    else:
+        sight = segmentation.see(sample.rgb, sample.depth_m, focal_px=focal, metric_size_m=shape.metric_size_m)
+    if not sight.hands:
         return None
-    window = windows[0]
+    found, window = sight.labels, sight.hands[0].window
 
     def masks_of(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return _bytes(cut_masks(labels, window, shape.size))
