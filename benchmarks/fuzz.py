@@ -9,7 +9,7 @@ ONNX files and model folders, as they are damaged and as somebody forges them (w
 loaded and run. The only exceptions an input may cause are the package's own (`TiaeError`); each of them must be one
 non-empty line. YAML goes through the parser of ROS 2, where that is installed, whose errors the node makes one line of.
 Memory is limited, so that an allocation made for what a header claims ends the run, and so is the time of each input;
-nothing may be written but what the targets write themselves.
+nothing may be written but what the targets write themselves. Ctrl-C prints what was done so far.
 """
 
 from __future__ import annotations
@@ -334,6 +334,8 @@ def main() -> int:
                 if not str(error).strip() or "\n" in str(error):
                     print(f"input {index} ({name}): the message is not one line: {error!r}")
                     return 1
+            except KeyboardInterrupt:
+                break
             except BaseException as error:
                 print(f"input {index} ({name}), seed {arguments.seed}: {type(error).__name__}: {error}")
                 raise

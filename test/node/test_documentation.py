@@ -17,10 +17,9 @@ def test_every_fault_has_tests_that_exist():
     rows = {int(number): rest for number, rest in re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)}
     assert sorted(rows) == list(range(1, FAULTS + 1))
     for number, row in rows.items():
-        named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", row.rpartition("|")[2])
-        assert named, f"fault {number} has no test"
-        for file, test in named:
-            assert re.search(rf"^def {test}\(", (ROOT / "test" / file).read_text("utf-8"), re.MULTILINE), (file, test)
+        assert "::test_" in row.rpartition("|")[2], f"fault {number} has no test"
+    for file, test in re.findall(r"`([\w/]+\.py)::(test_\w+)`", text):
+        assert re.search(rf"^def {test}\(", (ROOT / "test" / file).read_text("utf-8"), re.MULTILINE), (file, test)
     for script in re.findall(r"`(benchmarks/\w+\.py)`", text):
         assert (ROOT / script).is_file(), script
 

@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tiae_ros.streams.pairing import DUPLICATE, UNPAIRED, Pairer
@@ -112,11 +112,18 @@ def test_order_of_arrival_does_not_matter(seed, block):
 
 
 @given(st.lists(st.tuples(st.sampled_from(["color", "depth"]), st.integers(0, 2**62)), max_size=80))
+@example([("color", 20 * MS + 1)] * 3 + [("depth", 0)])
 def test_any_stamps_leave_it_bounded(messages):
+    """Stamps of a pair are within the slop, unless those of a stream have never changed: then they say nothing."""
     pairer = Pairer(("color", "depth"), slop_s=0.02, capacity=5)
+    seen = {"color": [], "depth": []}
     for slot, stamp in messages:
+        seen[slot].append(stamp)
         for pair in pairer.push(slot, stamp, stamp).pairs:
-            assert abs(pair.items["color"] - pair.items["depth"]) <= 20 * MS
+            if pair.by_arrival:
+                assert any(len(stamps) >= 3 and len(set(stamps)) == 1 for stamps in seen.values())
+            else:
+                assert abs(pair.items["color"] - pair.items["depth"]) <= 20 * MS
             assert pair.stamp_ns == pair.items["color"]
         assert all(count <= 5 for count in pairer.waiting().values())
 

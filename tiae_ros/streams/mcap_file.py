@@ -171,7 +171,8 @@ class McapFile:
 
     def _scan(self) -> None:
         """Channels, counts and times by going through all of it."""
-        self._chunks.clear()  # of a summary that is not to be believed
+        for told in (self._chunks, self._schemas, self._channels):
+            told.clear()  # by a summary that is not to be believed
         counts: Counter[int] = Counter()
         times: list[int] = []
         for time_ns, number, _ in self._as_stored(Budget(str(self._path), self._size), lambda _: None):
@@ -181,15 +182,18 @@ class McapFile:
         self.start_ns, self.end_ns = times or (0, 0)
 
     def _note(self, kind: int, data: bytes) -> None:
-        """Remember a schema or a channel."""
+        """Remember a schema or a channel. They are told again and again, and the first time counts: a damaged chunk
+        must not give a topic another name after the topics were listed.
+        """
         fields = _Fields(data)
         if kind == _SCHEMA:
             number = fields.number("H")
-            self._schemas[number] = printable(fields.text())
+            self._schemas.setdefault(number, printable(fields.text()))
         elif kind == _CHANNEL:
             number, schema = fields.number("H"), fields.number("H")
             topic, encoding = printable(fields.text()), printable(fields.text())
-            self._channels[number] = _Channel(topic, schema, encoding, fields.texts().get("offered_qos_profiles", ""))
+            qos = fields.texts().get("offered_qos_profiles", "")
+            self._channels.setdefault(number, _Channel(topic, schema, encoding, qos))
 
     def _as_stored(self, budget: Budget, on_damage: OnDamage) -> Iterator[tuple[int, int, bytes]]:
         """(time, channel, data) of every message, in the order of the file."""

@@ -150,7 +150,7 @@ def test_an_existing_file_is_kept_unless_asked(bag, tmp_path, capsys):
         ({}, ("--label", "a\nb"), "1 to 100 printable characters"),
         ({}, ("--from-s", "2", "--to-s", "1"), "the part from 2.0 to 1.0 s is empty"),
         ({}, ("--from-s", "nan"), "accepted is 0 <= from < to"),
-        ({}, ("--from-s", "9"), "stamps that agree within 9 to inf s of its first"),
+        ({}, ("--from-s", "9"), "holds no frame within 9 to inf s of its first"),
     ],
 )
 def test_what_cannot_be_extracted_is_one_line(how, words, said, tmp_path, capsys):
@@ -292,6 +292,20 @@ def test_one_bad_image_costs_its_frame_and_is_told(tmp_path, capsys):
     strict = refused(capsys, "--bag", str(bag), "--out", str(tmp_path / "s.npz"), "--strict")
     assert "the image of /camera/color/image at 1700000000.132 s: image is 0x0" in strict
     assert not (tmp_path / "s.npz").exists()
+
+
+def test_images_that_cannot_be_decoded_are_not_called_unpaired(tmp_path, capsys):
+    import written_bags as bags
+
+    def undecodable(topic, kind, stamp, data):
+        pixels = np.zeros((240, 320, 2), np.uint8)
+        return topic, kind, stamp, bags.image(stamp, pixels, "yuv422") if topic.endswith("color/image") else data
+
+    bag = bags.write_messages(tmp_path / "bag", [undecodable(*message) for message in recorded()])
+    line = refused(capsys, "--bag", str(bag), "--out", str(tmp_path / "w.npz"))
+    assert f"none of the {FRAMES} pairs of colour and depth in bag {bag} can be used" in line
+    assert "'yuv422' is not supported without cv_bridge" in line
+    assert "slop" not in line
 
 
 def test_a_bag_of_compressed_images_gives_the_same_windows(tmp_path):

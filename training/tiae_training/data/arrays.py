@@ -71,7 +71,7 @@ class ImageArrays:
         named = not (_are_numbers(self.channels) or _are_numbers(wanted))
         if len(wanted) != count or (named and set(self.channels) != set(wanted)):
             held = ", ".join(self.channels) or f"{count} channels without names"
-            raise DataError(f"{self.data_id or 'images'} hold {held}; needed are {', '.join(wanted)}: the same ones")
+            raise DataError(f"{self.data_id or 'images'} hold {held}; needed are {', '.join(wanted)}, in any order")
         if not named or self.channels == wanted:
             return self
         order = [self.channels.index(name) for name in wanted]

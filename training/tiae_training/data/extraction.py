@@ -14,6 +14,7 @@ from tiae_ros.model.segmenter import METHODS, SHIPPED, Segmentation, choose_segm
 from tiae_ros.streams.bags import Bag, RgbdFrame
 from tiae_ros.streams.camera import focal_length_px
 from tiae_ros.streams.depth_units import MILLIMETRE_M, question_unit
+from tiae_ros.streams.recorded_pairs import RecordedPairs
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.window import Window
@@ -133,6 +134,8 @@ def extract_windows(
             if progress is not None:
                 progress(frames)
     told = (*pairs.told(), *bag.skipped.lines(), *remarks.told(frames))
+    if not images and first_ns is None:
+        raise _no_frame(path, pairs, told)
     if not images:
         raise _nothing_found(path, settings, frames, remarks, told)
     stacked = np.stack(images)
@@ -179,21 +182,27 @@ class _Remarks:
         return [f"{self._counts[reason]} of {frames} frames: {text}" for reason, text in self._texts.items()]
 
 
+def _no_frame(path: Path | str, pairs: RecordedPairs, told: Sequence[str]) -> DataError:
+    """Why there is no frame at all: images do not belong together, or cannot be read."""
+    noticed = "".join(f"; {line}" for line in told)
+    if pairs.sets:
+        return DataError(f"none of the {len(pairs.sets)} pairs of colour and depth in bag {path} can be used{noticed}")
+    hint = "; a larger --slop takes stamps that are farther apart" if pairs.missed is not None else ""
+    return DataError(f"bag {path} holds no pair of colour and depth with stamps that agree{noticed}{hint}")
+
+
 def _nothing_found(
     path: Path | str, settings: ExtractionSettings, frames: int, remarks: _Remarks, told: Sequence[str]
 ) -> DataError | ParameterError:
-    """Why there is no window, and what was noticed on the way."""
-    if frames and remarks.without_camera == frames:
+    """Why no frame gave a window, and what was noticed on the way."""
+    if not frames:
+        return DataError(f"bag {path} holds no frame within {settings.from_s:g} to {settings.to_s:g} s of its first")
+    if remarks.without_camera == frames:
         return ParameterError(f"the focal length of bag {path} is not known: {remarks.camera()}")
     noticed = "".join(f"; {line}" for line in told)
-    if frames:
-        return DataError(
-            f"no hand was found in the {frames} RGB-D frames of {path}; a hand within 0.2 to {_DEPTH_MAX_M:g} m is "
-            f"needed{noticed}"
-        )
-    hint = "; a larger --slop takes stamps that are farther apart" if told else ""
     return DataError(
-        f"bag {path} holds no pair of colour and depth with stamps that agree{_within(settings)}{noticed}{hint}"
+        f"no hand was found in the {frames} RGB-D frames of {path}; a hand within 0.2 to {_DEPTH_MAX_M:g} m is "
+        f"needed{noticed}"
     )
 
 
@@ -205,11 +214,6 @@ def _told_by(settings: ExtractionSettings, count: int) -> dict[str, np.ndarray]:
     if settings.label is not None:
         arrays |= {"labels": np.zeros(count, np.int64), "label_names": np.array([settings.label])}
     return arrays
-
-
-def _within(settings: ExtractionSettings) -> str:
-    whole = settings.from_s == 0 and settings.to_s == math.inf
-    return "" if whole else f" within {settings.from_s:g} to {settings.to_s:g} s of its first"
 
 
 def _windows_of(
