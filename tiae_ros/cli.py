@@ -23,6 +23,7 @@ from tiae_ros.errors import TiaeError
 SUBCOMMANDS = (
     "train",
     "train segmentation",
+    "train detector",
     "evaluate",
     "name",
     "restore",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tiae_ros.errors import ParameterError
 
-HELP = "render people with skinned hands, any thing, any room: frames to train segmentation on"
+HELP = "render people with skinned hands, any thing, any room: frames to train a detector on"
 DESCRIPTION = """Render frames of people of all ages who hold things of all kinds, in rooms that deceive, seen by cameras
 of four families, with what is known of each hand: masks, joints, fingertips, view, side, size.
 

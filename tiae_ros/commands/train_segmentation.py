@@ -1,100 +1,195 @@
-"""``tiae train segmentation``: learn what finds hands in a picture, from rendered frames."""
+"""``tiae train segmentation``: learn what finds hands in a frame, from rendered frames."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tiae_ros.commands.train import add_settings, asked_settings
-from tiae_ros.errors import OutputError
+from tiae_ros.errors import DataError, OutputError, ParameterError
 
-HELP = "train the two networks that find hands in a picture"
-DESCRIPTION = """Train a hand detector on frames of `tiae simulate --world`: a first look over the whole picture, then a
-second one, close up, at each place where a hand may be.
+if TYPE_CHECKING:
+    from tiae_ros.model.manifest import Manifest
+    from tiae_training.networks.segmentation import SegmentationNetwork
+    from tiae_training.segmentation.frames import FrameArrays
+    from tiae_training.segmentation.settings import SegmentationTraining
 
-Real pictures of rooms without a hand (--empty) teach it what is none; --test frames calibrate its confidence and
-measure it. Examples and what is reached so far are kept in --work; a training that was stopped goes on from there."""
-EXAMPLES = """  tiae simulate --world --out frames --shards 100
-  tiae simulate --world --out held_out --shards 8 --seed 2 --subjects 90000:100000
-  tiae train segmentation --data frames --test held_out --out runs/segmentation
-  tiae train segmentation --data frames --empty my_rooms --test held_out --start segmentation --out runs/mine"""
+HELP = "train the network that finds hands in a frame"
+DESCRIPTION = """Train a segmentation network on frames of `tiae simulate --channels frames`.
+
+Pictures without a hand in which a network sees one teach it most: --hard-negatives picks them out of many, to learn
+from beside the others. --average makes the mean of networks that began from one another; --start goes on from a model.
+Where frames are given, the model also gets a graph in whole numbers of 8 bits, by --data, or by --test where an
+average is given no others. --prefetch on two cores, and --precision bfloat16 on CPUs that have it, take less time."""
+EXAMPLES = """  tiae simulate --out any.npz --count 15000 --seed 101 --subjects 0:1000 --channels frames
+  tiae simulate --out held_out.npz --count 1000 --seed 901 --subjects 1000:1200 --channels frames
+  tiae train segmentation --data any.npz --test held_out.npz --out runs/segmentation
+  tiae train segmentation --data any.npz --start segmentation --widths 32 64 64 128 --out runs/wider
+  tiae train segmentation --data any.npz --steps 20000 --keep 15000 --out runs/long
+  tiae train segmentation --average runs/one runs/two --data any.npz --out runs/mean
+  tiae simulate --out empty.npz --count 8000 --seed 103 --channels frames --empty-share 1
+  tiae train segmentation --hard-negatives runs/segmentation --data empty.npz --out hard.npz"""
+SAVE_EVERY = 1000  # steps; what a kill may cost
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from tiae_training.detection.settings import DetectorTraining
+    from tiae_training.segmentation.settings import SegmentationTraining
 
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FRAMES", help="folders of frames")
-    parser.add_argument("--test", type=Path, nargs="+", metavar="FRAMES", help="folders of frames of other people")
-    parser.add_argument(
-        "--empty",
+    parser.add_argument("--data", type=Path, nargs="+", metavar="FRAMES.npz", help="frames to learn from")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--average",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="train nothing: the mean of these models; one given twice counts twice",
+    )
+    what.add_argument(
+        "--hard-negatives",
         type=Path,
         metavar="DIR",
-        help="real rooms without a hand: NAME_color.jpg (png) beside NAME_depth_mm.png",
+        help="train nothing: write those of --data without a hand in which this model sees one",
     )
-    parser.add_argument("--empty-pattern", default="*_color.*", metavar="GLOB", help="which of them (*_color.*)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="folder for examples (OUT_work)")
+    parser.add_argument("--test", type=Path, nargs="+", metavar="FRAMES.npz", help="held-out frames")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder (or FRAMES.npz) to write")
     parser.add_argument("--start", metavar="MODEL", help="go on from this model")
-    parser.add_argument("--minutes", type=float, default=1e9, help="of either training, at most")
-    add_settings(parser, DetectorTraining())
+    parser.add_argument(
+        "--widths", type=int, nargs=4, metavar="CHANNELS", help="at 1/2, 1/4, 1/8, 1/16; wider than --start is widened"
+    )
+    add_settings(parser, SegmentationTraining())
+    parser.add_argument(
+        "--prefetch", action="store_true", help="draw frames in a process of its own: quicker on two cores"
+    )
+    parser.add_argument(
+        "--keep",
+        type=int,
+        metavar="STEP",
+        help=f"also write DIR_STEP, the network after so many steps (a multiple of {SAVE_EVERY}), for --average",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_training.detection import recipe
-    from tiae_training.detection.folder import detector_manifest, load_detector, save_detector, with_facts
-    from tiae_training.detection.networks import Detector
-    from tiae_training.detection.prepare import real_frames, shards_of
-    from tiae_training.detection.settings import DetectorTraining
+    from tiae_training.segmentation.folder import measures_of, save_segmentation, with_measures
+    from tiae_training.segmentation.frames import load_frames
+    from tiae_training.segmentation.settings import SegmentationTraining
 
-    settings = DetectorTraining(**asked_settings(arguments, DetectorTraining()))
-    out: Path = arguments.out
-    if out.is_file():
-        raise OutputError(f"{out} is a file; --out takes a folder")
-    if out.exists() and not arguments.overwrite:
-        raise OutputError(f"{out} exists; give another --out or --overwrite")
-    work = arguments.work or out.with_name(f"{out.name}_work")
-    shards = shards_of(arguments.data)
-    test = shards_of(arguments.test) if arguments.test else []
-    empty = list(real_frames(arguments.empty, arguments.empty_pattern)) if arguments.empty else []
-    detector = load_detector(arguments.start)[0] if arguments.start else Detector()
-    print(f"examples of {len(shards)} shards and {len(empty)} real pictures -> {work}", flush=True)
-    recipe.prepare_once(shards, empty, work, settings.seed)
-    recipe.train_proposals(detector, work, settings, arguments.minutes)
-    most = max(1, settings.close_steps * settings.close_batch // 4)
-    print(f"{recipe.collect_deceiving(detector, shards, empty, work, most)} places deceive the first look", flush=True)
-    recipe.train_close_up(detector, work, settings, arguments.minutes)
-    training = {
-        "command": _command_line(arguments, settings),
-        "data": " ".join(folder.name for folder in arguments.data),
-        "frames": 0,
-        "settings": dataclasses.asdict(settings),
-    }
-    training["frames"] = len(recipe.read_rows(work / "grids")["focal"])
-    manifest = detector_manifest(detector, model_id=out.name, training=training)
-    save_detector(detector, out, manifest, recipe.examples_for_8_bits(work, settings))
-    if test:
-        half = max(1, len(test) // 2)
-        with_facts(out, calibration=recipe.calibrate(out, test[:half], empty))
-        measures = recipe.measured(out, test[half:] or test)
-        with_facts(out, measures=measures)
-        print(measures)
-    print(f"{out}: written")
+    _check(arguments)
+    settings = SegmentationTraining(**asked_settings(arguments, SegmentationTraining()))
+    kept = [_kept_folder(arguments)] if arguments.keep else []
+    for folder in (arguments.out, *kept):
+        if folder.is_file():
+            raise OutputError(f"{folder} is a file; --out takes a folder")
+        if folder.exists() and not arguments.overwrite:
+            raise OutputError(f"{folder} exists; give another --out or --overwrite")
+    if arguments.keep is not None and (arguments.keep % SAVE_EVERY or not 0 < arguments.keep <= settings.steps):
+        raise ParameterError(f"keep is {arguments.keep}; it must be a multiple of {SAVE_EVERY} up to {settings.steps}")
+    if arguments.hard_negatives:
+        return _write_hard_negatives(arguments)
+    test = load_frames(arguments.test) if arguments.test else None
+    data = load_frames(arguments.data) if arguments.data else None
+    if data is None or arguments.average:
+        network, manifest = _averaged(arguments)
+    else:
+        network, manifest = _trained(arguments, data, settings)
+    save_segmentation(network, arguments.out, manifest, test if data is None else data, settings)
+    measures: dict[str, float] = {}
+    if test is not None:  # what is measured is what is stored
+        measures = measures_of(arguments.out, test)
+        with_measures(arguments.out, measures)
+    print(f"{arguments.out}: {measures}")
     return 0
 
 
-def _command_line(arguments: argparse.Namespace, settings: object) -> str:
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise ParameterError for options that do not go together."""
+    if not arguments.data and not arguments.average:
+        raise ParameterError("--data is missing; give frames to learn from (tiae simulate --channels frames)")
+    trains_nothing = next((name for name in ("average", "hard_negatives") if getattr(arguments, name)), "")
+    beside = next((name for name in ("start", "widths", "keep") if getattr(arguments, name)), "")
+    if trains_nothing and beside:
+        raise ParameterError(f"--{beside} is for training; --{trains_nothing.replace('_', '-')} trains nothing")
+
+
+def _kept_folder(arguments: argparse.Namespace) -> Path:
+    """Where the network of step ``--keep`` goes."""
+    out: Path = arguments.out
+    return out.with_name(f"{out.name}_{arguments.keep}")
+
+
+def _write_hard_negatives(arguments: argparse.Namespace) -> int:
+    from tiae_ros.model.segmenter import load_segmentation
+    from tiae_training.segmentation.evaluation import hard_negatives
+    from tiae_training.segmentation.frames import load_frames, save_frames
+
+    frames = load_frames(arguments.data)
+    chosen = hard_negatives(load_segmentation(arguments.hard_negatives, precision="float32"), frames)
+    if not len(chosen):
+        raise DataError(
+            f"in none of {len(frames)} frames does {arguments.hard_negatives} see a hand that is not there; give more "
+            "frames without a hand"
+        )
+    save_frames(arguments.out, frames, chosen, overwrite=arguments.overwrite)
+    print(f"{arguments.out}: {len(chosen)} of {len(frames)} frames")
+    return 0
+
+
+def _trained(
+    arguments: argparse.Namespace, frames: FrameArrays, settings: SegmentationTraining
+) -> tuple[SegmentationNetwork, Manifest]:
+    from tiae_training.segmentation.folder import save_segmentation, segmentation_manifest
+    from tiae_training.segmentation.training import first_network, train
+
+    network, begun = first_network(settings, arguments.start, arguments.widths)
+    training: dict[str, Any] = {
+        "command": _command_line(arguments, settings),
+        "data": " ".join(path.name for path in arguments.data),
+        "frames": len(frames),
+        "settings": dataclasses.asdict(settings),
+        **begun,
+    }
+    began = time.monotonic()
+
+    def report(step: int, loss: float) -> None:
+        print(f"step {step}/{settings.steps}  loss {loss:.3f}  {time.monotonic() - began:.0f} s", flush=True)
+        if (step % SAVE_EVERY == 0 and step < settings.steps) or step == arguments.keep:
+            on_the_way = {"unfinished": f"step {step} of {settings.steps}", **training}
+            for folder in (arguments.out, *([_kept_folder(arguments)] if step == arguments.keep else [])):
+                save_segmentation(network, folder, segmentation_manifest(network, training=on_the_way), rounded=False)
+            network.train()
+
+    train(frames, settings, start=network, report=report, prefetch=arguments.prefetch)
+    return network, segmentation_manifest(network, model_id=arguments.out.name, training=training)
+
+
+def _averaged(arguments: argparse.Namespace) -> tuple[SegmentationNetwork, Manifest]:
+    from tiae_training.segmentation.folder import load_segmentation_network, segmentation_manifest
+    from tiae_training.segmentation.settings import SegmentationTraining
+    from tiae_training.segmentation.training import average
+
+    parts = [load_segmentation_network(folder) for folder in arguments.average]
+    network = average([network for network, _ in parts])
+    origins = {f"of {folder.name}": dict(m.training) for folder, (_, m) in zip(arguments.average, parts, strict=True)}
+    settings = SegmentationTraining(**asked_settings(arguments, SegmentationTraining()))
+    training = {"command": _command_line(arguments, settings), **origins}
+    return network, segmentation_manifest(network, model_id=arguments.out.name, training=training)
+
+
+def _command_line(arguments: argparse.Namespace, settings: SegmentationTraining) -> str:
     """The command that makes this model again, without this machine's folders."""
     words = ["tiae train segmentation"]
-    for name in ("data", "test"):
+    for name in ("data", "test", "average"):
         if getattr(arguments, name):
-            words.append(f"--{name} " + " ".join(folder.name for folder in getattr(arguments, name)))
-    words += [f"--empty {arguments.empty.name} --empty-pattern '{arguments.empty_pattern}'"] if arguments.empty else []
+            words.append(f"--{name} " + " ".join(path.name for path in getattr(arguments, name)))
     words += [f"--start {Path(arguments.start).name}"] if arguments.start else []
-    words += [f"--minutes {arguments.minutes:g}"] if arguments.minutes < 1e8 else []
+    words += ["--widths " + " ".join(map(str, arguments.widths))] if arguments.widths else []
     usual = type(settings)()
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+    for field in dataclasses.fields(settings):
         if getattr(settings, field.name) != getattr(usual, field.name):
             words.append(f"{field.metadata['flag']} {getattr(settings, field.name)}")
+    words += [f"--keep {arguments.keep}"] if arguments.keep else []
+    words += ["--prefetch"] if arguments.prefetch else []
     return " ".join([*words, f"--out {arguments.out.name}"])

@@ -11,8 +11,8 @@ from typing import Any
 from tiae_ros.errors import ModelError
 
 FORMAT_VERSION = 2
-AUTOENCODER, SEGMENTATION = "autoencoder", "segmentation"
-KINDS = (AUTOENCODER, SEGMENTATION)
+AUTOENCODER, SEGMENTATION, DETECTOR = "autoencoder", "segmentation", "detector"
+KINDS = (AUTOENCODER, SEGMENTATION, DETECTOR)
 METRIC = ("metric_size_m", "range_m")  # of the preprocessing, where a model has them
 _SIZES = {"window_size": (8, 256), "descriptor_size": (1, 4096)}  # of an auto-encoder
 
@@ -23,11 +23,11 @@ class Manifest:
 
     Attributes:
         model_id: a name for people and diagnostics, e.g. ``grasp-20261123``.
-        kind: ``autoencoder``, or ``segmentation`` for what finds hands in a frame.
+        kind: ``autoencoder``; for what finds hands in a frame ``segmentation`` or, by two looks, ``detector``.
         network: its name and sizes, as `tiae_training.networks` builds it again, e.g. ``{"name": "standard"}``.
         channels: what each input channel means, e.g. ``("hand_mask", "object_mask")``.
-        window_size: side S of the square input window, pixels; 0 for a segmentation, which takes any grid.
-        descriptor_size: K; 0 for a segmentation.
+        window_size: side S of the square input window, pixels; 0 for what finds hands, which takes any picture.
+        descriptor_size: K; 0 for what finds hands.
         transforms: kind -> its range, e.g. ``{"shift": {"radius_px": 8}}``; empty for an ordinary auto-encoder.
         preprocessing: how a camera frame becomes the input, e.g. ``{"metric_size_m": 0.3, "range_m": 0.3}``.
         training: data id, command, seed, settings: how to make this model again.
@@ -58,7 +58,7 @@ class Manifest:
             raise ModelError(f"kind is {self.kind!r}; accepted are {', '.join(KINDS)}")
         for name, (low, high) in _SIZES.items():
             value = getattr(self, name)
-            if self.kind == SEGMENTATION:
+            if self.kind != AUTOENCODER:
                 low = high = 0
             if type(value) is not int or not low <= value <= high:
                 raise ModelError(f"{name} is {value!r}; accepted is a whole number from {low} to {high}")

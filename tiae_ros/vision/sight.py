@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiae_ros.vision.find_windows import find_windows
-from tiae_ros.vision.labels import Floats, Labels
+from tiae_ros.vision.labels import Floats, Labels, Picture
+from tiae_ros.vision.segmentation.settings import SegmentationSettings, usable_focal_px
 from tiae_ros.vision.window import Window
 
 if TYPE_CHECKING:
@@ -42,3 +44,33 @@ def sight_of_labels(
     """Windows of labels that somebody else found; errors as `find_windows`."""
     windows = find_windows(labels, depth_m, focal_px, metric_size_m)
     return Sight(labels, [FoundHand(window) for window in windows], road)
+
+
+class SeesByLabels:
+    """`see` for what gives labels alone: windows are found in them, and nothing is followed."""
+
+    def segment(
+        self,
+        color: Picture | None,
+        depth_m: Floats,
+        settings: SegmentationSettings | None = None,
+        *,
+        focal_px: float | None = None,
+    ) -> Labels:
+        """Labels (H, W): 0 none, 1 hand, 2 what it holds."""
+        raise NotImplementedError
+
+    def see(
+        self,
+        color: Picture | None,
+        depth_m: Floats,
+        settings: SegmentationSettings | None = None,
+        *,
+        focal_px: float | None = None,
+        metric_size_m: float = 0.30,
+        before: Sequence[FoundHand] = (),
+    ) -> Sight:
+        """As `HandDetector.see`."""
+        labels = self.segment(color, depth_m, settings, focal_px=focal_px)
+        focal = usable_focal_px(focal_px, max(depth_m.shape))
+        return sight_of_labels(labels, depth_m, focal, metric_size_m, WHOLE_PICTURE)

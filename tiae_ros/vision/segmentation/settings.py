@@ -1,4 +1,4 @@
-"""What counts as a hand and as held, for the detector and for classical segmentation."""
+"""What counts as a hand and as held, for both kinds of segmentation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from tiae_ros.errors import ParameterError
 
+STRIDE = 16  # cells; the network takes grids of a multiple of it
 USUAL_FOCAL = 0.8  # focal length over the longer side; 0.54 (wide stereo) ... 0.96 (RealSense colour)
 
 
@@ -15,7 +16,7 @@ class SegmentationSettings:
     """What counts as a hand and as held; lengths in metres."""
 
     grid_long_side: int = 160
-    """Of classical segmentation: cells along the longer side of the picture; the work is done on them."""
+    """Cells along the longer side of the picture; the work is done on them."""
     depth_max_m: float = 1.5
     """What is farther away is neither hand nor object."""
     band_m: float = 0.30
@@ -32,8 +33,10 @@ class SegmentationSettings:
     """Smaller regions (5 x 5 cm) are not hands: a fist seen from the front has some 50 square centimetres."""
     hand_area_max_m2: float = 0.12
     """Larger regions are not hands: a hand with a bare forearm has some 500 square centimetres."""
+    hand_certainty_min: float = 0.77
+    """Of the network alone: regions whose cells have a lower mean probability of being hand are not hands."""
     hand_confidence_min: float = 0.5
-    """Of the network alone: what it is less sure of is no hand."""
+    """Of the detector alone: what it is less sure of is no hand."""
     object_area_min_m2: float = 0.0003
     """Smaller regions are left-overs at edges; the side of an eraser is 2 x 4 cm."""
     object_area_max_m2: float = 0.09

@@ -29,8 +29,8 @@ from tiae_ros.model.folder import (
     read_folder,
     write_folder,
 )
-from tiae_ros.model.manifest import SEGMENTATION, Manifest
-from tiae_ros.model.segmenter import CALIBRATION
+from tiae_ros.model.manifest import DETECTOR, Manifest
+from tiae_ros.model.hand_detector import CALIBRATION
 from tiae_ros.model.shipped import find_model
 from tiae_ros.vision.detection import close_up, proposals
 from tiae_ros.vision.labels import Floats
@@ -46,7 +46,7 @@ CHANNELS = ("red", "green", "blue", "depth")
 def detector_manifest(
     detector: Detector,
     *,
-    model_id: str = "segmentation",
+    model_id: str = "detector",
     calibration: tuple[float, float] = (1.0, 0.0),
     training: Mapping[str, Any] | None = None,
     measures: Mapping[str, float] | None = None,
@@ -54,7 +54,7 @@ def detector_manifest(
     """What such a model says of itself."""
     return Manifest(
         model_id=model_id,
-        kind=SEGMENTATION,
+        kind=DETECTOR,
         network=detector.parts,
         channels=CHANNELS,
         preprocessing={CALIBRATION: list(calibration), "grid": proposals.GRID, "crop_m": close_up.SIDE_M},
@@ -65,7 +65,7 @@ def detector_manifest(
 
 def load_detector(folder: str | os.PathLike[str]) -> tuple[Detector, Manifest]:
     """Both networks as they were trained, to go on training from. Raises ModelError."""
-    content = read_folder(find_model(os.fspath(folder)), SEGMENTATION)
+    content = read_folder(find_model(os.fspath(folder)), DETECTOR)
     detector = detector_of(content.manifest.network)
     load_weights(detector, content)
     return detector.eval(), content.manifest
@@ -105,7 +105,7 @@ def save_detector(
 
 def with_facts(folder: Path, *, measures: Mapping[str, float] | None = None, calibration: tuple[float, float] | None = None) -> Manifest:
     """Put measured figures, or the calibration of the confidence, into a saved model."""
-    content = read_folder(folder, SEGMENTATION)
+    content = read_folder(folder, DETECTOR)
     manifest = content.manifest
     if measures is not None:
         manifest = dataclasses.replace(manifest, measures=measures)

@@ -25,7 +25,7 @@ def shards_of(folders: Sequence[Path]) -> list[Path]:
     """All shards of some folders. Raises DataError when there are none."""
     found = [path for folder in folders for path in sorted(folder.glob("frames-*.npz"))]
     if not found:
-        raise DataError(f"{', '.join(map(str, folders))} hold no shards of frames; `tiae simulate --world` makes them")
+        raise DataError(f"{', '.join(map(str, folders))} hold no shards of frames; `tiae simulate people` makes them")
     return found
 
 

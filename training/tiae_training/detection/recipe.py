@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tiae_ros.model.folder import CLOSE_UP, PROPOSALS
-from tiae_ros.model.segmenter import load_segmentation
+from tiae_ros.model.hand_detector import load_detector
 from tiae_ros.vision.labels import Floats
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_training.world.shards import StoredFrame, stored_frames
@@ -134,7 +134,7 @@ def examples_for_8_bits(work: Path, settings: DetectorTraining) -> dict[str, Ite
 
 def calibrate(folder: Path, shards: Sequence[Path], real: Sequence[StoredFrame], most_shards: int = 4) -> tuple[float, float]:
     """Slope and offset of the confidence, by frames that were not trained on; as the node looks at them."""
-    detector = load_segmentation(folder)
+    detector = load_detector(folder)
     everything = SegmentationSettings(hand_confidence_min=0.001, depth_max_m=2.0)
     logits, true = [], []
     for frame in itertools.chain(*(stored_frames(path) for path in shards[:most_shards]), real):
@@ -150,7 +150,7 @@ def calibrate(folder: Path, shards: Sequence[Path], real: Sequence[StoredFrame],
 
 def measured(folder: Path, shards: Sequence[Path]) -> dict[str, float]:
     """Figures on frames that were not trained on; with colour and without."""
-    detector = load_segmentation(folder)
+    detector = load_detector(folder)
     figures = {}
     for suffix, use_color in (("", True), ("_depth_only", False)):
         frames = itertools.chain(*(stored_frames(path) for path in shards))

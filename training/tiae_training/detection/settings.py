@@ -14,7 +14,7 @@ def _option(default: Any, flag: str, text: str) -> Any:
 
 @dataclass(frozen=True)
 class DetectorTraining:
-    """Numbers of `tiae train segmentation`."""
+    """Numbers of `tiae train detector`."""
 
     proposal_steps: int = _option(8000, "--proposal-steps", "steps of the first look")
     close_steps: int = _option(8000, "--close-steps", "steps of the second look")

@@ -1,0 +1,190 @@
+"""Hands found, masks, false windows, confidence: by a network and by the classical method, on renders and on real frames.
+
+    python benchmarks/hands_found.py --frames held_out             # folders of `tiae simulate people`
+    python benchmarks/hands_found.py --network runs/detector        # another model
+
+Sets:
+    renders        people, things and rooms that nothing was trained on; each hand of which a quarter is seen must be found
+    tables         real tables without a hand (../shared/data/real_empty_tables, test*): each window is a false one
+    desk           12 real frames of a hand that pours (../shared/data/real_rgbd_desk), and the same turned by 90, 180 and
+                   270 degrees
+    desk, half     the same at half the size
+    desk, depth    the same without colour
+    bag            the recorded, rendered bag of the tests
+
+hand, held      intersection over union of labels, mean over frames that show such (desk and bag: hand with arm)
+found           share of hands that get a window on them; missed frames of the desk in brackets
+on hand         share of frames whose main window's centre lies on hand or held thing
+false           share of frames with a window that is no hand's
+beside          pixels of a thing that stands beside taken for held, of all desk frames together
+ece, auc        of the confidence: expected calibration error, area under the curve of true against false
+ms              processor time of one thread a frame, median; whole picture / followed
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from real_frames import FOCAL_PX, FRAMES, frame_names, load_frame, on_grasp, overlap
+
+from tiae_ros.model.segmenter import Segmentation, choose_segmentation
+from tiae_ros.streams.bags import Bag
+from tiae_ros.vision.sight import Sight
+from tiae_training.detection.evaluation import judge
+from tiae_training.detection.prepare import real_frames, shards_of
+from tiae_training.world.shards import stored_frames
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLES = ROOT.parent / "shared" / "data" / "real_empty_tables"
+BESIDE = 3  # label of a thing that nobody holds
+HEADS = ("frames", "method", "found", "on hand", "hand", "held", "false", "beside", "ece", "auc", "ms")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A frame with labels of one hand and what it holds."""
+
+    color: np.ndarray
+    depth_m: np.ndarray
+    labels: np.ndarray
+    focal_px: float
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", type=Path, default=ROOT / "models" / "segmentation", metavar="DIR")
+    parser.add_argument("--frames", type=Path, nargs="*", default=[], metavar="FRAMES", help="folders of rendered frames")
+    parser.add_argument("--limit", type=int, default=1000, help="rendered frames looked at (1000)")
+    parser.add_argument("--no-classical", action="store_true", help="the network alone")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    methods: list[tuple[str, Segmentation]] = [("network", choose_segmentation("network", str(options.network)))]
+    print(methods[0][1].name)
+    if not options.no_classical:
+        methods.append(("classical", choose_segmentation("classical")))
+    print(line(HEADS))
+    for name, method in methods:
+        for row in all_rows(name, method, options):
+            print(line(row), flush=True)
+    return 0
+
+
+def all_rows(name: str, method: Segmentation, options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
+    if options.frames:
+        shards = shards_of(options.frames)
+        for label, color in (("renders", True), ("renders, depth", False)):
+            frames = itertools.islice(itertools.chain.from_iterable(map(stored_frames, shards)), options.limit)
+            figures = judge(method, frames, use_color=color).figures()  # type: ignore[arg-type]
+            yield (
+                label,
+                name,
+                f"{figures['found']:.3f} ({figures['found_0_0.7']:.2f} {figures['found_0.7_0.8']:.2f} {figures['found_0.8_1.2']:.2f})",
+                *(number(figures[key]) for key in ("main_on_hand", "hand_and_arm_iou", "held_iou", "false_frames")),
+                "",
+                number(figures["calibration_error"]),
+                number(figures["auc"]),
+                "",
+            )
+    if TABLES.exists():
+        false = [bool(see(method, frame).hands) for frame in real_frames(TABLES, "test*_color.*")]
+        yield "tables", name, "", "", "", "", f"{sum(false)} of {len(false)}", "", "", "", ""
+    desk = list(desk_frames())
+    for label, frames, color in (
+        ("desk", desk, True),
+        ("desk, turned", [turned(frame, turns) for frame in desk for turns in (1, 2, 3)], True),
+        ("desk, half", [half(frame) for frame in desk], True),
+        ("desk, depth", desk, False),
+        ("bag", list(bag_frames(ROOT / "test" / "data" / "grasps")), True),
+    ):
+        if frames:
+            yield label, name, *labelled_figures(method, frames, color)
+
+
+def see(method: Segmentation, frame: Labelled, color: bool = True, before: Sequence[object] = ()) -> Sight:
+    shown = frame.color if color else None
+    return method.see(shown, frame.depth_m, focal_px=frame.focal_px, before=before)  # type: ignore[arg-type]
+
+
+def labelled_figures(method: Segmentation, frames: list[Labelled], color: bool) -> tuple[str, ...]:
+    """Cells of a line after the method's name."""
+    hand, held, found, whole_ms, followed_ms, beside = [], [], [], [], [], 0
+    for frame in frames:
+        start = time.thread_time()
+        sight = see(method, frame, color)
+        whole_ms.append(1e3 * (time.thread_time() - start))
+        if sight.hands:
+            start = time.thread_time()
+            see(method, frame, color, sight.hands[:1])
+            followed_ms.append(1e3 * (time.thread_time() - start))
+        window = sight.hands[0].window if sight.hands else None
+        found.append(window is not None and on_grasp(frame.labels, window.center_x, window.center_y))
+        for value, into in ((1, hand), (2, held)):
+            share = overlap(sight.labels == value, frame.labels == value)
+            into += [] if share is None else [share]
+        beside += int(((sight.labels == 2) & (frame.labels == BESIDE)).sum())
+    return (
+        f"{sum(found)} of {len(found)}",
+        number(float(np.mean(found))),
+        number(mean(hand)),
+        number(mean(held)),
+        "",
+        str(beside),
+        "",
+        "",
+        f"{np.median(whole_ms):.1f} / {mean(followed_ms, np.median):.1f}",
+    )
+
+
+def mean(values: list[float], how: Callable[[list[float]], float] = np.mean) -> float:  # type: ignore[assignment]
+    return float(how(values)) if values else math.nan
+
+
+def number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
+
+
+def desk_frames() -> Iterator[Labelled]:
+    for path in frame_names(FRAMES):
+        rgb, depth, labels = load_frame(path)
+        yield Labelled(rgb, depth, labels, FOCAL_PX)
+
+
+def turned(frame: Labelled, quarters: int) -> Labelled:
+    parts = (np.ascontiguousarray(np.rot90(part, quarters)) for part in (frame.color, frame.depth_m, frame.labels))
+    return Labelled(*parts, frame.focal_px)
+
+
+def half(frame: Labelled) -> Labelled:
+    color = cv2.resize(frame.color, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return Labelled(color, frame.depth_m[::2, ::2].copy(), frame.labels[::2, ::2].copy(), frame.focal_px / 2)
+
+
+def bag_frames(path: Path) -> Iterator[Labelled]:
+    """Every third frame of the recorded bag; the truth lies beside it as NAME_truth.npz."""
+    truth_path = path.with_name(path.name + "_truth.npz")
+    if not path.exists() or not truth_path.exists():
+        return
+    with np.load(truth_path, allow_pickle=False) as truth:
+        labels, focal = truth["labels"], float(truth["k"][0, 0])
+        rows = {int(stamp): row for row, stamp in enumerate(truth["stamp_ns"])}
+    with Bag(path) as bag:
+        for index, seen in enumerate(bag.rgbd_frames()):
+            if index % 3 == 0 and seen.stamp_ns in rows:
+                yield Labelled(seen.color, seen.depth_m, labels[rows[seen.stamp_ns]], focal)
+
+
+def line(row: tuple[str, ...]) -> str:
+    widths = (-15, -11, 24, 8, 7, 7, 9, 8, 7, 7, 13)
+    return "".join(f"{cell:<{-w}}" if w < 0 else f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

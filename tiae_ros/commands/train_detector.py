@@ -1,0 +1,100 @@
+"""``tiae train detector``: learn what finds hands in a picture, from rendered frames."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from tiae_ros.commands.train import add_settings, asked_settings
+from tiae_ros.errors import OutputError
+
+HELP = "train the two networks that find hands in a picture"
+DESCRIPTION = """Train a hand detector on frames of `tiae simulate people`: a first look over the whole picture, then a
+second one, close up, at each place where a hand may be.
+
+Real pictures of rooms without a hand (--empty) teach it what is none; --test frames calibrate its confidence and
+measure it. Examples and what is reached so far are kept in --work; a training that was stopped goes on from there."""
+EXAMPLES = """  tiae simulate people --out frames --shards 100
+  tiae simulate people --out held_out --shards 8 --seed 2 --people 90000:100000
+  tiae train detector --data frames --test held_out --out runs/detector
+  tiae train detector --data frames --empty my_rooms --test held_out --start runs/detector --out runs/mine"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from tiae_training.detection.settings import DetectorTraining
+
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FRAMES", help="folders of frames")
+    parser.add_argument("--test", type=Path, nargs="+", metavar="FRAMES", help="folders of frames of other people")
+    parser.add_argument(
+        "--empty",
+        type=Path,
+        metavar="DIR",
+        help="real rooms without a hand: NAME_color.jpg (png) beside NAME_depth_mm.png",
+    )
+    parser.add_argument("--empty-pattern", default="*_color.*", metavar="GLOB", help="which of them (*_color.*)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="folder for examples (OUT_work)")
+    parser.add_argument("--start", metavar="MODEL", help="go on from this model")
+    parser.add_argument("--minutes", type=float, default=1e9, help="of either training, at most")
+    add_settings(parser, DetectorTraining())
+    parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from tiae_training.detection import recipe
+    from tiae_training.detection.folder import detector_manifest, load_detector, save_detector, with_facts
+    from tiae_training.detection.networks import Detector
+    from tiae_training.detection.prepare import real_frames, shards_of
+    from tiae_training.detection.settings import DetectorTraining
+
+    settings = DetectorTraining(**asked_settings(arguments, DetectorTraining()))
+    out: Path = arguments.out
+    if out.is_file():
+        raise OutputError(f"{out} is a file; --out takes a folder")
+    if out.exists() and not arguments.overwrite:
+        raise OutputError(f"{out} exists; give another --out or --overwrite")
+    work = arguments.work or out.with_name(f"{out.name}_work")
+    shards = shards_of(arguments.data)
+    test = shards_of(arguments.test) if arguments.test else []
+    empty = list(real_frames(arguments.empty, arguments.empty_pattern)) if arguments.empty else []
+    detector = load_detector(arguments.start)[0] if arguments.start else Detector()
+    print(f"examples of {len(shards)} shards and {len(empty)} real pictures -> {work}", flush=True)
+    recipe.prepare_once(shards, empty, work, settings.seed)
+    recipe.train_proposals(detector, work, settings, arguments.minutes)
+    most = max(1, settings.close_steps * settings.close_batch // 4)
+    print(f"{recipe.collect_deceiving(detector, shards, empty, work, most)} places deceive the first look", flush=True)
+    recipe.train_close_up(detector, work, settings, arguments.minutes)
+    training = {
+        "command": _command_line(arguments, settings),
+        "data": " ".join(folder.name for folder in arguments.data),
+        "frames": 0,
+        "settings": dataclasses.asdict(settings),
+    }
+    training["frames"] = len(recipe.read_rows(work / "grids")["focal"])
+    manifest = detector_manifest(detector, model_id=out.name, training=training)
+    save_detector(detector, out, manifest, recipe.examples_for_8_bits(work, settings))
+    if test:
+        half = max(1, len(test) // 2)
+        with_facts(out, calibration=recipe.calibrate(out, test[:half], empty))
+        measures = recipe.measured(out, test[half:] or test)
+        with_facts(out, measures=measures)
+        print(measures)
+    print(f"{out}: written")
+    return 0
+
+
+def _command_line(arguments: argparse.Namespace, settings: object) -> str:
+    """The command that makes this model again, without this machine's folders."""
+    words = ["tiae train detector"]
+    for name in ("data", "test"):
+        if getattr(arguments, name):
+            words.append(f"--{name} " + " ".join(folder.name for folder in getattr(arguments, name)))
+    words += [f"--empty {arguments.empty.name} --empty-pattern '{arguments.empty_pattern}'"] if arguments.empty else []
+    words += [f"--start {Path(arguments.start).name}"] if arguments.start else []
+    words += [f"--minutes {arguments.minutes:g}"] if arguments.minutes < 1e8 else []
+    usual = type(settings)()
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        if getattr(settings, field.name) != getattr(usual, field.name):
+            words.append(f"{field.metadata['flag']} {getattr(settings, field.name)}")
+    return " ".join([*words, f"--out {arguments.out.name}"])
