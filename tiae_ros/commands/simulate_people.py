@@ -42,9 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_training.world.shards import render_in_processes
 
     if arguments.shards < 1 or arguments.workers < 1:
-        raise ParameterError(
-            f"--shards is {arguments.shards}, --workers {arguments.workers}; both must be at least 1"
-        )
+        raise ParameterError(f"--shards is {arguments.shards}, --workers {arguments.workers}; both must be at least 1")
     left_out = [name for name in arguments.leave_out.split(",") if name]
     unknown = [name for name in left_out if name not in ALL_GRASPS]
     if unknown:

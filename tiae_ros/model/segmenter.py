@@ -110,7 +110,9 @@ def load_segmentation(folder: str | os.PathLike[str], *, precision: str = "auto"
         wanted = ("int8",)
     if not has_int8:
         if precision == "int8":
-            raise ModelError(f"{content.path} has no {PROPOSALS_INT8} and {CLOSE_UP_INT8}; use precision float32 or auto")
+            raise ModelError(
+                f"{content.path} has no {PROPOSALS_INT8} and {CLOSE_UP_INT8}; use precision float32 or auto"
+            )
         wanted = ("float32",)
     pairs = {name: _opened(engine, content, _FILES[name]) for name in wanted}
     chosen = quickest({name: look for name, (_, look) in pairs.items()})
@@ -126,7 +128,9 @@ def calibration_of(content: ModelFolder) -> tuple[float, float]:
     except (TypeError, ValueError):
         slope, offset = float("nan"), 0.0
     if not (0 < slope < 100 and abs(offset) < 100):
-        raise ModelError(f"preprocessing {CALIBRATION} of {content.path} is {told!r}; accepted are slope > 0 and offset")
+        raise ModelError(
+            f"preprocessing {CALIBRATION} of {content.path} is {told!r}; accepted are slope > 0 and offset"
+        )
     return slope, offset
 
 

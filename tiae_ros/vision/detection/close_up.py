@@ -57,14 +57,14 @@ class Crop:
         return x * self.arm[1] + y * self.arm[0], -x * self.arm[0] + y * self.arm[1]
 
 
-def crop_at(
-    x: float, y: float, arm: tuple[float, float], supposed_m: float, depth_m: Floats, focal_px: float
-) -> Crop:
+def crop_at(x: float, y: float, arm: tuple[float, float], supposed_m: float, depth_m: Floats, focal_px: float) -> Crop:
     """The crop around a supposed hand: its depth is that of the readings near its middle, as far as they are plausible."""
     radius = max(2, round(_CORE_M * focal_px / supposed_m))
     height, width = depth_m.shape
     row, column = round(y), round(x)
-    part = depth_m[max(0, row - radius) : min(height, row + radius + 1), max(0, column - radius) : min(width, column + radius + 1)]
+    part = depth_m[
+        max(0, row - radius) : min(height, row + radius + 1), max(0, column - radius) : min(width, column + radius + 1)
+    ]
     step = max(1, radius // 12)
     readings = part[::step, ::step]
     readings = readings[has_reading(readings)]
@@ -77,7 +77,12 @@ def crop_pictures(color: Picture | None, depth_m: Floats, crop: Crop) -> tuple[P
     """Colour (CELLS, CELLS, 3) and depth (CELLS, CELLS), NaN outside the picture and where nothing was read."""
     way, size = crop.to_picture, (crop.cells, crop.cells)
     depth = cv2.warpAffine(
-        depth_m, way, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT, borderValue=math.nan
+        depth_m,
+        way,
+        size,
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=math.nan,
     )
     if color is None:
         return None, depth
@@ -94,7 +99,9 @@ def crop_pictures(color: Picture | None, depth_m: Floats, crop: Crop) -> tuple[P
             way[0, 2] += 0.5 * sx - 0.5 - left * sx
             way[1, 2] += 0.5 * sy - 0.5 - top * sy
             color = small
-    shown = cv2.warpAffine(color, way, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+    shown = cv2.warpAffine(
+        color, way, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
     return shown, depth
 
 

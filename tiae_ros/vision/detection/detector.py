@@ -151,7 +151,8 @@ class HandDetector:
             and math.dist(one.middle, (one.crop.x, one.crop.y)) > _AGAIN_M / SIDE_M * one.crop.side_px
         ]
         crops = [
-            crop_at(*first[number].middle, first[number].arm, first[number].crop.depth_m, depth_m, focal) for number in again
+            crop_at(*first[number].middle, first[number].arm, first[number].crop.depth_m, depth_m, focal)
+            for number in again
         ]
         for number, one in zip(again, self._looked(color, depth_m, crops), strict=True):
             if one.confidence >= first[number].confidence:
@@ -226,7 +227,10 @@ def _window_of(one: _Seen, focal: float, metric_size_m: float) -> Window | None:
 def _paste(labels: Labels, one: _Seen) -> None:
     """Put a crop's classes into the picture's labels, where nothing is yet."""
     way = one.crop.to_picture
-    corners = way @ np.array([[-0.5, -0.5, 1], [CELLS - 0.5, -0.5, 1], [-0.5, CELLS - 0.5, 1], [CELLS - 0.5, CELLS - 0.5, 1]]).T
+    corners = (
+        way
+        @ np.array([[-0.5, -0.5, 1], [CELLS - 0.5, -0.5, 1], [-0.5, CELLS - 0.5, 1], [CELLS - 0.5, CELLS - 0.5, 1]]).T
+    )
     height, width = labels.shape
     left, top = (max(0, math.floor(value)) for value in corners.min(axis=1))
     right, bottom = min(width, math.ceil(corners[0].max()) + 1), min(height, math.ceil(corners[1].max()) + 1)
@@ -238,11 +242,15 @@ def _paste(labels: Labels, one: _Seen) -> None:
     shifted = way.copy()
     shifted[:, 2] -= (left, top)
     shown = cv2.warpAffine(
-        margins, shifted, (right - left, bottom - top), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(-1.0, -1.0)
+        margins,
+        shifted,
+        (right - left, bottom - top),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(-1.0, -1.0),
     )
     part = labels[top:bottom, left:right]
     of_hand, of_held = shown[..., 0], shown[..., 1]
     told: NDArray[np.uint8] = np.where(of_held > of_hand, np.uint8(OBJECT), np.uint8(HAND))
     told[np.maximum(of_hand, of_held) <= 0] = 0
     np.copyto(part, told, where=part == 0)
-

@@ -61,7 +61,11 @@ def grid_batch(rows: Rows, chosen: NDArray[np.int64], rng: np.random.Generator, 
 
 def _grid_example(rows: Rows, number: int, rng: np.random.Generator, worse: Worse) -> tuple[Floats, ...]:
     color, depth = np.array(rows["color"][number]), np.array(rows["depth_mm"][number])
-    labels, hands, focal = np.array(rows["labels"][number]), np.array(rows["hands"][number]), float(rows["focal"][number])
+    labels, hands, focal = (
+        np.array(rows["labels"][number]),
+        np.array(rows["hands"][number]),
+        float(rows["focal"][number]),
+    )
     if "real" in rows and (labels > 0).any() and rng.random() < worse.other_background:
         color, depth = _on_real(rows, color, depth, labels, rng)
     height, width = depth.shape
@@ -176,7 +180,11 @@ def _crop_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
         shown = None
     else:
         shown = cv2.warpAffine(
-            _painted(color, rng), way, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+            _painted(color, rng),
+            way,
+            size,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
         )
     nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     metres = cv2.warpAffine(depth, way, size, flags=nearest).astype(np.float32) / 1000

@@ -85,16 +85,16 @@ def auc(sure: list[tuple[float, bool]]) -> float:
     return float((ranks[true].sum() - true.sum() * (true.sum() + 1) / 2) / (true.sum() * (~true).sum()))
 
 
-def judge(detector: HandDetector, frames: Iterable[StoredFrame], *, use_color: bool = True, least: float = 0.5) -> Tally:
+def judge(
+    detector: HandDetector, frames: Iterable[StoredFrame], *, use_color: bool = True, least: float = 0.5
+) -> Tally:
     """Look at frames as the node does, each by itself."""
     tally = Tally()
     everything = SegmentationSettings(hand_confidence_min=0.02, depth_max_m=2.0)
     for frame in frames:
         color = frame.color if use_color else None
         generous = detector.see(color, frame.depth_m, everything, focal_px=frame.focal_px)
-        sight = Sight(
-            generous.labels, [h for h in generous.hands if (h.confidence or 0) >= least], generous.road
-        )
+        sight = Sight(generous.labels, [h for h in generous.hands if (h.confidence or 0) >= least], generous.road)
         hands = hands_of(frame)
         _count(tally, frame, hands, sight, generous)
     return tally

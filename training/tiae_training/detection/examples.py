@@ -45,7 +45,9 @@ class Hands:
 def hands_of(frame: StoredFrame) -> Hands:
     columns = frame.hands
     if not columns or not len(columns["distance_m"]):
-        return Hands(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool), np.zeros(0, int), np.zeros(0, bool))
+        return Hands(
+            np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool), np.zeros(0, int), np.zeros(0, bool)
+        )
     distance = columns["distance_m"].astype(float)
     size = columns["size_m"].astype(float) / proposals.HAND_M
     whole = _HAND_M2 * (size * frame.focal_px / distance) ** 2
@@ -53,7 +55,14 @@ def hands_of(frame: StoredFrame) -> Hands:
     height, width = frame.labels.shape
     inside = (middle > 0).all(axis=1) & (middle[:, 0] < width - 1) & (middle[:, 1] < height - 1)
     plain = (columns["shown_px"] >= LEAST_SHOWN * whole) & inside
-    return Hands(middle, columns["arm_px"].astype(float), distance, columns["left"].astype(bool), columns["number"].astype(int), plain)
+    return Hands(
+        middle,
+        columns["arm_px"].astype(float),
+        distance,
+        columns["left"].astype(bool),
+        columns["number"].astype(int),
+        plain,
+    )
 
 
 def grid_row(frame: StoredFrame) -> dict[str, NDArray[np.generic]]:
@@ -84,10 +93,7 @@ def grid_row(frame: StoredFrame) -> dict[str, NDArray[np.generic]]:
 def crop_rows(frame: StoredFrame, rng: np.random.Generator, negatives: int = 2) -> list[dict[str, NDArray[np.generic]]]:
     """The second network's examples of a frame: each hand that can be seen, and places that are none."""
     hands = hands_of(frame)
-    rows = [
-        kept_crop(frame, hands.middle_px[n], hands.distance_m[n], n, hands)
-        for n in np.flatnonzero(hands.plain)
-    ]
+    rows = [kept_crop(frame, hands.middle_px[n], hands.distance_m[n], n, hands) for n in np.flatnonzero(hands.plain)]
     for x, y, z in _places_without(frame, hands, rng, negatives):
         rows.append(kept_crop(frame, np.array([x, y]), z, None, hands))
     return rows
@@ -103,7 +109,9 @@ def kept_crop(
     facts = np.zeros(6, np.float32)  # is a hand, left, arm x and y, distance, focal over the distance
     if hand is not None:
         own = np.where(frame.owner == hands.number[hand] + 1, frame.labels, 0).astype(np.uint8)
-        labels = cv2.warpAffine(own, crop.to_picture, (KEPT_CELLS, KEPT_CELLS), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+        labels = cv2.warpAffine(
+            own, crop.to_picture, (KEPT_CELLS, KEPT_CELLS), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        )
         facts[:4] = 1, hands.left[hand], *hands.arm[hand]
     facts[4:] = distance_m, frame.focal_px / distance_m
     return {

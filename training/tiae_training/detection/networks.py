@@ -125,6 +125,10 @@ def detector_of(parts: Mapping[str, Any]) -> Detector:
         low, high, count = (1, 1024, 4) if name.endswith("widths") else (0, 16, 4)
         if name not in ("proposal_widths", "proposal_blocks", "close_widths", "close_blocks"):
             raise ModelError(f"network has an unknown part {name!r}")
-        if not isinstance(value, list) or len(value) != count or not all(type(n) is int and low <= n <= high for n in value):
+        if (
+            not isinstance(value, list)
+            or len(value) != count
+            or not all(type(n) is int and low <= n <= high for n in value)
+        ):
             raise ModelError(f"network {name} is {value!r}; accepted are {count} whole numbers from {low} to {high}")
     return Detector(**given)

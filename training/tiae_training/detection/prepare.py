@@ -48,7 +48,9 @@ def real_frames(folder: Path, pattern: str = "*_color.*", focal_share: float = 0
         yield StoredFrame(rgb, metres, nothing, nothing, focal_share * size[0], {})
 
 
-def prepare(shards: Sequence[Path], real: Sequence[StoredFrame], out: Path, *, seed: int = 0, negatives: int = 2) -> None:
+def prepare(
+    shards: Sequence[Path], real: Sequence[StoredFrame], out: Path, *, seed: int = 0, negatives: int = 2
+) -> None:
     """Write ``grids/`` and ``crops/`` of all frames; real ones come last (``real.npy`` of the grids lists them)."""
     frames_at_most = 400 * len(shards) + len(real)
     grids = Rows(out / "grids", frames_at_most)

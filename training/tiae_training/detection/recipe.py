@@ -132,7 +132,9 @@ def examples_for_8_bits(work: Path, settings: DetectorTraining) -> dict[str, Ite
     }
 
 
-def calibrate(folder: Path, shards: Sequence[Path], real: Sequence[StoredFrame], most_shards: int = 4) -> tuple[float, float]:
+def calibrate(
+    folder: Path, shards: Sequence[Path], real: Sequence[StoredFrame], most_shards: int = 4
+) -> tuple[float, float]:
     """Slope and offset of the confidence, by frames that were not trained on; as the node looks at them."""
     detector = load_segmentation(folder)
     everything = SegmentationSettings(hand_confidence_min=0.001, depth_max_m=2.0)

@@ -49,7 +49,9 @@ def _passive_stereo(depth: Floats, gray: Picture, focal: float, rng: np.random.G
     disparity = focal * rng.uniform(0.06, 0.14) / np.maximum(depth, 0.1)
     window = int(rng.integers(2, 6)) * 2 + 1
     grown = cv2.dilate(disparity, np.ones((window // 2 + 1,) * 2, np.uint8))
-    matched = cv2.blur(np.where(_field(depth.shape, 12, rng) < rng.uniform(0.2, 0.8), grown, disparity), (window, window))
+    matched = cv2.blur(
+        np.where(_field(depth.shape, 12, rng) < rng.uniform(0.2, 0.8), grown, disparity), (window, window)
+    )
     blocks = cv2.resize(
         rng.standard_normal((depth.shape[0] // 4 + 1, depth.shape[1] // 4 + 1), dtype=np.float32), depth.shape[::-1]
     )

@@ -105,9 +105,7 @@ def _from_wrist(person: Person, side: str) -> Floats:
     return np.where(arm, along, np.nan).astype(np.float32)
 
 
-def dressed(
-    person: Person, outfit: Outfit, vertices: Floats, normals: Floats, hands: dict[str, int]
-) -> list[Solid]:
+def dressed(person: Person, outfit: Outfit, vertices: Floats, normals: Floats, hands: dict[str, int]) -> list[Solid]:
     """Skin and clothes of a posed body (world axes).
 
     hands: number of the hand by side ("R", "L"); a side that is left out has code 0.
@@ -117,7 +115,9 @@ def dressed(
     colors = skin_colors(person).copy()
     head = rig.vertices_of("head")
     top = person.vertices[head][:, 2].max()
-    scalp = head & ((person.vertices[:, 2] > top - 0.06) | ((person.normals[:, 1] > 0.1) & (person.vertices[:, 2] > top - 0.2)))
+    scalp = head & (
+        (person.vertices[:, 2] > top - 0.06) | ((person.normals[:, 1] > 0.1) & (person.vertices[:, 2] > top - 0.2))
+    )
     colors[scalp] = outfit.hair
     for side, number in hands.items():
         codes[rig.vertices_of(*_HAND_BONES, side=side)] = 10 * (number + 1) + HAND

@@ -19,9 +19,9 @@ from tiae_training.simulator.rendering import import_mujoco
 
 from .hand_poses import Pose, within_limits
 from .people import Person
+from .shapes import of_piece
 from .skeleton import FINGER_NAMES, Array, HandRest, hand_rest, hand_transforms, segment
 from .things import Grip, Part, Thing, of_pieces
-from .shapes import of_piece
 
 _STEPS = 16
 _POINTS_PER_SEGMENT = 10
@@ -83,7 +83,11 @@ _BEYOND = {  # joints that still bend when a segment (0, 1, 2) has stopped
     finger: [
         [number for number, name in enumerate(JOINT_NAMES) if name in wanted]
         for wanted in (
-            ((f"{finger}_pip_flexion", f"{finger}_dip_flexion") if finger != "thumb" else ("thumb_mcp_flexion", "thumb_ip_flexion")),
+            (
+                (f"{finger}_pip_flexion", f"{finger}_dip_flexion")
+                if finger != "thumb"
+                else ("thumb_mcp_flexion", "thumb_ip_flexion")
+            ),
             ((f"{finger}_dip_flexion",) if finger != "thumb" else ("thumb_ip_flexion",)),
             (),
         )

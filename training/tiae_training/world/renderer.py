@@ -187,7 +187,9 @@ class Renderer:
         try:
             import moderngl
         except ImportError:
-            raise MissingExtraError("pictures of people need moderngl; install it: pip install 'tiae_ros[sim]'") from None
+            raise MissingExtraError(
+                "pictures of people need moderngl; install it: pip install 'tiae_ros[sim]'"
+            ) from None
         self.width, self.height = width, height
         self._gl = moderngl.create_standalone_context(backend="egl")
         gl = self._gl

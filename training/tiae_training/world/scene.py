@@ -267,7 +267,7 @@ def _draw_held(
     if kind < 0.34:
         name = str(rng.choice(settings.grasps))
         held = hold_as(person, side, name, rng, moment=moment)
-        return held, name if held is not None and held.touching or moment >= 1 else "free", -1
+        return held, name if (held is not None and held.touching) or moment >= 1 else "free", -1
     if kind < 0.70:
         number = int(rng.integers(*settings.things))
         held = hold(person, side, draw_thing(number), rng, moment=moment)
@@ -362,7 +362,11 @@ def _draw_camera(
     distance = rng.uniform(near, far) if rng.random() < 0.7 else rng.uniform(near, 0.5 * (near + far))
     if bodies and kind < 0.22:  # from the head, or over the shoulder
         body = bodies[0]
-        eye_of = body.skeleton.heads[body.person.rig.number("head")] + [rng.normal(0, 0.1), -0.14, rng.uniform(0.05, 0.25)]
+        eye_of = body.skeleton.heads[body.person.rig.number("head")] + [
+            rng.normal(0, 0.1),
+            -0.14,
+            rng.uniform(0.05, 0.25),
+        ]
         eye = body.turn @ eye_of + body.origin
         way = eye - target
         eye = target + way / np.linalg.norm(way) * float(np.clip(np.linalg.norm(way), near, far))

@@ -34,9 +34,7 @@ class Shape:
         def inside(points: Array) -> NDArray[np.bool_]:
             return self.inside((points - place) @ rotation / scale)
 
-        return Shape(
-            scale * self.vertices @ rotation.T + place, self.normals @ rotation.T, self.triangles, inside
-        )
+        return Shape(scale * self.vertices @ rotation.T + place, self.normals @ rotation.T, self.triangles, inside)
 
 
 def _grid_triangles(rows: int, columns: int) -> NDArray[np.int32]:
@@ -72,7 +70,11 @@ def _of_grid(points: Array, normals: Array | None, inside: Inside) -> Shape:
 def _sphere(rows: int = 13, columns: int = 21) -> Array:
     polar, around = np.linspace(0, np.pi, rows)[:, None], np.linspace(0, 2 * np.pi, columns)
     return np.stack(
-        [np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.broadcast_to(np.cos(polar), (rows, columns))],
+        [
+            np.sin(polar) * np.cos(around),
+            np.sin(polar) * np.sin(around),
+            np.broadcast_to(np.cos(polar), (rows, columns)),
+        ],
         axis=2,
     )
 

@@ -121,7 +121,9 @@ def _write(path: Path, settings: WorldSettings, number: int, renderer: object) -
             focals.append(frame.k[0, 0])
             colors.append(_encoded(frame.rgb[..., ::-1], ".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]))
             half = frame.depth_m[::2, ::2]
-            depths.append(_encoded(np.clip(np.nan_to_num(np.round(half * 1000)), 0, 65534).astype(np.uint16), ".png", []))
+            depths.append(
+                _encoded(np.clip(np.nan_to_num(np.round(half * 1000)), 0, 65534).astype(np.uint16), ".png", [])
+            )
             labels.append(_encoded(_packed(frame), ".png", []))
     content: dict[str, NDArray[np.generic]] = {"focal_px": np.array(focals, np.float32)}
     for name, parts in (("color", colors), ("depth", depths), ("labels", labels)):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_training.simulator.hand import FINGERS, HandWriter, JOINT_NAMES, _SPLAY  # noqa
+from tiae_training.simulator.hand import _SPLAY, FINGERS, JOINT_NAMES, HandWriter  # noqa
 
 from .people import Person
 
