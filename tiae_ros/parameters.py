@@ -178,7 +178,8 @@ class Settings:
         5,
         "",
         LIVE,
-        "frames in which a hand is followed by its surroundings alone, until the whole picture is looked at again; 0: never",
+        "frames in which a hand is followed by its surroundings alone, until the whole picture is looked at again; "
+        "0: never",
         low=0,
         high=100,
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from tiae_ros.errors import ParameterError
 
 HELP = "render people with skinned hands, any thing, any room: frames to train segmentation on"
-DESCRIPTION = """Render frames of people of all ages who hold things of all kinds, in rooms that deceive, seen by cameras
-of four families, with what is known of each hand: masks, joints, fingertips, view, side, size.
+DESCRIPTION = """Render frames of people of all ages who hold things of all kinds, in rooms that deceive, seen by
+cameras of four families, with what is known of each hand: masks, joints, fingertips, view, side, size.
 
 Frames are written in shards of 64 scenes into a folder. The same seed gives the same files, whoever renders them:
 --shard i/n renders a part of them, so that an array of jobs on many machines, or --workers on one, share the work.

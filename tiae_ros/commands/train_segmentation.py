@@ -10,13 +10,13 @@ from tiae_ros.commands.train import add_settings, asked_settings
 from tiae_ros.errors import OutputError
 
 HELP = "train the two networks that find hands in a picture"
-DESCRIPTION = """Train a hand detector on frames of `tiae simulate --world`: a first look over the whole picture, then a
+DESCRIPTION = """Train a hand detector on frames of `tiae simulate people`: a first look over the whole picture, then a
 second one, close up, at each place where a hand may be.
 
 Real pictures of rooms without a hand (--empty) teach it what is none; --test frames calibrate its confidence and
-measure it. Examples and what is reached so far are kept in --work; a training that was stopped goes on from there."""
-EXAMPLES = """  tiae simulate --world --out frames --shards 100
-  tiae simulate --world --out held_out --shards 8 --seed 2 --subjects 90000:100000
+measure it. Examples are kept in --work and not made again."""
+EXAMPLES = """  tiae simulate people --out frames --shards 100
+  tiae simulate people --out held_out --shards 8 --seed 2 --people 90000:100000 --things 90000:100000
   tiae train segmentation --data frames --test held_out --out runs/segmentation
   tiae train segmentation --data frames --empty my_rooms --test held_out --start segmentation --out runs/mine"""
 
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from tiae_training.detection import recipe
+    from tiae_training.detection.examples import read_rows
     from tiae_training.detection.folder import detector_manifest, load_detector, save_detector, with_facts
     from tiae_training.detection.networks import Detector
     from tiae_training.detection.prepare import real_frames, shards_of
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         "frames": 0,
         "settings": dataclasses.asdict(settings),
     }
-    training["frames"] = len(recipe.read_rows(work / "grids")["focal"])
+    training["frames"] = len(read_rows(work / "grids")["focal"])
     manifest = detector_manifest(detector, model_id=out.name, training=training)
     save_detector(detector, out, manifest, recipe.examples_for_8_bits(work, settings))
     if test:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.vision.detection import close_up, proposals
-from tiae_ros.vision.detection.close_up import CELLS, DEPTH_UNIT_M, SIDE_M
+from tiae_ros.vision.detection.close_up import CELLS, CORE_M, FAR_FACTOR, SIDE_M
 
 from .examples import KEPT_CELLS, KEPT_SIDE_M
 
@@ -86,9 +86,8 @@ def _grid_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
     heat, counts = np.zeros((h, w), np.float32), np.ones((h, w), np.float32)
     places, known = np.zeros((5, h, w), np.float32), np.zeros((h, w), np.float32)
     ys, xs = np.mgrid[0:h, 0:w]
-    for x, y, ax, ay, length, plain in hands:
-        if not np.isfinite(x):
-            continue
+    there = hands[np.isfinite(hands[:, 0])]
+    for x, y, ax, ay, length, plain in there[np.argsort(there[:, 5], kind="stable")]:  # what must be found comes last
         bx, by = (x + 0.5) / block - 0.5, (y + 0.5) / block - 0.5
         away = (xs - bx) ** 2 + (ys - by) ** 2
         reach = max(0.22 * length / block, 0.6)
@@ -199,11 +198,8 @@ def _crop_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
 
 def _reference(metres: Floats, supposed: float) -> float:
     """As `close_up.crop_at` takes it."""
-    radius = round(close_up._CORE_M / SIDE_M * CELLS)
+    radius = round(CORE_M / SIDE_M * CELLS)
     middle = CELLS // 2
     part = metres[middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]
-    near = part[(part > supposed / close_up._FAR_FACTOR) & (part < supposed * close_up._FAR_FACTOR)]
+    near = part[(part > supposed / FAR_FACTOR) & (part < supposed * FAR_FACTOR)]
     return float(np.median(near)) if near.size >= 4 else supposed
-
-
-__all__ = ["DEPTH_UNIT_M", "CropBatch", "GridBatch", "Worse", "crop_batch", "grid_batch"]

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from tiae_ros.vision.detection import proposals
 from tiae_ros.vision.detection.close_up import Crop, crop_pictures
-from tiae_ros.vision.labels import HAND
+from tiae_training.world.clothes import ARM
 from tiae_training.world.shards import StoredFrame
 
 KEPT_CELLS, KEPT_SIDE_M = 160, 0.60
 MOST_HANDS = 4
-_ARM = 3
 # A hand of which less is seen than this share of 70 square centimetres need not be found, nor is it wrong to.
 LEAST_SHOWN = 0.25
 _HAND_M2 = 0.0070
@@ -105,6 +104,7 @@ def kept_crop(
     """A larger crop with labels of that hand alone; of none: only zeros."""
     crop = Crop(middle[0], middle[1], KEPT_SIDE_M * frame.focal_px / distance_m, (0.0, 1.0), distance_m, KEPT_CELLS)
     color, depth = crop_pictures(frame.color, frame.depth_m, crop)
+    assert color is not None
     labels = np.zeros((KEPT_CELLS, KEPT_CELLS), np.uint8)
     facts = np.zeros(6, np.float32)  # is a hand, left, arm x and y, distance, focal over the distance
     if hand is not None:
@@ -128,7 +128,7 @@ def _places_without(
     """Places (x, y, depth) on something near that is no hand's middle; arms and skin are preferred."""
     found = []
     near = (frame.depth_m > 0.22) & (frame.depth_m < 1.8)
-    preferred = near & (frame.labels == _ARM)
+    preferred = near & (frame.labels == ARM)
     for number in range(count):
         ys, xs = np.nonzero((preferred if number % 2 and preferred.any() else near)[::4, ::4])
         if not len(xs):
@@ -149,7 +149,7 @@ def is_apart(x: float, y: float, depth_m: float, focal_px: float, hands: Hands) 
     return bool((off > _APART_M).all())
 
 
-class Rows:
+class RowsWriter:
     """A growing set of .npy files, one row for each example; `close` cuts them to what was added."""
 
     def __init__(self, folder: Path, most: int) -> None:
@@ -177,9 +177,6 @@ class Rows:
 
 
 def read_rows(folder: Path) -> dict[str, NDArray[np.generic]]:
-    """The arrays of `Rows`, memory-mapped."""
+    """The arrays of a `RowsWriter`, memory-mapped."""
     count = int((folder / "count.txt").read_text())
     return {path.stem: np.load(path, mmap_mode="r")[:count] for path in sorted(folder.glob("*.npy"))}
-
-
-__all__ = ["HAND", "Hands", "Rows", "crop_rows", "grid_row", "hands_of", "is_apart", "kept_crop", "read_rows"]

@@ -1,4 +1,4 @@
-"""The two networks: proposals over a picture's grid, and the close look at a crop. Residual convolutions, no normalisation."""
+"""The two networks: proposals over a picture's grid, and the close look at a crop; residual convolutions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ProposalNetwork(nn.Module):
         self.back = nn.Conv2d(d, c, 1)
         self.joined = _layer(c, c)
         self.answers = nn.Conv2d(c, proposals.ANSWERS, 1)
-        nn.init.constant_(self.answers.bias, -3.0)  # hands are rare
+        nn.init.constant_(self.answers.bias, -3.0)  # type: ignore[arg-type]  # hands are rare
 
     def forward(self, planes: Tensor) -> Tensor:
         x = self.blocks(self.quartered(self.halved(planes)))

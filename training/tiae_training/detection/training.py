@@ -1,4 +1,4 @@
-"""Train the two looks on memory-mapped examples (`examples`): AdamW, one cycle, half precision where the CPU is quick at it."""
+"""Train the two looks on memory-mapped examples (`examples`): AdamW, one cycle, multiplied in half precision."""
 
 from __future__ import annotations
 

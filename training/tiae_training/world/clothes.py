@@ -10,13 +10,13 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tiae_ros.vision.labels import HAND, OBJECT
+from tiae_training.simulator.hand import THUMB_ALONG
 
 from .people import Floats, Person
 from .renderer import CHECKER, GRAIN, PLAIN, STRIPES, Solid
-from .skeleton import SIDES, hand_rest, segment
+from .skeleton import SIDES, hand_rest
 
 ARM = 3
 assert (HAND, OBJECT) == (1, 2)
@@ -84,7 +84,7 @@ def skin_colors(person: Person) -> Floats:
             local = (person.vertices[own] * mirror - rest.wrist) @ rest.axes - head
             along = local @ (tip - head) / ((tip - head) @ (tip - head))
             back = rest.to_zero[first + 2].T @ np.cross(
-                [0.75, 0.62, -0.2] if finger == 0 else [1.0, 0, 0], rest.flexion[finger]
+                THUMB_ALONG if finger == 0 else (1.0, 0.0, 0.0), rest.flexion[finger]
             )
             up = ((person.normals[own] * mirror) @ rest.axes) @ (back / np.linalg.norm(back))
             nail = own[(along > 0.5) & (along < 0.98) & (up > 0.75)]
@@ -160,11 +160,3 @@ def dressed(person: Person, outfit: Outfit, vertices: Floats, normals: Floats, h
             )
         )
     return solids
-
-
-def bones_of_hand(person: Person, side: str) -> NDArray[np.bool_]:
-    """(V,) which vertices are hand."""
-    return person.rig.vertices_of(*_HAND_BONES, side=side)
-
-
-__all__ = ["ARM", "Outfit", "bones_of_hand", "draw_outfit", "dressed", "segment", "skin_colors"]

@@ -5,6 +5,8 @@ World axes: z up; the top of a table lies at z = 0. Nothing here is a hand, howe
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -109,7 +111,7 @@ def furniture(rng: np.random.Generator, pictures: int, around: Array, clear_m: f
         elif kind == 5:  # a chair's back: a frame of rods
             w, h, r = rng.uniform(0.15, 0.25), rng.uniform(0.2, 0.4), rng.uniform(0.01, 0.02)
             corners = [np.array(c) for c in ((-w, 0, -h), (-w, 0, h), (w, 0, h), (w, 0, -h))]
-            shapes = [rod(a, b, r, round_ends=True) for a, b in zip(corners, corners[1:], strict=False)]
+            shapes = [rod(a, b, r, round_ends=True) for a, b in itertools.pairwise(corners)]
         else:  # leaves
             for _ in range(int(rng.integers(4, 12))):
                 lean = tilt(rng, 60)
@@ -135,9 +137,7 @@ def robot_arm(rng: np.random.Generator, tip: Array) -> list[Solid]:
         way /= np.linalg.norm(way)
         places.append(places[-1] + way * rng.uniform(0.12, 0.35))
     shiny = (PLAIN, 40.0, 0.05, 0.4)
-    solids = [
-        _solid(rod(a, b, radius, round_ends=True), color, shiny) for a, b in zip(places, places[1:], strict=False)
-    ]
+    solids = [_solid(rod(a, b, radius, round_ends=True), color, shiny) for a, b in itertools.pairwise(places)]
     solids.append(_solid(box((0.035, 0.03, 0.03)).moved(turn, tip - 0.07 * ahead), dark, shiny))
     count = int(rng.choice([2, 3, 5], p=[0.5, 0.2, 0.3]))
     for n in range(count):
