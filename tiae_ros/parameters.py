@@ -167,13 +167,19 @@ class Settings:
         choices=("auto", "true", "false"),
     )
     hand_confidence_min: float = _parameter(
-        0.5, "", LIVE, "what the network is less sure of is no hand; .9: of ten such nine are hands", low=0.01, high=0.999
+        0.5,
+        "",
+        LIVE,
+        "what the network is less sure of is no hand; .9: of ten such nine are hands",
+        low=0.01,
+        high=0.999,
     )
     follow_frames: int = _parameter(
         5,
         "",
         LIVE,
-        "frames in which a hand is followed by its surroundings alone, until the whole picture is looked at again; 0: never",
+        "frames in which a hand is followed by its surroundings alone, until the whole picture is looked at again; "
+        "0: never",
         low=0,
         high=100,
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from tiae_ros.errors import ParameterError
 
 HELP = "render people with skinned hands, any thing, any room: frames to train a detector on"
-DESCRIPTION = """Render frames of people of all ages who hold things of all kinds, in rooms that deceive, seen by cameras
-of four families, with what is known of each hand: masks, joints, fingertips, view, side, size.
+DESCRIPTION = """Render frames of people of all ages who hold things of all kinds, in rooms that deceive, seen by
+cameras of four families, with what is known of each hand: masks, joints, fingertips, view, side, size.
 
 Frames are written in shards of 64 scenes into a folder. The same seed gives the same files, whoever renders them:
 --shard i/n renders a part of them, so that an array of jobs on many machines, or --workers on one, share the work.
@@ -42,9 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_training.world.shards import render_in_processes
 
     if arguments.shards < 1 or arguments.workers < 1:
-        raise ParameterError(
-            f"--shards is {arguments.shards}, --workers {arguments.workers}; both must be at least 1"
-        )
+        raise ParameterError(f"--shards is {arguments.shards}, --workers {arguments.workers}; both must be at least 1")
     left_out = [name for name in arguments.leave_out.split(",") if name]
     unknown = [name for name in left_out if name not in ALL_GRASPS]
     if unknown:

@@ -14,9 +14,9 @@ DESCRIPTION = """Train a hand detector on frames of `tiae simulate people`: a fi
 second one, close up, at each place where a hand may be.
 
 Real pictures of rooms without a hand (--empty) teach it what is none; --test frames calibrate its confidence and
-measure it. Examples and what is reached so far are kept in --work; a training that was stopped goes on from there."""
+measure it. Examples are kept in --work and not made again."""
 EXAMPLES = """  tiae simulate people --out frames --shards 100
-  tiae simulate people --out held_out --shards 8 --seed 2 --people 90000:100000
+  tiae simulate people --out held_out --shards 8 --seed 2 --people 90000:100000 --things 90000:100000
   tiae train detector --data frames --test held_out --out runs/detector
   tiae train detector --data frames --empty my_rooms --test held_out --start runs/detector --out runs/mine"""
 
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from tiae_training.detection import recipe
+    from tiae_training.detection.examples import read_rows
     from tiae_training.detection.folder import detector_manifest, load_detector, save_detector, with_facts
     from tiae_training.detection.networks import Detector
     from tiae_training.detection.prepare import real_frames, shards_of
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         "frames": 0,
         "settings": dataclasses.asdict(settings),
     }
-    training["frames"] = len(recipe.read_rows(work / "grids")["focal"])
+    training["frames"] = len(read_rows(work / "grids")["focal"])
     manifest = detector_manifest(detector, model_id=out.name, training=training)
     save_detector(detector, out, manifest, recipe.examples_for_8_bits(work, settings))
     if test:

@@ -38,9 +38,7 @@ class Sight:
     road: str  # WHOLE_PICTURE, FOLLOWED, or GIVEN where labels came from elsewhere
 
 
-def sight_of_labels(
-    labels: Labels, depth_m: Floats, focal_px: float, metric_size_m: float, road: str = GIVEN
-) -> Sight:
+def sight_of_labels(labels: Labels, depth_m: Floats, focal_px: float, metric_size_m: float, road: str = GIVEN) -> Sight:
     """Windows of labels that somebody else found; errors as `find_windows`."""
     windows = find_windows(labels, depth_m, focal_px, metric_size_m)
     return Sight(labels, [FoundHand(window) for window in windows], road)

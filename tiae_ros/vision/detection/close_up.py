@@ -1,10 +1,10 @@
 """The second look: a square of constant metres around a supposed hand, turned so that its arm comes from below.
 
-The network tells, of each cell: nothing, hand, held thing, arm; of the whole: whether a hand is in its middle, whether it
-is a left one, where its middle lies and where its arm comes from.
+The network tells, of each cell: nothing, hand, held thing, arm; of the whole: whether a hand is in its middle, whether
+it is a left one, where its middle lies and where its arm comes from.
 
-Planes: red, green, blue (-0.5 to 0.5; 0 without colour), depth from the crop's reference in units of 0.15 m (-1 to 1), whether
-depth was read.
+Planes: red, green, blue (-0.5 to 0.5; 0 without colour), depth from the crop's reference in units of 0.15 m (-1 to 1),
+whether depth was read.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PLANES = 5
 CLASSES = 4  # nothing (or another's), hand, held, arm or sleeve
 FACTS = 6  # is a hand, is a left one (logits), middle x and y (of half a side), cosine and sine of the arm's direction
 DEPTH_UNIT_M = 0.15
-_FAR_FACTOR = 1.45  # readings farther from the supposed depth than this are the background's, or something's before it
-_CORE_M = 0.035  # radius around the supposed middle whose readings tell the depth
+FAR_FACTOR = 1.45  # readings farther from the supposed depth than this are the background's, or something's before it
+CORE_M = 0.035  # radius around the supposed middle whose readings tell the depth
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of the picture. Cell (u, v) lies at ``center + side_px / CELLS * rotation @ ((u, v) - (CELLS - 1) / 2)``."""
+    """A square of the picture; cell (u, v): ``(x, y) + side_px / cells * rotation @ ((u, v) - (cells - 1) / 2)``."""
 
     x: float
     y: float
@@ -57,18 +57,15 @@ class Crop:
         return x * self.arm[1] + y * self.arm[0], -x * self.arm[0] + y * self.arm[1]
 
 
-def crop_at(
-    x: float, y: float, arm: tuple[float, float], supposed_m: float, depth_m: Floats, focal_px: float
-) -> Crop:
-    """The crop around a supposed hand: its depth is that of the readings near its middle, as far as they are plausible."""
-    radius = max(2, round(_CORE_M * focal_px / supposed_m))
-    height, width = depth_m.shape
+def crop_at(x: float, y: float, arm: tuple[float, float], supposed_m: float, depth_m: Floats, focal_px: float) -> Crop:
+    """The crop around a supposed hand; its depth is that of plausible readings near its middle, or the supposed one."""
+    radius = max(2, round(CORE_M * focal_px / supposed_m))
     row, column = round(y), round(x)
-    part = depth_m[max(0, row - radius) : min(height, row + radius + 1), max(0, column - radius) : min(width, column + radius + 1)]
+    rows, columns = (slice(max(0, at - radius), max(0, at + radius + 1)) for at in (row, column))
     step = max(1, radius // 12)
-    readings = part[::step, ::step]
+    readings = depth_m[rows, columns][::step, ::step]
     readings = readings[has_reading(readings)]
-    near = readings[(readings > supposed_m / _FAR_FACTOR) & (readings < supposed_m * _FAR_FACTOR)]
+    near = readings[(readings > supposed_m / FAR_FACTOR) & (readings < supposed_m * FAR_FACTOR)]
     depth = float(np.median(near)) if near.size >= 4 else supposed_m
     return Crop(x, y, SIDE_M * focal_px / depth, arm, depth)
 
@@ -77,7 +74,12 @@ def crop_pictures(color: Picture | None, depth_m: Floats, crop: Crop) -> tuple[P
     """Colour (CELLS, CELLS, 3) and depth (CELLS, CELLS), NaN outside the picture and where nothing was read."""
     way, size = crop.to_picture, (crop.cells, crop.cells)
     depth = cv2.warpAffine(
-        depth_m, way, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT, borderValue=math.nan
+        depth_m,
+        way,
+        size,
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=math.nan,
     )
     if color is None:
         return None, depth
@@ -94,7 +96,9 @@ def crop_pictures(color: Picture | None, depth_m: Floats, crop: Crop) -> tuple[P
             way[0, 2] += 0.5 * sx - 0.5 - left * sx
             way[1, 2] += 0.5 * sy - 0.5 - top * sy
             color = small
-    shown = cv2.warpAffine(color, way, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+    shown = cv2.warpAffine(
+        color, way, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
     return shown, depth
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -27,10 +28,20 @@ from tiae_ros.vision.window import Window, has_reading
 
 _LEAST_SCORE = 0.08  # of a proposal: generous, since the second look decides
 _MOST_LOOKS = 6
-_AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at once more
+_AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at once more ...
+_AGAIN_CONFIDENCE = 0.2  # ... if it may be one
 _SAME_HAND_M = 0.06
 _GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it holds
 _CENTER_STEPS_PER_PX = 64.0  # centres are kept in steps that floating point adds to whole pixels without rounding
+
+
+class _Place(NamedTuple):
+    """Where a hand is supposed."""
+
+    x: float  # pixels
+    y: float
+    arm: tuple[float, float]
+    depth_m: float
 
 
 @dataclass(frozen=True)
@@ -111,47 +122,62 @@ class HandDetector:
         if not has_reading(depth_m[::4, ::4]).any() and not has_reading(depth_m).any():
             return nothing
         road = FOLLOWED
-        followed = [
-            (*hand.middle, hand.arm, hand.crop.depth_m) for hand in before if hand.middle and hand.arm and hand.crop
+        places = [
+            _Place(*hand.middle, hand.arm, hand.crop.depth_m)
+            for hand in before
+            if hand.middle and hand.arm and hand.crop
         ]
-        seen = [one for one in self._seen(color, depth_m, focal, followed) if self._counts(one, settings)]
-        if not followed or len(seen) < len(before):
+        found = self._found(color, depth_m, focal, places, settings, metric_size_m)
+        if not places or len(found) < len(before):
             road = WHOLE_PICTURE
             grid = grid_of(color, depth_m, focal)
             answers = self._proposals(grid.padded)[0][0]
             _check(answers)
             supposed = proposals_of(answers, grid, _LEAST_SCORE, _MOST_LOOKS)
-            places = [(p.x, p.y, p.arm, p.depth_m) for p in supposed if p.depth_m <= 1.3 * settings.depth_max_m]
-            seen = [one for one in self._seen(color, depth_m, focal, places) if self._counts(one, settings)]
-        hands, labels = [], nothing.labels
-        for one in _without_doubles(seen, focal):
-            window = _window_of(one, focal, metric_size_m)
-            if window is None:
-                continue
+            places = [_Place(p.x, p.y, p.arm, p.depth_m) for p in supposed if p.depth_m <= 1.3 * settings.depth_max_m]
+            found = self._found(color, depth_m, focal, places, settings, metric_size_m)
+        labels = nothing.labels
+        for one, _ in found:
             _paste(labels, one)
-            hands.append(FoundHand(window, one.confidence, one.left, one.crop, one.middle, one.arm))
+        hands = [FoundHand(window, one.confidence, one.left, one.crop, one.middle, one.arm) for one, window in found]
         return Sight(labels, sorted(hands, key=lambda hand: hand.window.depth_m), road)
 
-    def _counts(self, one: _Seen, settings: SegmentationSettings) -> bool:
-        return one.confidence >= settings.hand_confidence_min and one.crop.depth_m <= settings.depth_max_m
+    def _found(
+        self,
+        color: Picture | None,
+        depth_m: Floats,
+        focal: float,
+        places: Sequence[_Place],
+        settings: SegmentationSettings,
+        metric_size_m: float,
+    ) -> list[tuple[_Seen, Window]]:
+        """The hands at some places, each once, the surest first."""
+        counted = [
+            one
+            for one in self._seen(color, depth_m, focal, places)
+            if one.confidence >= settings.hand_confidence_min and one.crop.depth_m <= settings.depth_max_m
+        ]
+        windows = [(one, _window_of(one, focal, metric_size_m)) for one in _without_doubles(counted, focal)]
+        return [(one, window) for one, window in windows if window is not None]
 
     def _seen(
         self,
         color: Picture | None,
         depth_m: Floats,
         focal: float,
-        places: Sequence[tuple[float, float, tuple[float, float], float]],
+        places: Sequence[_Place],
     ) -> list[_Seen]:
         """Each place looked at; those whose hand lies beside the crop's middle are looked at again there."""
-        first = self._looked(color, depth_m, [crop_at(x, y, arm, z, depth_m, focal) for x, y, arm, z in places])
+        first = self._looked(color, depth_m, [crop_at(*place, depth_m, focal) for place in places])
         again = [
             number
             for number, one in enumerate(first)
-            if one.confidence > 0.2
+            if one.confidence > _AGAIN_CONFIDENCE
             and math.dist(one.middle, (one.crop.x, one.crop.y)) > _AGAIN_M / SIDE_M * one.crop.side_px
         ]
         crops = [
-            crop_at(*first[number].middle, first[number].arm, first[number].crop.depth_m, depth_m, focal) for number in again
+            crop_at(*first[number].middle, first[number].arm, first[number].crop.depth_m, depth_m, focal)
+            for number in again
         ]
         for number, one in zip(again, self._looked(color, depth_m, crops), strict=True):
             if one.confidence >= first[number].confidence:
@@ -204,7 +230,6 @@ def _window_of(one: _Seen, focal: float, metric_size_m: float) -> Window | None:
     grasp = (hand | (best == OBJECT)).astype(np.uint8)
     if not hand.any():
         return None
-    step = one.crop.side_px / CELLS
     to_cell = cv2.invertAffineTransform(one.crop.to_picture)
     u, v = to_cell @ (*one.middle, 1.0)
     cells = np.arange(CELLS)
@@ -218,15 +243,16 @@ def _window_of(one: _Seen, focal: float, metric_size_m: float) -> Window | None:
     if total > 0:
         u, v = float(weights.sum(axis=0) @ cells) / total, float(weights.sum(axis=1) @ cells) / total
     x, y = (round(value * _CENTER_STEPS_PER_PX) / _CENTER_STEPS_PER_PX for value in one.crop.pixel(u, v))
-    if not (math.isfinite(x) and math.isfinite(y) and step > 0):
-        return None
     return Window(center_x=x, center_y=y, side_px=metric_size_m * focal / depth, depth_m=depth)
 
 
 def _paste(labels: Labels, one: _Seen) -> None:
     """Put a crop's classes into the picture's labels, where nothing is yet."""
     way = one.crop.to_picture
-    corners = way @ np.array([[-0.5, -0.5, 1], [CELLS - 0.5, -0.5, 1], [-0.5, CELLS - 0.5, 1], [CELLS - 0.5, CELLS - 0.5, 1]]).T
+    corners = (
+        way
+        @ np.array([[-0.5, -0.5, 1], [CELLS - 0.5, -0.5, 1], [-0.5, CELLS - 0.5, 1], [CELLS - 0.5, CELLS - 0.5, 1]]).T
+    )
     height, width = labels.shape
     left, top = (max(0, math.floor(value)) for value in corners.min(axis=1))
     right, bottom = min(width, math.ceil(corners[0].max()) + 1), min(height, math.ceil(corners[1].max()) + 1)
@@ -238,11 +264,15 @@ def _paste(labels: Labels, one: _Seen) -> None:
     shifted = way.copy()
     shifted[:, 2] -= (left, top)
     shown = cv2.warpAffine(
-        margins, shifted, (right - left, bottom - top), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(-1.0, -1.0)
+        margins,
+        shifted,
+        (right - left, bottom - top),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(-1.0, -1.0),
     )
     part = labels[top:bottom, left:right]
     of_hand, of_held = shown[..., 0], shown[..., 1]
     told: NDArray[np.uint8] = np.where(of_held > of_hand, np.uint8(OBJECT), np.uint8(HAND))
     told[np.maximum(of_hand, of_held) <= 0] = 0
     np.copyto(part, told, where=part == 0)
-

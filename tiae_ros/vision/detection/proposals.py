@@ -3,8 +3,8 @@
     reduce to a grid of cells -> 6 planes -> network -> per block of 8 x 8 cells: score, place, arm's direction, length
     -> local maxima
 
-Planes: red, green, blue (-0.5 to 0.5; 0 without colour), how many cells a hand would be long at this depth / 64, whether
-depth was read, how far a cell lies before (-) or behind (+) its surroundings (by the logarithm of the depth).
+Planes: red, green, blue (-0.5 to 0.5; 0 without colour), how many cells a hand would be long at this depth / 64,
+whether depth was read, how far a cell lies before (-) or behind (+) its surroundings (by the logarithm of the depth).
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def relief(log_depth: Floats, shown: Floats, cells: int) -> Floats:
 
 def proposals_of(answers: Floats, grid: Grid, least_score: float, most: int) -> list[Proposal]:
     """The local maxima of a network's answers (7, h, w), best first."""
-    score = 1 / (1 + np.exp(-answers[0]))
+    score = 1 / (1 + np.exp(-np.clip(answers[0], -40, 40)))
     peak = (score >= cv2.dilate(score, np.ones((3, 3), np.uint8))) & (score >= least_score)
     rows, columns = np.nonzero(peak)
     order = np.argsort(-score[rows, columns], kind="stable")[:most]

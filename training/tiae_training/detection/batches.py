@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.vision.detection import close_up, proposals
-from tiae_ros.vision.detection.close_up import CELLS, DEPTH_UNIT_M, SIDE_M
+from tiae_ros.vision.detection.close_up import CELLS, CORE_M, FAR_FACTOR, SIDE_M
 
 from .examples import KEPT_CELLS, KEPT_SIDE_M
 
@@ -61,7 +61,11 @@ def grid_batch(rows: Rows, chosen: NDArray[np.int64], rng: np.random.Generator, 
 
 def _grid_example(rows: Rows, number: int, rng: np.random.Generator, worse: Worse) -> tuple[Floats, ...]:
     color, depth = np.array(rows["color"][number]), np.array(rows["depth_mm"][number])
-    labels, hands, focal = np.array(rows["labels"][number]), np.array(rows["hands"][number]), float(rows["focal"][number])
+    labels, hands, focal = (
+        np.array(rows["labels"][number]),
+        np.array(rows["hands"][number]),
+        float(rows["focal"][number]),
+    )
     if "real" in rows and (labels > 0).any() and rng.random() < worse.other_background:
         color, depth = _on_real(rows, color, depth, labels, rng)
     height, width = depth.shape
@@ -82,9 +86,8 @@ def _grid_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
     heat, counts = np.zeros((h, w), np.float32), np.ones((h, w), np.float32)
     places, known = np.zeros((5, h, w), np.float32), np.zeros((h, w), np.float32)
     ys, xs = np.mgrid[0:h, 0:w]
-    for x, y, ax, ay, length, plain in hands:
-        if not np.isfinite(x):
-            continue
+    there = hands[np.isfinite(hands[:, 0])]
+    for x, y, ax, ay, length, plain in there[np.argsort(there[:, 5], kind="stable")]:  # what must be found comes last
         bx, by = (x + 0.5) / block - 0.5, (y + 0.5) / block - 0.5
         away = (xs - bx) ** 2 + (ys - by) ** 2
         reach = max(0.22 * length / block, 0.6)
@@ -176,7 +179,11 @@ def _crop_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
         shown = None
     else:
         shown = cv2.warpAffine(
-            _painted(color, rng), way, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+            _painted(color, rng),
+            way,
+            size,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
         )
     nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     metres = cv2.warpAffine(depth, way, size, flags=nearest).astype(np.float32) / 1000
@@ -191,11 +198,8 @@ def _crop_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
 
 def _reference(metres: Floats, supposed: float) -> float:
     """As `close_up.crop_at` takes it."""
-    radius = round(close_up._CORE_M / SIDE_M * CELLS)
+    radius = round(CORE_M / SIDE_M * CELLS)
     middle = CELLS // 2
     part = metres[middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]
-    near = part[(part > supposed / close_up._FAR_FACTOR) & (part < supposed * close_up._FAR_FACTOR)]
+    near = part[(part > supposed / FAR_FACTOR) & (part < supposed * FAR_FACTOR)]
     return float(np.median(near)) if near.size >= 4 else supposed
-
-
-__all__ = ["DEPTH_UNIT_M", "CropBatch", "GridBatch", "Worse", "crop_batch", "grid_batch"]

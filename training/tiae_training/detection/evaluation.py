@@ -13,6 +13,7 @@ from tiae_ros.vision.detection.detector import HandDetector
 from tiae_ros.vision.labels import HAND, OBJECT
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.sight import FoundHand, Sight
+from tiae_training.world.clothes import ARM
 from tiae_training.world.shards import StoredFrame
 
 from .examples import Hands, hands_of
@@ -26,7 +27,6 @@ class Tally:
     """Sums over frames; `figures` makes them readable."""
 
     found: list[tuple[float, bool]] = field(default_factory=list)  # distance, found: hands that must be found
-    hand_iou: list[float] = field(default_factory=list)
     arm_iou: list[float] = field(default_factory=list)  # of hand with arm
     held_iou: list[float] = field(default_factory=list)
     main_on_hand: list[bool] = field(default_factory=list)
@@ -39,7 +39,6 @@ class Tally:
         for low, high in _BOUNDS:
             result[f"found_{low:g}_{high:g}"] = _mean([f for z, f in self.found if low <= z < high])
         result |= {
-            "hand_iou": _mean(self.hand_iou),
             "hand_and_arm_iou": _mean(self.arm_iou),
             "held_iou": _mean(self.held_iou),
             "main_on_hand": _mean(self.main_on_hand),
@@ -85,32 +84,32 @@ def auc(sure: list[tuple[float, bool]]) -> float:
     return float((ranks[true].sum() - true.sum() * (true.sum() + 1) / 2) / (true.sum() * (~true).sum()))
 
 
-def judge(detector: HandDetector, frames: Iterable[StoredFrame], *, use_color: bool = True, least: float = 0.5) -> Tally:
+def judge(
+    detector: HandDetector, frames: Iterable[StoredFrame], *, use_color: bool = True, least: float = 0.5
+) -> Tally:
     """Look at frames as the node does, each by itself."""
     tally = Tally()
     everything = SegmentationSettings(hand_confidence_min=0.02, depth_max_m=2.0)
     for frame in frames:
         color = frame.color if use_color else None
         generous = detector.see(color, frame.depth_m, everything, focal_px=frame.focal_px)
-        sight = Sight(
-            generous.labels, [h for h in generous.hands if (h.confidence or 0) >= least], generous.road
-        )
+        sight = Sight(generous.labels, [h for h in generous.hands if (h.confidence or 0) >= least], generous.road)
         hands = hands_of(frame)
         _count(tally, frame, hands, sight, generous)
     return tally
 
 
 def _count(tally: Tally, frame: StoredFrame, hands: Hands, sight: Sight, generous: Sight) -> None:
-    whose = [_whose(found, frame, hands) for found in sight.hands]
+    whose = [whose_hand(found, frame, hands) for found in sight.hands]
     for found in generous.hands:
-        number = _whose(found, frame, hands)
+        number = whose_hand(found, frame, hands)
         if number is None or hands.plain[number]:
             tally.sure.append((found.confidence or 0.0, number is not None))
     tally.false_frames.append(any(number is None for number in whose))
-    for n in np.flatnonzero(hands.plain):
-        tally.found.append((float(hands.distance_m[n]), int(n) in whose))
-        if int(n) in whose:
-            found = sight.hands[whose.index(int(n))]
+    for n in np.flatnonzero(hands.plain).tolist():
+        tally.found.append((float(hands.distance_m[n]), n in whose))
+        if n in whose:
+            found = sight.hands[whose.index(n)]
             if found.left is not None:
                 tally.sides.append((found.left > 0.5) == bool(hands.left[n]))
     if sight.hands and whose[0] is not None:
@@ -120,12 +119,11 @@ def _count(tally: Tally, frame: StoredFrame, hands: Hands, sight: Sight, generou
         tally.main_on_hand.append(_at(on, window.center_x, window.center_y))
     elif sight.hands:
         tally.main_on_hand.append(False)
-    shown = [n for n in whose if n is not None]
-    for n in shown:
+    told_hand, told_held = sight.labels == HAND, sight.labels == OBJECT
+    for n in sorted({n for n in whose if n is not None}):
         own = frame.owner == hands.number[n] + 1
         around = _around(frame, hands, n)
-        told_hand, told_held = sight.labels == HAND, sight.labels == OBJECT
-        tally.arm_iou.append(_overlap(told_hand & around, own & np.isin(frame.labels, (HAND, 3)) & around))
+        tally.arm_iou.append(_overlap(told_hand & around, own & np.isin(frame.labels, (HAND, ARM)) & around))
         true_held = own & (frame.labels == OBJECT) & around
         if true_held.sum() > 30:
             tally.held_iou.append(_overlap(told_held & around, true_held))
@@ -141,7 +139,7 @@ def _around(frame: StoredFrame, hands: Hands, n: int) -> NDArray[np.bool_]:
     return near & ((frame.owner == 0) | (frame.owner == hands.number[n] + 1))
 
 
-def _whose(found: FoundHand, frame: StoredFrame, hands: Hands) -> int | None:
+def whose_hand(found: FoundHand, frame: StoredFrame, hands: Hands) -> int | None:
     """The hand of a window: the nearest whose middle is near, or on whose pixels the window's centre lies."""
     if not len(hands.distance_m):
         return None

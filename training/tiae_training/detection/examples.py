@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from tiae_ros.vision.detection import proposals
 from tiae_ros.vision.detection.close_up import Crop, crop_pictures
-from tiae_ros.vision.labels import HAND
+from tiae_training.world.clothes import ARM
 from tiae_training.world.shards import StoredFrame
 
 KEPT_CELLS, KEPT_SIDE_M = 160, 0.60
 MOST_HANDS = 4
-_ARM = 3
 # A hand of which less is seen than this share of 70 square centimetres need not be found, nor is it wrong to.
 LEAST_SHOWN = 0.25
 _HAND_M2 = 0.0070
@@ -45,7 +44,9 @@ class Hands:
 def hands_of(frame: StoredFrame) -> Hands:
     columns = frame.hands
     if not columns or not len(columns["distance_m"]):
-        return Hands(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool), np.zeros(0, int), np.zeros(0, bool))
+        return Hands(
+            np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool), np.zeros(0, int), np.zeros(0, bool)
+        )
     distance = columns["distance_m"].astype(float)
     size = columns["size_m"].astype(float) / proposals.HAND_M
     whole = _HAND_M2 * (size * frame.focal_px / distance) ** 2
@@ -53,7 +54,14 @@ def hands_of(frame: StoredFrame) -> Hands:
     height, width = frame.labels.shape
     inside = (middle > 0).all(axis=1) & (middle[:, 0] < width - 1) & (middle[:, 1] < height - 1)
     plain = (columns["shown_px"] >= LEAST_SHOWN * whole) & inside
-    return Hands(middle, columns["arm_px"].astype(float), distance, columns["left"].astype(bool), columns["number"].astype(int), plain)
+    return Hands(
+        middle,
+        columns["arm_px"].astype(float),
+        distance,
+        columns["left"].astype(bool),
+        columns["number"].astype(int),
+        plain,
+    )
 
 
 def grid_row(frame: StoredFrame) -> dict[str, NDArray[np.generic]]:
@@ -84,10 +92,7 @@ def grid_row(frame: StoredFrame) -> dict[str, NDArray[np.generic]]:
 def crop_rows(frame: StoredFrame, rng: np.random.Generator, negatives: int = 2) -> list[dict[str, NDArray[np.generic]]]:
     """The second network's examples of a frame: each hand that can be seen, and places that are none."""
     hands = hands_of(frame)
-    rows = [
-        kept_crop(frame, hands.middle_px[n], hands.distance_m[n], n, hands)
-        for n in np.flatnonzero(hands.plain)
-    ]
+    rows = [kept_crop(frame, hands.middle_px[n], hands.distance_m[n], n, hands) for n in np.flatnonzero(hands.plain)]
     for x, y, z in _places_without(frame, hands, rng, negatives):
         rows.append(kept_crop(frame, np.array([x, y]), z, None, hands))
     return rows
@@ -99,11 +104,14 @@ def kept_crop(
     """A larger crop with labels of that hand alone; of none: only zeros."""
     crop = Crop(middle[0], middle[1], KEPT_SIDE_M * frame.focal_px / distance_m, (0.0, 1.0), distance_m, KEPT_CELLS)
     color, depth = crop_pictures(frame.color, frame.depth_m, crop)
+    assert color is not None
     labels = np.zeros((KEPT_CELLS, KEPT_CELLS), np.uint8)
     facts = np.zeros(6, np.float32)  # is a hand, left, arm x and y, distance, focal over the distance
     if hand is not None:
         own = np.where(frame.owner == hands.number[hand] + 1, frame.labels, 0).astype(np.uint8)
-        labels = cv2.warpAffine(own, crop.to_picture, (KEPT_CELLS, KEPT_CELLS), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+        labels = cv2.warpAffine(
+            own, crop.to_picture, (KEPT_CELLS, KEPT_CELLS), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        )
         facts[:4] = 1, hands.left[hand], *hands.arm[hand]
     facts[4:] = distance_m, frame.focal_px / distance_m
     return {
@@ -120,7 +128,7 @@ def _places_without(
     """Places (x, y, depth) on something near that is no hand's middle; arms and skin are preferred."""
     found = []
     near = (frame.depth_m > 0.22) & (frame.depth_m < 1.8)
-    preferred = near & (frame.labels == _ARM)
+    preferred = near & (frame.labels == ARM)
     for number in range(count):
         ys, xs = np.nonzero((preferred if number % 2 and preferred.any() else near)[::4, ::4])
         if not len(xs):
@@ -141,7 +149,7 @@ def is_apart(x: float, y: float, depth_m: float, focal_px: float, hands: Hands) 
     return bool((off > _APART_M).all())
 
 
-class Rows:
+class RowsWriter:
     """A growing set of .npy files, one row for each example; `close` cuts them to what was added."""
 
     def __init__(self, folder: Path, most: int) -> None:
@@ -169,9 +177,6 @@ class Rows:
 
 
 def read_rows(folder: Path) -> dict[str, NDArray[np.generic]]:
-    """The arrays of `Rows`, memory-mapped."""
+    """The arrays of a `RowsWriter`, memory-mapped."""
     count = int((folder / "count.txt").read_text())
     return {path.stem: np.load(path, mmap_mode="r")[:count] for path in sorted(folder.glob("*.npy"))}
-
-
-__all__ = ["HAND", "Hands", "Rows", "crop_rows", "grid_row", "hands_of", "is_apart", "kept_crop", "read_rows"]

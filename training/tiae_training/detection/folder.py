@@ -103,14 +103,18 @@ def save_detector(
     return manifest
 
 
-def with_facts(folder: Path, *, measures: Mapping[str, float] | None = None, calibration: tuple[float, float] | None = None) -> Manifest:
+def with_facts(
+    folder: Path, *, measures: Mapping[str, float] | None = None, calibration: tuple[float, float] | None = None
+) -> Manifest:
     """Put measured figures, or the calibration of the confidence, into a saved model."""
     content = read_folder(folder, DETECTOR)
     manifest = content.manifest
     if measures is not None:
         manifest = dataclasses.replace(manifest, measures=measures)
     if calibration is not None:
-        manifest = dataclasses.replace(manifest, preprocessing={**manifest.preprocessing, CALIBRATION: list(calibration)})
+        manifest = dataclasses.replace(
+            manifest, preprocessing={**manifest.preprocessing, CALIBRATION: list(calibration)}
+        )
     manifest = write_folder(folder, manifest, content.files)
     write_card(manifest, folder)
     return manifest

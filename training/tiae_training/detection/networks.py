@@ -1,4 +1,4 @@
-"""The two networks: proposals over a picture's grid, and the close look at a crop. Residual convolutions, no normalisation."""
+"""The two networks: proposals over a picture's grid, and the close look at a crop; residual convolutions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ProposalNetwork(nn.Module):
         self.back = nn.Conv2d(d, c, 1)
         self.joined = _layer(c, c)
         self.answers = nn.Conv2d(c, proposals.ANSWERS, 1)
-        nn.init.constant_(self.answers.bias, -3.0)  # hands are rare
+        nn.init.constant_(self.answers.bias, -3.0)  # type: ignore[arg-type]  # hands are rare
 
     def forward(self, planes: Tensor) -> Tensor:
         x = self.blocks(self.quartered(self.halved(planes)))
@@ -125,6 +125,10 @@ def detector_of(parts: Mapping[str, Any]) -> Detector:
         low, high, count = (1, 1024, 4) if name.endswith("widths") else (0, 16, 4)
         if name not in ("proposal_widths", "proposal_blocks", "close_widths", "close_blocks"):
             raise ModelError(f"network has an unknown part {name!r}")
-        if not isinstance(value, list) or len(value) != count or not all(type(n) is int and low <= n <= high for n in value):
+        if (
+            not isinstance(value, list)
+            or len(value) != count
+            or not all(type(n) is int and low <= n <= high for n in value)
+        ):
             raise ModelError(f"network {name} is {value!r}; accepted are {count} whole numbers from {low} to {high}")
     return Detector(**given)

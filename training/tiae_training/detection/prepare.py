@@ -12,9 +12,9 @@ import torch
 from tiae_ros.errors import DataError
 from tiae_ros.vision.detection import proposals
 from tiae_ros.vision.detection.proposals import grid_of
-from tiae_training.world.shards import StoredFrame, stored_frames
+from tiae_training.world.shards import StoredFrame, frame_count, stored_frames
 
-from .examples import Rows, crop_rows, grid_row, hands_of, is_apart, kept_crop
+from .examples import MOST_HANDS, RowsWriter, crop_rows, grid_row, hands_of, is_apart, kept_crop
 
 _DECEIVING_SCORE = 0.06
 _DECEIVING_PER_FRAME = 3
@@ -48,11 +48,13 @@ def real_frames(folder: Path, pattern: str = "*_color.*", focal_share: float = 0
         yield StoredFrame(rgb, metres, nothing, nothing, focal_share * size[0], {})
 
 
-def prepare(shards: Sequence[Path], real: Sequence[StoredFrame], out: Path, *, seed: int = 0, negatives: int = 2) -> None:
+def prepare(
+    shards: Sequence[Path], real: Sequence[StoredFrame], out: Path, *, seed: int = 0, negatives: int = 2
+) -> None:
     """Write ``grids/`` and ``crops/`` of all frames; real ones come last (``real.npy`` of the grids lists them)."""
-    frames_at_most = 400 * len(shards) + len(real)
-    grids = Rows(out / "grids", frames_at_most)
-    crops = Rows(out / "crops", (3 + negatives) * frames_at_most + _REAL_CROPS * len(real))
+    count = sum(map(frame_count, shards))
+    grids = RowsWriter(out / "grids", count + len(real))
+    crops = RowsWriter(out / "crops", (MOST_HANDS + negatives) * count + _REAL_CROPS * len(real))
     for number, path in enumerate(shards):
         rng = np.random.default_rng([seed, number, 41])
         for frame in stored_frames(path):

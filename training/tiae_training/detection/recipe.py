@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tiae_ros.model.folder import CLOSE_UP, PROPOSALS
 from tiae_ros.model.hand_detector import load_detector
@@ -17,9 +16,8 @@ from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_training.world.shards import StoredFrame, stored_frames
 
 from .batches import Rows, Worse, crop_batch, grid_batch
-from .evaluation import _whose, judge, platt
-from .examples import Rows as RowsWriter
-from .examples import hands_of, read_rows
+from .evaluation import judge, platt, whose_hand
+from .examples import RowsWriter, hands_of, read_rows
 from .networks import Detector
 from .prepare import deceiving_crops, prepare
 from .settings import DetectorTraining
@@ -79,7 +77,7 @@ def train_close_up(detector: Detector, work: Path, settings: DetectorTraining, m
     deceiving: Rows = read_rows(work / "deceiving") if (work / "deceiving" / "count.txt").exists() else {}
     more = len(deceiving["facts"]) if deceiving else 0
     both: Rows = {name: _Joined(rows[name], deceiving[name]) if more else rows[name] for name in rows}  # type: ignore[misc]
-    hand = np.concatenate([np.asarray(rows["facts"][:, 0]) > 0, np.zeros(more, bool)])
+    hand = np.concatenate([np.asarray(rows["facts"][:, 0], float) > 0, np.zeros(more, bool)])
     deceived = np.arange(count + more) >= count
     share = _DECEIVING_SHARE if more else 0.0
     weights = np.where(hand, _HANDS_SHARE / max(hand.sum(), 1), 0.0)
@@ -132,7 +130,9 @@ def examples_for_8_bits(work: Path, settings: DetectorTraining) -> dict[str, Ite
     }
 
 
-def calibrate(folder: Path, shards: Sequence[Path], real: Sequence[StoredFrame], most_shards: int = 4) -> tuple[float, float]:
+def calibrate(
+    folder: Path, shards: Sequence[Path], real: Sequence[StoredFrame], most_shards: int = 4
+) -> tuple[float, float]:
     """Slope and offset of the confidence, by frames that were not trained on; as the node looks at them."""
     detector = load_detector(folder)
     everything = SegmentationSettings(hand_confidence_min=0.001, depth_max_m=2.0)
@@ -140,7 +140,7 @@ def calibrate(folder: Path, shards: Sequence[Path], real: Sequence[StoredFrame],
     for frame in itertools.chain(*(stored_frames(path) for path in shards[:most_shards]), real):
         hands = hands_of(frame)
         for found in detector.see(frame.color, frame.depth_m, everything, focal_px=frame.focal_px).hands:
-            number = _whose(found, frame, hands)
+            number = whose_hand(found, frame, hands)
             if number is None or hands.plain[number]:
                 confidence = min(max(found.confidence or 0.0, 1e-6), 1 - 1e-6)
                 logits.append(np.log(confidence / (1 - confidence)))
@@ -151,18 +151,9 @@ def calibrate(folder: Path, shards: Sequence[Path], real: Sequence[StoredFrame],
 def measured(folder: Path, shards: Sequence[Path]) -> dict[str, float]:
     """Figures on frames that were not trained on; with colour and without."""
     detector = load_detector(folder)
-    figures = {}
+    figures: dict[str, float] = {}
     for suffix, use_color in (("", True), ("_depth_only", False)):
         frames = itertools.chain(*(stored_frames(path) for path in shards))
         told = judge(detector, frames, use_color=use_color).figures()
         figures |= {f"{name}{suffix}": round(value, 4) for name, value in told.items() if np.isfinite(value)}
     return figures
-
-
-def load_part(detector: Detector, work: Path, part: str) -> bool:
-    """Weights that a training kept, if it did."""
-    path = work / f"{part}.pt"
-    if not path.exists():
-        return False
-    getattr(detector, part).load_state_dict(torch.load(path, weights_only=True))
-    return True

@@ -1,4 +1,4 @@
-"""Train the two looks on memory-mapped examples (`examples`): AdamW, one cycle, half precision where the CPU is quick at it."""
+"""Train the two looks on memory-mapped examples (`examples`): AdamW, one cycle, multiplied in half precision."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def close_loss(network: nn.Module, batch: CropBatch) -> dict[str, Tensor]:
     told_facts = torch.from_numpy(np.concatenate([batch.middle, batch.arm], axis=1))
     apart = functional.smooth_l1_loss(facts[:, 2:], told_facts, beta=0.1, reduction="none").mean(1) * hand
     hands = torch.clamp(hand.sum(), min=1.0)
-    side = functional.binary_cross_entropy_with_logits(facts[:, 1], torch.from_numpy(batch.left), reduction="none") * hand
+    side = (
+        functional.binary_cross_entropy_with_logits(facts[:, 1], torch.from_numpy(batch.left), reduction="none") * hand
+    )
     return {
         "classes": (per_cell * (0.4 + 0.6 * hand)).mean(),
         "overlap": 0.5 * overlap[:, 1:].sum() / torch.clamp(there[:, 1:].sum(), min=1.0),

@@ -53,7 +53,8 @@ _PHALANGES_MM = {
 }
 _KNUCKLE_DISTANCE = {"index": 0.490, "middle": 0.500, "ring": 0.468, "little": 0.425}  # of the hand length
 _KNUCKLE_SIDE = {"index": 0.345, "middle": 0.110, "ring": -0.125, "little": -0.335}  # of the hand breadth
-_SPLAY = {"index": 0.05, "middle": 0.0, "ring": -0.05, "little": -0.11}  # rad at abduction zero
+SPLAY = {"index": 0.05, "middle": 0.0, "ring": -0.05, "little": -0.11}  # rad at abduction zero
+THUMB_ALONG, THUMB_PAD = (0.75, 0.62, -0.20), (0.60, -0.72, -0.25)  # directions at zero of its joints, palm frame
 _RADIUS_MM = {  # proximal, middle, distal; thumb: metacarpal, proximal, distal
     "thumb": (14.0, 10.8, 10.2),
     "index": (9.6, 8.5, 7.6),
@@ -259,9 +260,9 @@ class HandWriter:
         subject, length = self.subject, self.subject.length_m
         metacarpal, proximal, distal = subject.phalanges("thumb")
         radii = subject.radii("thumb")
-        along = np.array([0.75, 0.62, -0.20])
+        along = np.array(THUMB_ALONG)
         along /= np.linalg.norm(along)
-        pad = np.array([0.60, -0.72, -0.25])
+        pad = np.array(THUMB_PAD)
         pad -= along * (pad @ along)
         pad /= np.linalg.norm(pad)
         flexion = np.cross(-pad, along)
@@ -294,7 +295,7 @@ class HandWriter:
     def _finger(self, finger: str) -> str:
         subject = self.subject
         lengths, radii = subject.phalanges(finger), subject.radii(finger)
-        splay = _SPLAY[finger]
+        splay = SPLAY[finger]
         along = np.array([np.cos(splay), np.sin(splay), 0.0])
         flexion = np.array([-np.sin(splay), np.cos(splay), 0.0])
         down = np.array([0.0, 0.0, -1.0])

@@ -1,8 +1,8 @@
-"""What real cameras make of a clean picture: four families of depth sensors, colour in many lights, bleached, dark, blurred.
+"""What real cameras make of a clean picture: four families of depth sensors; colour in many lights, dark, blurred.
 
-Structured light and active stereo are those of `simulator.sensor_noise`. Passive stereo matches windows of many pixels:
-edges grow, plain surfaces have no depth. Time of flight mixes what lies behind an edge into it (flying pixels) and loses
-dark surfaces.
+Structured light and active stereo are those of `simulator.sensor_noise`. Passive stereo matches windows of many
+pixels: edges grow, plain surfaces have no depth. Time of flight mixes what lies behind an edge into it (flying pixels)
+and loses dark surfaces.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from tiae_training.simulator import sensor_noise
 Floats = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 FAMILIES = ("structured_light", "stereo", "passive_stereo", "time_of_flight")
-_NOISE = np.random.default_rng(5).standard_normal((1200, 1600), dtype=np.float32)
+MOST_WIDTH, MOST_HEIGHT = 1600, 1200
+_NOISE = np.random.default_rng(5).standard_normal((MOST_HEIGHT, MOST_WIDTH), dtype=np.float32)
 
 
 def depth_picture(
@@ -49,7 +50,9 @@ def _passive_stereo(depth: Floats, gray: Picture, focal: float, rng: np.random.G
     disparity = focal * rng.uniform(0.06, 0.14) / np.maximum(depth, 0.1)
     window = int(rng.integers(2, 6)) * 2 + 1
     grown = cv2.dilate(disparity, np.ones((window // 2 + 1,) * 2, np.uint8))
-    matched = cv2.blur(np.where(_field(depth.shape, 12, rng) < rng.uniform(0.2, 0.8), grown, disparity), (window, window))
+    matched = cv2.blur(
+        np.where(_field(depth.shape, 12, rng) < rng.uniform(0.2, 0.8), grown, disparity), (window, window)
+    )
     blocks = cv2.resize(
         rng.standard_normal((depth.shape[0] // 4 + 1, depth.shape[1] // 4 + 1), dtype=np.float32), depth.shape[::-1]
     )
@@ -81,7 +84,7 @@ def _time_of_flight(depth: Floats, gray: Picture, rng: np.random.Generator) -> F
 
 
 def _rolled(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    top, left = int(rng.integers(1200 - shape[0] + 1)), int(rng.integers(1600 - shape[1] + 1))
+    top, left = int(rng.integers(MOST_HEIGHT - shape[0] + 1)), int(rng.integers(MOST_WIDTH - shape[1] + 1))
     return _NOISE[top : top + shape[0], left : left + shape[1]]
 
 

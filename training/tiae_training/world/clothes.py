@@ -10,13 +10,13 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tiae_ros.vision.labels import HAND, OBJECT
+from tiae_training.simulator.hand import THUMB_ALONG
 
 from .people import Floats, Person
 from .renderer import CHECKER, GRAIN, PLAIN, STRIPES, Solid
-from .skeleton import SIDES, hand_rest, segment
+from .skeleton import SIDES, hand_rest
 
 ARM = 3
 assert (HAND, OBJECT) == (1, 2)
@@ -84,7 +84,7 @@ def skin_colors(person: Person) -> Floats:
             local = (person.vertices[own] * mirror - rest.wrist) @ rest.axes - head
             along = local @ (tip - head) / ((tip - head) @ (tip - head))
             back = rest.to_zero[first + 2].T @ np.cross(
-                [0.75, 0.62, -0.2] if finger == 0 else [1.0, 0, 0], rest.flexion[finger]
+                THUMB_ALONG if finger == 0 else (1.0, 0.0, 0.0), rest.flexion[finger]
             )
             up = ((person.normals[own] * mirror) @ rest.axes) @ (back / np.linalg.norm(back))
             nail = own[(along > 0.5) & (along < 0.98) & (up > 0.75)]
@@ -105,9 +105,7 @@ def _from_wrist(person: Person, side: str) -> Floats:
     return np.where(arm, along, np.nan).astype(np.float32)
 
 
-def dressed(
-    person: Person, outfit: Outfit, vertices: Floats, normals: Floats, hands: dict[str, int]
-) -> list[Solid]:
+def dressed(person: Person, outfit: Outfit, vertices: Floats, normals: Floats, hands: dict[str, int]) -> list[Solid]:
     """Skin and clothes of a posed body (world axes).
 
     hands: number of the hand by side ("R", "L"); a side that is left out has code 0.
@@ -117,7 +115,9 @@ def dressed(
     colors = skin_colors(person).copy()
     head = rig.vertices_of("head")
     top = person.vertices[head][:, 2].max()
-    scalp = head & ((person.vertices[:, 2] > top - 0.06) | ((person.normals[:, 1] > 0.1) & (person.vertices[:, 2] > top - 0.2)))
+    scalp = head & (
+        (person.vertices[:, 2] > top - 0.06) | ((person.normals[:, 1] > 0.1) & (person.vertices[:, 2] > top - 0.2))
+    )
     colors[scalp] = outfit.hair
     for side, number in hands.items():
         codes[rig.vertices_of(*_HAND_BONES, side=side)] = 10 * (number + 1) + HAND
@@ -160,11 +160,3 @@ def dressed(
             )
         )
     return solids
-
-
-def bones_of_hand(person: Person, side: str) -> NDArray[np.bool_]:
-    """(V,) which vertices are hand."""
-    return person.rig.vertices_of(*_HAND_BONES, side=side)
-
-
-__all__ = ["ARM", "Outfit", "bones_of_hand", "draw_outfit", "dressed", "segment", "skin_colors"]

@@ -1,7 +1,7 @@
-"""Continuous hand poses: what fingers do without a thing, within limits and couplings, without passing through each other.
+"""Continuous hand poses: what fingers do without a thing, within limits, without passing through each other.
 
-A pose is a dict of joint angles in radians (`simulator.hand.JOINT_NAMES`). Drawn are blends of the named grasps' poses at
-any moment of their closing, synergies (fingers that bend together, as in Santello et al. 1998), and free poses.
+A pose is a dict of joint angles in radians (`simulator.hand.JOINT_NAMES`). Drawn are blends of the named grasps' poses
+at any moment of their closing, synergies (fingers that bend together, as in Santello et al. 1998), and free poses.
 """
 
 from __future__ import annotations

@@ -17,11 +17,10 @@ from tiae_training.simulator.grasps import BY_NAME, frame, tilt
 from tiae_training.simulator.hand import FINGERS, JOINT_NAMES, HandWriter, draw_subject
 from tiae_training.simulator.rendering import import_mujoco
 
-from .hand_poses import Pose, within_limits
+from .hand_poses import Pose, as_row, within_limits
 from .people import Person
 from .skeleton import FINGER_NAMES, Array, HandRest, hand_rest, hand_transforms, segment
-from .things import Grip, Part, Thing, of_pieces
-from .shapes import of_piece
+from .things import Grip, Thing, of_pieces
 
 _STEPS = 16
 _POINTS_PER_SEGMENT = 10
@@ -83,7 +82,11 @@ _BEYOND = {  # joints that still bend when a segment (0, 1, 2) has stopped
     finger: [
         [number for number, name in enumerate(JOINT_NAMES) if name in wanted]
         for wanted in (
-            ((f"{finger}_pip_flexion", f"{finger}_dip_flexion") if finger != "thumb" else ("thumb_mcp_flexion", "thumb_ip_flexion")),
+            (
+                (f"{finger}_pip_flexion", f"{finger}_dip_flexion")
+                if finger != "thumb"
+                else ("thumb_mcp_flexion", "thumb_ip_flexion")
+            ),
             ((f"{finger}_dip_flexion",) if finger != "thumb" else ("thumb_ip_flexion",)),
             (),
         )
@@ -134,10 +137,6 @@ def close_on(
     return pose, touching
 
 
-def _row(pose: Pose) -> Array:
-    return np.array([pose.get(name, 0.0) for name in JOINT_NAMES])
-
-
 def _fingers(mcp: float, pip: float, dip: float, names: tuple[str, ...] = FINGERS) -> Pose:
     return {f"{f}_{j}_flexion": a for f in names for j, a in (("mcp", mcp), ("pip", pip), ("dip", dip))}
 
@@ -148,7 +147,7 @@ def _thumb(abduction: float, flexion: float, opposition: float, mcp: float, ip: 
 
 
 def _noisy(pose: Pose, rng: np.random.Generator, deviation: float = 0.08) -> Array:
-    return _row(within_limits({name: angle + rng.normal(0, deviation) for name, angle in pose.items()}))
+    return as_row(within_limits({name: angle + rng.normal(0, deviation) for name, angle in pose.items()}))
 
 
 def hold(person: Person, side: str, thing: Thing, rng: np.random.Generator, *, moment: float = 1.0) -> Held | None:
@@ -227,7 +226,7 @@ def _style(grip: Grip, rest: HandRest, size: float, rng: np.random.Generator) ->
         opening = _fingers(1.0, 1.2, 0.6) | _thumb(0.5, -0.5, 0.1, 0.0, 0.1)
         closing = _fingers(1.1, 1.4, 0.7) | _thumb(0.55, 0.45, 0.3, 0.5, 0.5)
         opening_row, closing_row = _noisy(opening, rng, 0.06), _noisy(closing, rng, 0.06)
-        turns, heads = hand_transforms(rest, {n: closing_row[None, k] for k, n in enumerate(JOINT_NAMES)})
+        _, heads = hand_transforms(rest, {n: closing_row[None, k] for k, n in enumerate(JOINT_NAMES)})
         side = heads[0, segment("index", 1)] + [0, 0.009 * size, 0]
         point = 0.7 * side + 0.3 * _tips(rest, 0.5 * (opening_row + closing_row))[0]
         along = X + rng.normal(0, 0.3, 3)
@@ -283,6 +282,3 @@ def hold_as(person: Person, side: str, name: str, rng: np.random.Generator, *, m
         goal_pose, _ = close_on(rest, skin, thing, rotation, place, start, goal)
         pose = {n: float(angle) for n, angle in zip(JOINT_NAMES, goal_pose, strict=True) if not n.startswith("wrist")}
     return Held(within_limits(pose), thing, rotation, place, name, moment >= 1 or bool(found.closing.touching[row]))
-
-
-__all__ = ["Held", "Part", "close_on", "hold", "hold_as", "of_piece", "skin_points"]

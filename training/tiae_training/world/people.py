@@ -19,7 +19,7 @@ from tiae_ros.errors import MissingExtraError
 
 Floats = NDArray[np.float32]
 
-_MONK = "f6ede4 f3e7db f7ead0 eadaba d7bd96 a07e56 825c43 604134 3a312a 292420".split()
+_MONK = ["f6ede4", "f3e7db", "f7ead0", "eadaba", "d7bd96", "a07e56", "825c43", "604134", "3a312a", "292420"]
 MONK_SKIN_TONES = np.array([[int(tone[i : i + 2], 16) for i in (0, 2, 4)] for tone in _MONK], np.float32) / 255
 
 

@@ -6,6 +6,7 @@ Camera axes: x right, y down, z ahead, metres; pixel centres at integers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,8 @@ layout(location=0) out vec4 out_color; layout(location=1) out vec2 out_depth;
 float hash(vec3 p) { p = fract(p * 0.3183099 + 0.1); p *= 17.0; return fract(p.x * p.y * p.z * (p.x + p.y + p.z)); }
 float noise(vec3 x) {
     vec3 i = floor(x), f = fract(x); f = f * f * (3.0 - 2.0 * f);
-    return mix(mix(mix(hash(i), hash(i + vec3(1,0,0)), f.x), mix(hash(i + vec3(0,1,0)), hash(i + vec3(1,1,0)), f.x), f.y),
+    return mix(mix(mix(hash(i), hash(i + vec3(1,0,0)), f.x),
+                   mix(hash(i + vec3(0,1,0)), hash(i + vec3(1,1,0)), f.x), f.y),
                mix(mix(hash(i + vec3(0,0,1)), hash(i + vec3(1,0,1)), f.x),
                    mix(hash(i + vec3(0,1,1)), hash(i + vec3(1,1,1)), f.x), f.y), f.z);
 }
@@ -187,10 +189,12 @@ class Renderer:
         try:
             import moderngl
         except ImportError:
-            raise MissingExtraError("pictures of people need moderngl; install it: pip install 'tiae_ros[sim]'") from None
+            raise MissingExtraError(
+                "pictures of people need moderngl; install it: pip install 'tiae_ros[sim]'"
+            ) from None
         self.width, self.height = width, height
-        self._gl = moderngl.create_standalone_context(backend="egl")
-        gl = self._gl
+        gl: Any = moderngl.create_context(standalone=True, backend="egl")  # type: ignore[arg-type]
+        self._gl = gl
         self._program = gl.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
         self._shading = gl.program(vertex_shader=_SHADE_VERTEX, fragment_shader=_SHADE_FRAGMENT)
         self._seen = gl.framebuffer(
@@ -228,7 +232,7 @@ class Renderer:
     def draw(
         self, camera: Camera, light: Light, shadow_of: NDArray[np.float64], shadow_radius_m: float = 0.6
     ) -> tuple[NDArray[np.uint8], Floats, NDArray[np.int32]]:
-        """What the camera sees: rgb (H, W, 3), depth (H, W) metres, codes (H, W); shadows within a radius of a place."""
+        """What a camera sees: rgb (H, W, 3), depth (H, W) metres, codes (H, W); shadows within a radius of a place."""
         gl, program = self._gl, self._program
         width, height = camera.width, camera.height
         lamp = _lamp(light.toward[0], shadow_of, shadow_radius_m)

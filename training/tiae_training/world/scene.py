@@ -6,7 +6,7 @@ World axes: z up, the table's top (if there is one) at z = 0, people at y > 0 wh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,8 +18,9 @@ from tiae_training.simulator.grasps import frame, tilt
 from tiae_training.simulator.hand import JOINT_NAMES
 
 from . import cameras, surroundings
-from .clothes import ARM, draw_outfit, dressed
-from .hand_poses import ALL_GRASPS, as_row, draw_free_pose, within_limits
+from .cameras import MOST_HEIGHT, MOST_WIDTH
+from .clothes import draw_outfit, dressed
+from .hand_poses import ALL_GRASPS, as_row, draw_free_pose
 from .holding import Held, hold, hold_as
 from .people import Person, draw_person
 from .renderer import Camera, Light, Renderer, Solid, joined, look_at
@@ -61,9 +62,11 @@ class WorldSettings:
             )
         if not 0 < self.nearest_m < self.farthest_m:
             raise ParameterError(f"distances {self.nearest_m} to {self.farthest_m} m are no range")
-        for field in fields(self):
-            if field.name == "empty_share" and not 0 <= self.empty_share <= 1:
-                raise ParameterError(f"empty_share is {self.empty_share}; it must be within 0 to 1")
+        for name, low, high in (
+            ("width", 32, MOST_WIDTH), ("height", 32, MOST_HEIGHT), ("views", 1, 1000), ("empty_share", 0, 1)
+        ):  # fmt: skip
+            if not low <= getattr(self, name) <= high:
+                raise ParameterError(f"{name} is {getattr(self, name)}; it must be within {low} to {high}")
 
 
 @dataclass(frozen=True)
@@ -267,7 +270,7 @@ def _draw_held(
     if kind < 0.34:
         name = str(rng.choice(settings.grasps))
         held = hold_as(person, side, name, rng, moment=moment)
-        return held, name if held is not None and held.touching or moment >= 1 else "free", -1
+        return held, name if (held is not None and held.touching) or moment >= 1 else "free", -1
     if kind < 0.70:
         number = int(rng.integers(*settings.things))
         held = hold(person, side, draw_thing(number), rng, moment=moment)
@@ -292,7 +295,7 @@ def _onto_table(
         lowest = _lowest_z(body, side, held)
         wanted = 0.003 if rng.random() < 0.6 else rng.uniform(0.003, 0.2)
         arm = ArmPose(
-            arm.wrist + [0, 0, wanted - lowest],
+            arm.wrist + (wanted - lowest) * Z,
             arm.swivel,
             arm.pronation,
             arm.wrist_flexion,
@@ -362,7 +365,11 @@ def _draw_camera(
     distance = rng.uniform(near, far) if rng.random() < 0.7 else rng.uniform(near, 0.5 * (near + far))
     if bodies and kind < 0.22:  # from the head, or over the shoulder
         body = bodies[0]
-        eye_of = body.skeleton.heads[body.person.rig.number("head")] + [rng.normal(0, 0.1), -0.14, rng.uniform(0.05, 0.25)]
+        eye_of = body.skeleton.heads[body.person.rig.number("head")] + [
+            rng.normal(0, 0.1),
+            -0.14,
+            rng.uniform(0.05, 0.25),
+        ]
         eye = body.turn @ eye_of + body.origin
         way = eye - target
         eye = target + way / np.linalg.norm(way) * float(np.clip(np.linalg.norm(way), near, far))
@@ -431,6 +438,7 @@ def _truth(hand: _Hand, camera: Camera, shown: int) -> HandTruth | None:
         return None
     eye = ((camera.place - places[0]) @ turn) * mirror @ axes
     arm = pixels[1, :2] - pixels[0, :2]
+    arm = arm / max(float(np.linalg.norm(arm)), 1e-9)
     return HandTruth(
         number=hand.number,
         left=hand.side == "L",
@@ -443,7 +451,7 @@ def _truth(hand: _Hand, camera: Camera, shown: int) -> HandTruth | None:
         person=hand.body.person.number,
         thing=hand.thing,
         middle_px=(float(pixels[0, 0]), float(pixels[0, 1])),
-        arm_px=tuple((arm / max(np.linalg.norm(arm), 1e-9)).tolist()),  # type: ignore[arg-type]
+        arm_px=(float(arm[0]), float(arm[1])),
         distance_m=float(pixels[0, 2]),
         shown_px=shown,
     )
@@ -473,6 +481,3 @@ def pieces_of_photographs(folder: str | None = None) -> NDArray[np.uint8] | None
             square = picture[:side, left : left + side] if picture.shape[0] == side else picture[-side:, :side]
             pieces.append(cv2.resize(np.ascontiguousarray(square), (256, 256), interpolation=cv2.INTER_AREA))
     return np.stack(pieces)
-
-
-__all__ = ["ARM", "Frame", "HandTruth", "WorldSettings", "frames_of_scene", "pieces_of_photographs", "within_limits"]

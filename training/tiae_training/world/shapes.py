@@ -7,6 +7,7 @@ superquadric shapes are the others.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -34,9 +35,7 @@ class Shape:
         def inside(points: Array) -> NDArray[np.bool_]:
             return self.inside((points - place) @ rotation / scale)
 
-        return Shape(
-            scale * self.vertices @ rotation.T + place, self.normals @ rotation.T, self.triangles, inside
-        )
+        return Shape(scale * self.vertices @ rotation.T + place, self.normals @ rotation.T, self.triangles, inside)
 
 
 def _grid_triangles(rows: int, columns: int) -> NDArray[np.int32]:
@@ -72,18 +71,22 @@ def _of_grid(points: Array, normals: Array | None, inside: Inside) -> Shape:
 def _sphere(rows: int = 13, columns: int = 21) -> Array:
     polar, around = np.linspace(0, np.pi, rows)[:, None], np.linspace(0, 2 * np.pi, columns)
     return np.stack(
-        [np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.broadcast_to(np.cos(polar), (rows, columns))],
+        [
+            np.sin(polar) * np.cos(around),
+            np.sin(polar) * np.sin(around),
+            np.broadcast_to(np.cos(polar), (rows, columns)),
+        ],
         axis=2,
     )
 
 
-def ellipsoid(semi_axes: Sequence[float]) -> Shape:
+def ellipsoid(semi_axes: Sequence[float] | Array) -> Shape:
     size = np.array(semi_axes, float)
     unit = _sphere()
     return _of_grid(unit * size, unit / size, lambda p: ((p / size) ** 2).sum(axis=1) < 1)
 
 
-def superquadric(semi_axes: Sequence[float], east: float, north: float) -> Shape:
+def superquadric(semi_axes: Sequence[float] | Array, east: float, north: float) -> Shape:
     """Exponents near 0 are boxes, 1 ellipsoids, 2 diamonds (Barr 1981)."""
     size = np.array(semi_axes, float)
     polar, around = np.linspace(-np.pi / 2, np.pi / 2, 17)[:, None], np.linspace(-np.pi, np.pi, 29)
@@ -102,7 +105,7 @@ def superquadric(semi_axes: Sequence[float], east: float, north: float) -> Shape
     return _of_grid(np.stack([x, y, z], axis=2) * size, None, inside)
 
 
-def box(half: Sequence[float]) -> Shape:
+def box(half: Sequence[float] | Array) -> Shape:
     size = np.array(half, float)
     vertices, normals, triangles = [], [], []
     for axis in range(3):
@@ -118,12 +121,12 @@ def box(half: Sequence[float]) -> Shape:
             first = len(vertices) - 4
             triangles += [(first, first + 1, first + 2), (first, first + 2, first + 3)]
     return Shape(
-        np.array(vertices), np.array(normals), np.array(triangles, np.int32), lambda p: (np.abs(p) < size).all(axis=1)
+        np.array(vertices), np.array(normals), np.array(triangles, np.int32), lambda p: np.all(np.abs(p) < size, axis=1)
     )
 
 
 def lathed(profile: Array, sides: int = 25, *, hollow_m: float = 0.0) -> Shape:
-    """Around z: profile (P, 2) of radius and height, from the bottom up. `hollow_m`: an open vessel with such a wall."""
+    """Around z: profile (P, 2) of radius and height from the bottom up; `hollow_m`: an open vessel of such walls."""
     radius, height = profile.T
     rows = [(0.0, height[0]), *zip(radius, height, strict=True)]
     if hollow_m > 0:
@@ -134,7 +137,7 @@ def lathed(profile: Array, sides: int = 25, *, hollow_m: float = 0.0) -> Shape:
     else:
         rows.append((0.0, height[-1]))
     # Edges stay sharp: each piece of the profile has rows of its own.
-    doubled = np.array([row for pair in zip(rows[:-1], rows[1:], strict=True) for row in pair])
+    doubled = np.array([row for pair in itertools.pairwise(rows) for row in pair])
     around = np.linspace(0, 2 * np.pi, sides)
     points = np.stack(
         [
@@ -144,7 +147,7 @@ def lathed(profile: Array, sides: int = 25, *, hollow_m: float = 0.0) -> Shape:
         ],
         axis=2,
     )
-    step = np.diff(doubled[::1], axis=0)[::2]
+    step = np.diff(doubled, axis=0)[::2]
     across = np.repeat(np.stack([step[:, 1], -step[:, 0]], axis=1), 2, axis=0)
     normals = np.stack(
         [
@@ -166,7 +169,9 @@ def extruded(outline: Array, half_m: float) -> Shape:
     """A plate in the xy plane: outline (P, 2), star-shaped about its mean, counted against the clock."""
     count = len(outline)
     middle = outline.mean(axis=0)
-    vertices, normals, triangles = [], [], []
+    vertices: list[Array] = []
+    normals: list[Array] = []
+    triangles: list[tuple[int, int, int]] = []
     for sign in (-1.0, 1.0):
         first = len(vertices)
         vertices += [np.append(middle, sign * half_m), *(np.append(point, sign * half_m) for point in outline)]

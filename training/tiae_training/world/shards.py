@@ -12,21 +12,27 @@ import json
 import multiprocessing
 import os
 import signal
-import tempfile
+import socket
+import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import DataError
+from tiae_ros.errors import DataError, OutputError
+from tiae_ros.model.folder import write_durably
+from tiae_training.data.arrays import read_npz
 
-from .scene import Frame, WorldSettings, frames_of_scene, pieces_of_photographs
+from .renderer import Renderer
+from .scene import Frame, HandTruth, WorldSettings, frames_of_scene, pieces_of_photographs
 
 SCENES_PER_SHARD = 64
 _QUALITY = 93
+_PICTURES = ("color", "depth", "labels")
+_ARRAYS = ("focal_px", *_PICTURES, *(f"{name}_end" for name in _PICTURES))
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,19 @@ def shard_numbers(count: int, part: tuple[int, int]) -> range:
 
 def render_shards(folder: Path, settings: WorldSettings, count: int, part: tuple[int, int] = (0, 1)) -> Iterator[Path]:
     """Render the shards of a part that are not there yet; yields each file."""
-    from .renderer import Renderer
-
-    folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder, settings)
     os.environ.setdefault("LP_NUM_THREADS", "1")  # of software rendering: processes share the cores
     renderer: Renderer | None = None
-    for number in shard_numbers(count, part):
-        path = folder / f"frames-{number:05d}.npz"
-        if not path.exists():
-            renderer = renderer or Renderer(settings.width, settings.height, pieces_of_photographs())
-            _write(path, settings, number, renderer)
-        yield path
-    if renderer is not None:
-        renderer.close()
+    try:
+        for number in shard_numbers(count, part):
+            path = folder / f"frames-{number:05d}.npz"
+            if not path.exists():
+                renderer = renderer or Renderer(settings.width, settings.height, pieces_of_photographs())
+                _write(path, settings, number, renderer)
+            yield path
+    finally:
+        if renderer is not None:
+            renderer.close()
 
 
 def render_in_processes(
@@ -75,7 +80,6 @@ def render_in_processes(
     if workers <= 1 or len(numbers) < 2:
         yield from render_shards(folder, settings, count, part)
         return
-    folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder, settings)
     # A new interpreter for each: an OpenGL context does not survive a fork.
     with multiprocessing.get_context("spawn").Pool(workers, _one_thread) as pool:
@@ -97,41 +101,59 @@ def _rendered(job: tuple[Path, WorldSettings, int, tuple[int, int]]) -> list[Pat
 
 
 def _check_settings(folder: Path, settings: WorldSettings) -> None:
-    """One folder, one world."""
+    """One folder, one world; the folder is made if absent. Raises DataError, OutputError."""
     path = folder / "settings.json"
     text = json.dumps(asdict(settings), indent=1)
-    if path.exists():
-        if json.loads(path.read_text()) != json.loads(text):
-            raise DataError(f"{folder} holds frames of other settings ({path}); choose another folder")
-        return
-    _whole(path, text.encode())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = json.loads(path.read_text()) if path.exists() else None
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read: {error}; choose another folder") from None
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from None
+    if held is None:
+        _write_whole(path, text.encode())
+    elif held != json.loads(text):
+        raise DataError(f"{folder} holds frames of other settings ({path}); choose another folder")
 
 
-def _whole(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, while other jobs may be writing the same. Raises OutputError."""
+    staged = path.with_name(f".{path.name}-{socket.gethostname()}-{os.getpid()}")
+    try:
+        write_durably(staged, content)
+        os.replace(staged, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        staged.unlink(missing_ok=True)
 
 
-def _write(path: Path, settings: WorldSettings, number: int, renderer: object) -> None:
-    colors, depths, labels, rows, focals = [], [], [], [], []
+def _write(path: Path, settings: WorldSettings, number: int, renderer: Renderer) -> None:
+    colors: list[NDArray[np.uint8]] = []
+    depths: list[NDArray[np.uint8]] = []
+    labels: list[NDArray[np.uint8]] = []
+    rows: list[dict[str, object]] = []
+    focals: list[float] = []
     for scene in range(SCENES_PER_SHARD * number, SCENES_PER_SHARD * (number + 1)):
-        for frame in frames_of_scene(settings, scene, renderer):  # type: ignore[arg-type]
-            rows += [_hand_row(len(colors), hand, settings) for hand in frame.hands]
+        for frame in frames_of_scene(settings, scene, renderer):
+            rows += [_hand_row(len(colors), hand) for hand in frame.hands]
             focals.append(frame.k[0, 0])
             colors.append(_encoded(frame.rgb[..., ::-1], ".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]))
             half = frame.depth_m[::2, ::2]
-            depths.append(_encoded(np.clip(np.nan_to_num(np.round(half * 1000)), 0, 65534).astype(np.uint16), ".png", []))
+            depths.append(
+                _encoded(np.clip(np.nan_to_num(np.round(half * 1000)), 0, 65534).astype(np.uint16), ".png", [])
+            )
             labels.append(_encoded(_packed(frame), ".png", []))
     content: dict[str, NDArray[np.generic]] = {"focal_px": np.array(focals, np.float32)}
     for name, parts in (("color", colors), ("depth", depths), ("labels", labels)):
         content[name] = np.concatenate(parts)
         content[f"{name}_end"] = np.cumsum([len(part) for part in parts])
-    names = rows[0].keys() if rows else ()
-    content |= {f"hand_{name}": np.array([row[name] for row in rows]) for name in names}
+    for name in rows[0] if rows else ():
+        content[f"hand_{name}"] = np.array([row[name] for row in rows])
     memory = io.BytesIO()
     np.savez(memory, **content)
-    _whole(path, memory.getvalue())
+    _write_whole(path, memory.getvalue())
 
 
 def _packed(frame: Frame) -> NDArray[np.uint8]:
@@ -144,21 +166,35 @@ def _encoded(picture: NDArray[np.generic], suffix: str, options: list[int]) -> N
     return content.ravel()
 
 
-def _hand_row(frame: int, hand: object, settings: WorldSettings) -> dict[str, object]:
-    row = {name: getattr(hand, name) for name in hand.__dataclass_fields__}  # type: ignore[attr-defined]
-    return {"frame": frame, **row}
+def _hand_row(frame: int, hand: HandTruth) -> dict[str, object]:
+    return {"frame": frame, **{field.name: getattr(hand, field.name) for field in fields(hand)}}
+
+
+def frame_count(path: Path) -> int:
+    """How many frames a shard holds. Raises DataError for a file that is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return len(file["focal_px"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read as a shard of frames: {error}") from None
+
+
+def _content(path: Path) -> dict[str, NDArray[np.generic]]:
+    content = read_npz(path)
+    lacking = [name for name in _ARRAYS if name not in content]
+    if lacking:
+        raise DataError(
+            f"{path} is no shard of frames: it lacks {', '.join(lacking)}; `tiae simulate people` makes them"
+        )
+    return content
 
 
 def stored_frames(path: Path) -> Iterator[StoredFrame]:
     """The frames of a shard, one after another. Raises DataError for a file that is none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path} cannot be read as a shard of frames: {error}") from None
+    content = _content(path)
     hands = {name[5:]: values for name, values in content.items() if name.startswith("hand_")}
     for number, focal in enumerate(content["focal_px"]):
-        color, depth, packed = (_decoded(content, name, number) for name in ("color", "depth", "labels"))
+        color, depth, packed = (_decoded(path, content, name, number) for name in _PICTURES)
         metres = np.where(depth > 0, depth.astype(np.float32) / 1000, np.nan).astype(np.float32)
         own = hands["frame"] == number if hands else np.zeros(0, bool)
         yield StoredFrame(
@@ -171,10 +207,10 @@ def stored_frames(path: Path) -> Iterator[StoredFrame]:
         )
 
 
-def _decoded(content: dict[str, NDArray[np.generic]], name: str, number: int) -> NDArray[np.uint8]:
+def _decoded(path: Path, content: dict[str, NDArray[np.generic]], name: str, number: int) -> NDArray[np.uint8]:
     ends = content[f"{name}_end"]
     start = int(ends[number - 1]) if number else 0
     picture = cv2.imdecode(content[name][start : int(ends[number])], cv2.IMREAD_UNCHANGED)
     if picture is None:
-        raise DataError(f"frame {number} of a shard is damaged; render the shard again")
+        raise DataError(f"{name} of frame {number} of {path} is damaged; delete the file and render it again")
     return picture

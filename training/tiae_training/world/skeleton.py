@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_training.simulator.hand import FINGERS, HandWriter, JOINT_NAMES, _SPLAY  # noqa
+from tiae_training.simulator.hand import FINGERS, SPLAY, THUMB_ALONG, THUMB_PAD
 
 from .people import Person
 
@@ -41,7 +41,7 @@ def unit(vector: Array) -> Array:
 
 
 def frame_of(first: Array, second: Array) -> Array:
-    """Rotation whose columns are unit axes: the first as given, the second as near as possible, the third their cross."""
+    """Rotation whose columns are unit axes: the first as given, the second as near as possible, the third by cross."""
     first = unit(np.asarray(first, float))
     second = unit(second - first * (second @ first))
     return np.stack([first, second, np.cross(first, second)], axis=1)
@@ -104,13 +104,13 @@ def hand_rest(person: Person, side: str) -> HandRest:
         tips.append(tip)
         along = np.diff(np.vstack([base, tip]), axis=0)
         if finger == "thumb":
-            ours = unit(np.array([0.75, 0.62, -0.20]))
-            pad = np.array([0.60, -0.72, -0.25])
+            ours = unit(np.array(THUMB_ALONG))
+            pad = np.array(THUMB_PAD)
             pad = unit(pad - ours * (pad @ ours))
             bend = np.cross(ours, pad)
             hinge = unit(np.cross(unit(along[0]), unit(along[2])))
         else:
-            splay = _SPLAY[finger]
+            splay = SPLAY[finger]
             ours = np.array([np.cos(splay), np.sin(splay), 0.0])
             bend = np.array([-np.sin(splay), np.cos(splay), 0.0])
             hinge = np.array([0.0, 1.0, 0.0])
@@ -137,7 +137,7 @@ def hand_transforms(rest: HandRest, joints: Mapping[str, Array]) -> tuple[Array,
     for number, finger in enumerate(FINGER_NAMES):
         bend = rest.flexion[number]
         if finger == "thumb":
-            along = unit(np.array([0.75, 0.62, -0.20]))
+            along = unit(np.array(THUMB_ALONG))
             turn = rotation_about(-x, angle("thumb_cmc_abduction")) @ rotation_about(bend, angle("thumb_cmc_flexion"))
             turn = turn @ rotation_about(along, angle("thumb_cmc_opposition"))
             bends = ("thumb_mcp_flexion", "thumb_ip_flexion")
@@ -217,7 +217,8 @@ class Skeleton:
             at_rest[number(name)] for name in ("upperarm01", "lowerarm01", "wrist")
         )
         shoulder = self.heads[number("upperarm01")] * mirror
-        upper, lower = np.linalg.norm(elbow_rest - shoulder_rest), np.linalg.norm(wrist_rest - elbow_rest)
+        upper = float(np.linalg.norm(elbow_rest - shoulder_rest))
+        lower = float(np.linalg.norm(wrist_rest - elbow_rest))
         way = pose.wrist - shoulder
         distance = float(np.clip(np.linalg.norm(way), abs(upper - lower) + 0.03, 0.995 * (upper + lower)))
         way = unit(way)

@@ -5,6 +5,8 @@ World axes: z up; the top of a table lies at z = 0. Nothing here is a hand, howe
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,9 +54,7 @@ def room(rng: np.random.Generator, pictures: int) -> list[Solid]:
     """Floor, walls, perhaps a ceiling, from one to five metres away."""
     reach = rng.uniform(0.7, 4.0, 4)
     low, high = FLOOR_Z, rng.uniform(1.0, 2.2)
-    solids = [
-        _solid(box((5, 5, 0.02)).moved(np.eye(3), np.array([0, 0, low - 0.02])), *_surface(rng, pictures))
-    ]
+    solids = [_solid(box((5, 5, 0.02)).moved(np.eye(3), np.array([0, 0, low - 0.02])), *_surface(rng, pictures))]
     for number, (axis, sign) in enumerate(((X, 1), (X, -1), (Y, 1), (Y, -1))):
         if rng.random() < 0.12:
             continue
@@ -105,11 +105,13 @@ def furniture(rng: np.random.Generator, pictures: int, around: Array, clear_m: f
         elif kind == 3:  # a cushion
             shapes = [superquadric(rng.uniform(0.06, 0.25, 3), *rng.uniform(0.4, 0.9, 2))]
         elif kind == 4:
-            shapes = [rod(-rng.uniform(0.1, 0.6) * Z, rng.uniform(0.1, 0.6) * Z, rng.uniform(0.008, 0.07), round_ends=False)]
+            shapes = [
+                rod(-rng.uniform(0.1, 0.6) * Z, rng.uniform(0.1, 0.6) * Z, rng.uniform(0.008, 0.07), round_ends=False)
+            ]
         elif kind == 5:  # a chair's back: a frame of rods
             w, h, r = rng.uniform(0.15, 0.25), rng.uniform(0.2, 0.4), rng.uniform(0.01, 0.02)
             corners = [np.array(c) for c in ((-w, 0, -h), (-w, 0, h), (w, 0, h), (w, 0, -h))]
-            shapes = [rod(a, b, r, round_ends=True) for a, b in zip(corners, corners[1:], strict=False)]
+            shapes = [rod(a, b, r, round_ends=True) for a, b in itertools.pairwise(corners)]
         else:  # leaves
             for _ in range(int(rng.integers(4, 12))):
                 lean = tilt(rng, 60)
@@ -135,7 +137,7 @@ def robot_arm(rng: np.random.Generator, tip: Array) -> list[Solid]:
         way /= np.linalg.norm(way)
         places.append(places[-1] + way * rng.uniform(0.12, 0.35))
     shiny = (PLAIN, 40.0, 0.05, 0.4)
-    solids = [_solid(rod(a, b, radius, round_ends=True), color, shiny) for a, b in zip(places, places[1:], strict=False)]
+    solids = [_solid(rod(a, b, radius, round_ends=True), color, shiny) for a, b in itertools.pairwise(places)]
     solids.append(_solid(box((0.035, 0.03, 0.03)).moved(turn, tip - 0.07 * ahead), dark, shiny))
     count = int(rng.choice([2, 3, 5], p=[0.5, 0.2, 0.3]))
     for n in range(count):
@@ -148,7 +150,9 @@ def robot_arm(rng: np.random.Generator, tip: Array) -> list[Solid]:
             solids.append(_solid(box((0.008, 0.01, 0.03)).moved(turn, 0.5 * (base + middle)), dark, shiny))
         else:
             end = middle + 0.035 * ahead - 0.012 * out
-            solids += [_solid(rod(a, b, 0.008, round_ends=True), color, shiny) for a, b in ((base, middle), (middle, end))]
+            solids += [
+                _solid(rod(a, b, 0.008, round_ends=True), color, shiny) for a, b in ((base, middle), (middle, end))
+            ]
     return solids
 
 
@@ -192,7 +196,9 @@ def deceiving_shapes(rng: np.random.Generator, around: Array) -> list[Solid]:
             for _ in range(int(rng.integers(1, 7))):
                 way = rng.normal(0, 1, 3)
                 way /= np.linalg.norm(way)
-                shapes.append(rod(np.zeros(3), way * rng.uniform(0.05, 0.13), rng.uniform(0.005, 0.012), round_ends=True))
+                shapes.append(
+                    rod(np.zeros(3), way * rng.uniform(0.05, 0.13), rng.uniform(0.005, 0.012), round_ends=True)
+                )
         elif kind == 2:
             corners = np.cumsum(rng.normal(0, 0.05, (4, 3)), axis=0)
             shapes = [bent_tube(corners, rng.uniform(0.008, 0.03))]

@@ -165,7 +165,10 @@ def _block(rng: np.random.Generator) -> Thing:
     if rng.random() < 0.4:
         parts.append(Part(box(half * [1.02, rng.uniform(0.4, 0.9), rng.uniform(0.3, 0.9)]), 1))
     edge = rng.uniform(0.5, 0.9) * half[2] * rng.choice([-1, 1])
-    grips = (Grip(edge * Z, Y, float(half[0]), float(2 * half[1])), Grip(np.zeros(3), Z, float(half[0]), float(half[2])))
+    grips = (
+        Grip(edge * Z, Y, float(half[0]), float(2 * half[1])),
+        Grip(np.zeros(3), Z, float(half[0]), float(half[2])),
+    )
     return Thing("block", tuple(parts), grips, float(-half[2]))
 
 
@@ -238,12 +241,16 @@ def _tool(rng: np.random.Generator) -> Thing:
     kind = rng.integers(8)
     if kind == 0:
         length = rng.uniform(0.12, 0.16)
-        return of_pieces(objects.pen(length, rng.uniform(0.004, 0.007), rng.random() < 0.4), "tool", _rod_grip(0.005, length))
+        return of_pieces(
+            objects.pen(length, rng.uniform(0.004, 0.007), rng.random() < 0.4), "tool", _rod_grip(0.005, length)
+        )
     if kind == 1:
         length = rng.uniform(0.12, 0.16)
         return of_pieces(objects.cutter(length, 0.02, 0.012, 0.03), "tool", _rod_grip(0.008, length))
     if kind == 2:
-        return of_pieces(objects.eraser(*rng.uniform([0.03, 0.015, 0.008], [0.06, 0.03, 0.015])), "tool", _rod_grip(0.008, 0.04))
+        return of_pieces(
+            objects.eraser(*rng.uniform([0.03, 0.015, 0.008], [0.06, 0.03, 0.015])), "tool", _rod_grip(0.008, 0.04)
+        )
     if kind == 3:
         return of_pieces(objects.stapler(0.13, 0.05, 0.03, rng.uniform(0.05, 0.2)), "tool", _rod_grip(0.022, 0.1))
     if kind == 4:
