@@ -1,13 +1,12 @@
-"""Hands found, masks, false windows, confidence: by a network and by the classical method, on renders and on real frames.
+"""Hands found, masks, false windows, confidence: by a network and the classical method, on renders and real frames.
 
     python benchmarks/hands_found.py --frames held_out             # folders of `tiae simulate people`
     python benchmarks/hands_found.py --network runs/detector        # another model
 
 Sets:
-    renders        people, things and rooms that nothing was trained on; each hand of which a quarter is seen must be found
+    renders        people, things and rooms that nothing was trained on; hands of which a quarter is seen must be found
     tables         real tables without a hand (../shared/data/real_empty_tables, test*): each window is a false one
-    desk           12 real frames of a hand that pours (../shared/data/real_rgbd_desk), and the same turned by 90, 180 and
-                   270 degrees
+    desk           12 real frames of a hand that pours (../shared/data/real_rgbd_desk); turned: by 90, 180, 270 degrees
     desk, half     the same at half the size
     desk, depth    the same without colour
     bag            the recorded, rendered bag of the tests
@@ -44,6 +43,7 @@ from tiae_training.world.shards import stored_frames
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT.parent / "shared" / "data" / "real_empty_tables"
+BANDS = ("found_0_0.7", "found_0.7_0.8", "found_0.8_1.2")
 BESIDE = 3  # label of a thing that nobody holds
 HEADS = ("frames", "method", "found", "on hand", "hand", "held", "false", "beside", "ece", "auc", "ms")
 
@@ -61,7 +61,9 @@ class Labelled:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", type=Path, default=ROOT / "models" / "segmentation", metavar="DIR")
-    parser.add_argument("--frames", type=Path, nargs="*", default=[], metavar="FRAMES", help="folders of rendered frames")
+    parser.add_argument(
+        "--frames", type=Path, nargs="*", default=[], metavar="FRAMES", help="folders of rendered frames"
+    )
     parser.add_argument("--limit", type=int, default=1000, help="rendered frames looked at (1000)")
     parser.add_argument("--no-classical", action="store_true", help="the network alone")
     options = parser.parse_args()
@@ -86,7 +88,7 @@ def all_rows(name: str, method: Segmentation, options: argparse.Namespace) -> It
             yield (
                 label,
                 name,
-                f"{figures['found']:.3f} ({figures['found_0_0.7']:.2f} {figures['found_0.7_0.8']:.2f} {figures['found_0.8_1.2']:.2f})",
+                f"{figures['found']:.3f} ({' '.join(f'{figures[part]:.2f}' for part in BANDS)})",
                 *(number(figures[key]) for key in ("main_on_hand", "hand_and_arm_iou", "held_iou", "false_frames")),
                 "",
                 number(figures["calibration_error"]),

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tiae_ros.vision.labels import Floats, Picture
 
 HELP = "hands and grasps in a folder of pictures"
-DESCRIPTION = """Look at pairs of pictures, NAME_color.jpg (or .png) beside NAME_depth_mm.png (16 bit, 0 = nothing), registered
-to each other, and print a line for each: how many hands, how sure, which grasp, where. With --out also annotated
-pictures and sheet.jpg with all of them, to try your own camera by eye."""
+DESCRIPTION = """Look at pairs of pictures, NAME_color.jpg (or .png) beside NAME_depth_mm.png (16 bit, 0 = nothing),
+registered to each other, and print a line for each: how many hands, how sure, which grasp, where. With --out also
+annotated pictures and sheet.jpg with all of them, to try your own camera by eye."""
 EXAMPLES = """  tiae predict my_pictures --fov-deg 65
   tiae predict my_pictures --focal-px 525 --out looked_at
   tiae predict my_pictures --focal-px 525 --json > grasps.jsonl"""
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
-    tiles = []
+    tiles: list[Picture] = []
     for name, color, depth_m in pairs(arguments.source):
         k = camera_matrix(arguments, color.shape[1], color.shape[0])
         grasps = perception.frame(color, depth_m, k)
@@ -92,9 +92,13 @@ def pairs(folder: Path) -> Iterator[tuple[str, Picture, Floats]]:
         millimetres = cv2.imread(str(beside), cv2.IMREAD_UNCHANGED) if beside.exists() else None
         if color is None or millimetres is None or millimetres.ndim != 2 or millimetres.dtype != np.uint16:
             wrong = path if color is None else beside
-            raise DataError(f"{wrong} cannot be used; needed are a colour picture and {beside.name}, 16 bit grey, in mm")
+            raise DataError(
+                f"{wrong} cannot be used; needed are a colour picture and {beside.name}, 16 bit grey, in mm"
+            )
         if millimetres.shape != color.shape[:2]:
-            raise DataError(f"{path} is {color.shape[1::-1]}, {beside.name} {millimetres.shape[::-1]}; both must be of one size")
+            raise DataError(
+                f"{path} is {color.shape[1::-1]}, {beside.name} {millimetres.shape[::-1]}; both must be of one size"
+            )
         depth = np.where(millimetres > 0, millimetres.astype(np.float32) / 1000, np.nan).astype(np.float32)
         yield name, np.ascontiguousarray(color[..., ::-1]), depth
 
@@ -129,7 +133,9 @@ def as_json(name: str, grasps: list[Grasp]) -> dict[str, Any]:
                 "confidence": round(grasp.confidence, 4),
                 "position_m": [round(float(value), 4) for value in grasp.position_m],
                 "shift_px": [round(value, 2) for value in grasp.shift_px],
-                "window_px": [round(v, 1) for v in (grasp.window.center_x, grasp.window.center_y, grasp.window.side_px)],
+                "window_px": [
+                    round(v, 1) for v in (grasp.window.center_x, grasp.window.center_y, grasp.window.side_px)
+                ],
                 "descriptor": [round(float(value), 5) for value in grasp.descriptor],
             }
             for grasp in grasps
@@ -146,9 +152,7 @@ def annotated(color: Picture, grasps: list[Grasp]) -> Picture:
     for grasp in grasps:
         window = grasp.window
         half = window.side_px / 2
-        corners = [
-            (round(window.center_x + sign * half), round(window.center_y + sign * half)) for sign in (-1, 1)
-        ]
+        corners = [(round(window.center_x + sign * half), round(window.center_y + sign * half)) for sign in (-1, 1)]
         cv2.rectangle(seen, corners[0], corners[1], (40, 220, 40), max(1, round(2 * scale)))
         told = f"{grasp.label or 'unknown'} {grasp.confidence:.2f}"
         place = (max(2, corners[0][0]), max(round(16 * scale), corners[0][1] - 4))

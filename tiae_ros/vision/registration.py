@@ -34,7 +34,7 @@ class RegistrationCheck:
         """One pair: rgb (H, W, 3), depth (H, W) metres. Pairs that show too few edges say nothing."""
         self._cell = max(depth_m.shape) / _CELLS
         size = tuple(max(2 * _REACH + 2, round(side / self._cell)) for side in depth_m.shape[::-1])
-        depth = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
+        depth: Floats = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
         gray = cv2.cvtColor(cv2.resize(color, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
         steps = _steps(depth).astype(np.float32)
         if steps.sum() < _LEAST_EDGES:
@@ -76,8 +76,9 @@ def _steps(depth: Floats) -> Mask:
 
 
 def _correlation(steps: Floats, edges: Floats) -> Floats:
-    """(2 R + 1, 2 R + 1): mean strength of colour's edges under depth's steps, had depth been moved back by an offset."""
+    """(2 R + 1, 2 R + 1): mean strength of colour's edges under depth's steps moved back by each offset."""
     shape = tuple(side + 2 * _REACH for side in steps.shape)
     product = np.fft.rfft2(steps, shape) * np.conj(np.fft.rfft2(edges, shape))
     whole = np.fft.irfft2(product, shape) / steps.sum()
-    return np.roll(whole, (_REACH, _REACH), (0, 1))[: 2 * _REACH + 1, : 2 * _REACH + 1].astype(np.float32)
+    result: Floats = np.roll(whole, (_REACH, _REACH), (0, 1))[: 2 * _REACH + 1, : 2 * _REACH + 1].astype(np.float32)
+    return result

@@ -9,7 +9,6 @@ from typing import Any
 from tiae_ros.model.folder import CARD, CLOSE_UP_INT8, NETWORK_INT8, write_whole
 from tiae_ros.model.manifest import DETECTOR, SEGMENTATION, Manifest
 
-
 _EIGHT_BITS = [
     "On CPUs with VNNI it runs in whole numbers of 8 bits; what that costs is the difference to the rows",
     "with `_int8`.",

@@ -29,8 +29,8 @@ from tiae_ros.model.folder import (
     read_folder,
     write_folder,
 )
-from tiae_ros.model.manifest import DETECTOR, Manifest
 from tiae_ros.model.hand_detector import CALIBRATION
+from tiae_ros.model.manifest import DETECTOR, Manifest
 from tiae_ros.model.shipped import find_model
 from tiae_ros.vision.detection import close_up, proposals
 from tiae_ros.vision.labels import Floats
