@@ -40,15 +40,17 @@ def joint_model() -> str:
 
 @pytest.fixture(scope="session")
 def network_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hand detector by depth alone: what stands out towards the camera is hand (`drawn_detector`)."""
-    pytest.importorskip("torch", reason="models are made with torch, which is not installed")
-    from drawn_detector import near_is_hand
+    """A segmentation network that takes all within `depth_max_m` for hand; its other weights are random."""
+    torch = pytest.importorskip("torch", reason="models are made with torch, which is not installed")
+    from tiae_training.networks.segmentation import SegmentationNetwork
+    from tiae_training.segmentation.folder import save_segmentation, segmentation_manifest
 
-    from tiae_training.detection.folder import detector_manifest, save_detector
-
-    detector = near_is_hand()
-    folder = tmp_path_factory.mktemp("segmentation") / "near_is_hand"
-    save_detector(detector, folder, detector_manifest(detector, model_id="near-is-hand"))
+    torch.manual_seed(0)
+    network = SegmentationNetwork(widths=(8, 8, 8, 8), blocks=(0, 0, 1, 1))
+    with torch.no_grad():
+        network.head.bias[4:8] += 100  # the second of three classes, four cells each
+    folder = tmp_path_factory.mktemp("segmentation") / "all_hand"
+    save_segmentation(network, folder, segmentation_manifest(network, model_id="all-hand"))
     return folder
 
 

@@ -153,7 +153,8 @@ class Perception:
             ModelError, ParameterError: a model or a parameter that cannot be used.
         """
         texts = {name: os.fspath(value) for name, value in parameters.items() if isinstance(value, os.PathLike)}
-        self.settings = (settings or Settings()).with_changes({**parameters, **texts})
+        alone = Settings(follow_frames=0)  # pictures need not be of one camera, one after the other
+        self.settings = (settings or alone).with_changes({**parameters, **texts})
         self.pipeline = load_pipeline(self.settings)
 
     def frame(self, color: Picture | None, depth_m: Floats, k: Any = None) -> list[Grasp]:

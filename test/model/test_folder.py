@@ -16,15 +16,12 @@ from hypothesis import strategies as st
 from tiae_ros import load_model
 from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.model import folder as folder_module
-from tiae_ros.model import segmenter
 from tiae_ros.model.folder import (
-    CLOSE_UP,
-    CLOSE_UP_INT8,
     DECODER,
     ENCODER,
     MANIFEST,
-    PROPOSALS,
-    PROPOSALS_INT8,
+    NETWORK,
+    NETWORK_INT8,
     PROTOTYPES,
     WEIGHTS,
     read_folder,
@@ -36,7 +33,7 @@ from tiae_ros.model.shipped import find_model
 
 KINDS = {
     "autoencoder": ("depth", load_model, (ENCODER, DECODER, PROTOTYPES, WEIGHTS)),
-    "segmentation": ("segmentation", load_segmentation, (PROPOSALS, CLOSE_UP, PROPOSALS_INT8, CLOSE_UP_INT8, WEIGHTS)),
+    "segmentation": ("segmentation", load_segmentation, (NETWORK, NETWORK_INT8, WEIGHTS)),
 }
 FILES = [(kind, name) for kind, (_, _, names) in KINDS.items() for name in names]
 every_file = pytest.mark.parametrize(("folder", "name"), FILES, indirect=["folder"])
@@ -208,7 +205,7 @@ def test_other_file_names_are_refused(folder, name):
 
 
 def test_files_of_the_other_kind(folder):
-    other = PROPOSALS if folder.name == "autoencoder" else ENCODER
+    other = NETWORK if folder.name == "autoencoder" else ENCODER
     edit(folder, files={**read_manifest(folder).files, other: "0" * 64})
     assert f"files name '{other}'" in refused(folder)
 
@@ -242,11 +239,9 @@ def test_graphs_that_do_not_fit_the_manifest(folder, changes):
 
 
 @pytest.mark.parametrize("folder", ["segmentation"], indirect=True)
-@pytest.mark.parametrize("name", [PROPOSALS_INT8, CLOSE_UP_INT8])
-def test_a_segmentation_of_another_graph(folder, name, monkeypatch):
-    monkeypatch.setattr(segmenter, "cpu_flags", lambda: set())  # so that both precisions are opened
-    put(folder, name, (find_model("depth") / ENCODER).read_bytes(), listed=True)
-    assert "does not take inputs" in refused(folder, folder / name)
+def test_a_segmentation_of_another_graph(folder):
+    put(folder, NETWORK_INT8, (find_model("depth") / ENCODER).read_bytes(), listed=True)
+    assert "does not take inputs" in refused(folder, folder / NETWORK_INT8)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

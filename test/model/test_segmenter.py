@@ -1,9 +1,7 @@
 """The segmentation a node runs: by which method, in which precision, and what 8 bits cost."""
 
-import dataclasses
 import itertools
 import os
-import types
 from pathlib import Path
 
 import numpy as np
@@ -12,52 +10,29 @@ from synthetic_scenes import FOCAL, make_scene
 
 from tiae_ros.errors import ModelError, ParameterError
 from tiae_ros.model import segmenter, shipped
-from tiae_ros.model.folder import (
-    CLOSE_UP,
-    CLOSE_UP_INT8,
-    PROPOSALS,
-    PROPOSALS_INT8,
-    WEIGHTS,
-    read_folder,
-    write_folder,
-)
-from tiae_ros.model.segmenter import (
-    CALIBRATION,
-    METHODS,
-    Segmentation,
-    calibration_of,
-    choose_segmentation,
-    load_segmentation,
-)
+from tiae_ros.model.folder import NETWORK, NETWORK_INT8, WEIGHTS, read_folder, write_folder
+from tiae_ros.model.segmenter import METHODS, Segmentation, choose_segmentation, load_segmentation
 from tiae_ros.model.shipped import find_model
-from tiae_ros.vision.detection import close_up, proposals
-from tiae_ros.vision.detection.detector import HandDetector
 from tiae_ros.vision.labels import HAND
+from tiae_ros.vision.segmentation.planes import INPUTS
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 
 BAG = Path(__file__).parents[1] / "data" / "grasps"
-INT8_FILES = (PROPOSALS_INT8, CLOSE_UP_INT8)
 
 
 def labels_of(segmentation: Segmentation, depth_max_m: float = 1.5) -> set[int]:
-    """What is found in a drawn scene: a hand with a box, half a metre away, before a wall that is 1 m away."""
+    """What is found in a drawn scene: a hand with a box before a wall that is 1 m away."""
     scene, limits = make_scene(), SegmentationSettings(depth_max_m=depth_max_m)
     found = segmentation.segment(scene.color, scene.depth_mm / np.float32(1000), limits, focal_px=FOCAL)
     return {int(label) for label in np.unique(found)}
 
 
-def crops(count: int) -> np.ndarray:
-    """Planes of crops, noise."""
-    shape = (count, close_up.PLANES, close_up.CELLS, close_up.CELLS)
-    return np.random.default_rng(0).normal(0, 0.3, shape).astype(np.float32)
-
-
 @pytest.mark.parametrize("method", ["auto", "network"])
 def test_a_network_is_taken_by_its_folder(network_folder, method):
     chosen = choose_segmentation(method, str(network_folder))
-    assert chosen.name == "network near-is-hand (float32)"
-    assert labels_of(chosen) == {0, HAND}
-    assert labels_of(chosen, depth_max_m=0.4) == {0}
+    assert chosen.name == "network all-hand (float32)"
+    assert labels_of(chosen) == {HAND}
+    assert labels_of(chosen, depth_max_m=0.6) == {0, HAND}
 
 
 def test_classical_reads_no_network():
@@ -77,23 +52,14 @@ def test_nothing_takes_a_broken_networks_place(method, network_folder, tmp_path,
     with pytest.raises(ModelError, match="there is no model"):
         choose_segmentation(method, str(tmp_path / "mine"))
     content = read_folder(network_folder)
-    for name in (PROPOSALS, CLOSE_UP):
-        write_folder(tmp_path / "mine", content.manifest, content.files)
-        (tmp_path / "mine" / name).write_bytes(content.files[name][:-1] + b"\x55")
-        with pytest.raises(ModelError, match=f"{name} is damaged or altered"):
-            choose_segmentation(method, str(tmp_path / "mine"))
+    write_folder(tmp_path / "mine", content.manifest, content.files)
+    (tmp_path / "mine" / NETWORK).write_bytes(content.files[NETWORK][:-1] + b"\x55")
+    with pytest.raises(ModelError, match="damaged or altered"):
+        choose_segmentation(method, str(tmp_path / "mine"))
     monkeypatch.setattr(shipped, "shared_folders", lambda kind: iter([tmp_path / kind]))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="none installed"):
         choose_segmentation(method)
-
-
-def test_the_looks_are_not_to_be_exchanged(network_folder, tmp_path):
-    content = read_folder(network_folder)
-    files = {**content.files, PROPOSALS: content.files[CLOSE_UP], CLOSE_UP: content.files[PROPOSALS]}
-    write_folder(tmp_path, content.manifest, files)
-    with pytest.raises(ModelError, match=f"the network of .*{PROPOSALS} .*copy the model folder again"):
-        load_segmentation(tmp_path)
 
 
 def test_unknown_choices_are_refused(network_folder):
@@ -101,27 +67,8 @@ def test_unknown_choices_are_refused(network_folder):
         choose_segmentation("magic")
     with pytest.raises(ParameterError, match="'int4'; accepted are auto, float32, int8"):
         load_segmentation("segmentation", precision="int4")
-    with pytest.raises(ModelError, match=f"has no {' and '.join(INT8_FILES)}; use precision float32 or auto"):
+    with pytest.raises(ModelError, match=f"has no {NETWORK_INT8}; use precision float32 or auto"):
         load_segmentation(network_folder, precision="int8")
-
-
-@pytest.mark.parametrize(
-    "told", [[0.0, 1.0], [1.0], [1.0, "x"], [float("nan"), 0.0], [1.0, 1e3], "ab", None, 3, [-1, 0]]
-)
-def test_a_calibration_that_is_none_is_refused(network_folder, told):
-    content = read_folder(network_folder)
-    assert calibration_of(content) == (1.0, 0.0)
-    manifest = types.SimpleNamespace(preprocessing={CALIBRATION: told})
-    with pytest.raises(ModelError, match=f"preprocessing {CALIBRATION} of .* accepted are slope > 0 and offset"):
-        calibration_of(dataclasses.replace(content, manifest=manifest))
-
-
-def test_the_calibration_of_the_folder_is_used(network_folder, tmp_path):
-    content, scene = read_folder(network_folder), make_scene()
-    manifest = dataclasses.replace(content.manifest, preprocessing={CALIBRATION: [0.5, -1.0]})
-    write_folder(tmp_path, manifest, content.files)
-    (hand,) = load_segmentation(tmp_path).see(scene.color, scene.depth_mm / np.float32(1000), focal_px=FOCAL).hands
-    assert hand.confidence == pytest.approx(1 / (1 + np.exp(-(0.5 * 4.0 - 1.0))))  # its logit is 4
 
 
 @pytest.mark.parametrize(
@@ -136,19 +83,11 @@ def test_the_calibration_of_the_folder_is_used(network_folder, tmp_path):
     ],
 )
 def test_the_quickest_precision_is_taken(monkeypatch, flags, int8_seconds, int8_score, expected):
-    def first(planes):
-        height, width = (size // proposals.BLOCK for size in planes.shape[2:])
-        return [np.zeros((len(planes), proposals.ANSWERS, height, width), np.float32)]
+    def graph(score):  # the score of the second class, against 1 of the first
+        return lambda planes: [np.stack([np.full_like(planes[:, 0], value) for value in (1, score, 0)], 1)]
 
-    def second(score):  # the score of the second class, against 1 of the first
-        def look(planes):
-            scores = np.stack([np.full_like(planes[:, 0], value) for value in (1, score, 0, 0)], 1)
-            return [scores, np.zeros((len(planes), close_up.FACTS), np.float32)]
-
-        return look
-
-    graphs = {PROPOSALS: first, PROPOSALS_INT8: first, CLOSE_UP: second(5), CLOSE_UP_INT8: second(int8_score)}
-    seconds = {graphs[CLOSE_UP]: 5, graphs[CLOSE_UP_INT8]: int8_seconds}
+    graphs = {"network.onnx": graph(5), "network_int8.onnx": graph(int8_score)}
+    seconds = {graphs["network.onnx"]: 5, graphs["network_int8.onnx"]: int8_seconds}
     monkeypatch.setattr(segmenter, "cpu_flags", lambda: flags)
     monkeypatch.setattr(segmenter, "_seconds", seconds.__getitem__)
     monkeypatch.setattr(segmenter.OnnxRuntime, "open", lambda self, folder, file: graphs[file])
@@ -172,7 +111,7 @@ def test_cpu_flags_are_read_or_empty(monkeypatch):
 
 
 @pytest.mark.skipif(
-    not segmenter.cpu_flags() & segmenter._QUICK_WITH_8_BITS, reason="sums of 8-bit products may saturate without VNNI"
+    not segmenter.cpu_flags() & segmenter.QUICK_WITH_8_BITS, reason="sums of 8-bit products may saturate without VNNI"
 )
 def test_8_bits_agree_on_the_recorded_bag():
     pytest.importorskip("rosbags", reason="the package rosbags is not installed")
@@ -184,44 +123,41 @@ def test_8_bits_agree_on_the_recorded_bag():
         for seen in itertools.islice(bag.rgbd_frames(), 0, None, 3):
             found, wanted = (network.segment(seen.color, seen.depth_m) for network in (eight, plain))
             equal.append((found == wanted).mean())
-            if wanted.any():
-                overlaps.append(((found == wanted) & (wanted > 0)).sum() / ((found > 0) | (wanted > 0)).sum())
-    assert len(overlaps) >= 5
-    assert np.mean(equal) > 0.995
-    assert np.median(overlaps) > 0.95
+            overlaps.append(((found == wanted) & (wanted > 0)).sum() / ((found > 0) | (wanted > 0)).sum())
+    assert len(equal) >= 5
+    assert np.mean(equal) > 0.999
+    # A region that is barely sure, or that a hand is followed into, is there in one and not in the other.
+    assert np.median(overlaps) > 0.98
+    assert np.mean(overlaps) > 0.95
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_grids_and_batches_are_free(precision):
     network = load_segmentation("segmentation", precision=precision)
-    for height, width in ((16, 16), (128, 160), (192, 256), (256, 16)):
-        (answers,) = network._proposals(np.zeros((1, proposals.PLANES, height, width), np.float32))
-        assert answers.shape == (1, proposals.ANSWERS, height // proposals.BLOCK, width // proposals.BLOCK)
-    together = network._look(crops(3))
-    for number, planes in enumerate(crops(3)):
-        for alone, row in zip(network._look(planes[None]), together, strict=True):
-            np.testing.assert_allclose(alone[0], row[number], atol=1e-3)
+    chance = np.random.default_rng(0)
+    for height, width in ((16, 16), (128, 160), (33, 17), (1, 1), (120, 176)):
+        planes = chance.normal(size=(INPUTS, height, width)).astype(np.float32)
+        assert network.scores(planes).shape == (3, height, width)
+    batch = chance.normal(size=(3, INPUTS, 32, 48)).astype(np.float32)
+    (together,) = network._graph(batch)
+    for planes, scores in zip(batch, together, strict=True):
+        np.testing.assert_allclose(network.scores(planes), scores, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_threads_and_repetition_change_nothing(precision):
-    found = [load_segmentation("segmentation", precision=precision, threads=n)._look(crops(1))[0] for n in (1, 1, 2)]
+    planes = np.random.default_rng(0).normal(size=(INPUTS, 64, 80)).astype(np.float32)
+    found = [load_segmentation("segmentation", precision=precision, threads=n).scores(planes) for n in (1, 1, 2)]
     np.testing.assert_array_equal(found[0], found[1])
-    np.testing.assert_allclose(found[0], found[2], atol=1e-3)
-
-
-def see_noise(network: HandDetector, width: int = 160) -> None:
-    noise = np.random.default_rng(0)
-    color = noise.integers(0, 256, (120, width, 3)).astype(np.uint8)
-    network.see(color, noise.uniform(0.3, 1.0, (120, width)).astype(np.float32))
+    np.testing.assert_allclose(found[0], found[2], atol=1e-4)
 
 
 def test_one_thread_wakes_no_others():
-    network = load_segmentation("segmentation")
-    see_noise(network)
+    network, planes = load_segmentation("segmentation"), np.ones((INPUTS, 128, 160), np.float32)
+    network.scores(planes)
     before = len(os.listdir("/proc/self/task"))
     for _ in range(5):
-        see_noise(network)
+        network.scores(planes)
     assert len(os.listdir("/proc/self/task")) == before
 
 
@@ -230,14 +166,14 @@ def test_repeated_frames_leave_no_memory_behind():
 
     def memory_after(frames):
         for number in range(frames):
-            see_noise(network, 160 + 16 * (number % 8))
+            network.scores(np.ones((INPUTS, 16 * (1 + number % 8), 160), np.float32))
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4  # kB
 
     before = memory_after(40)
-    assert memory_after(80) - before < 20_000
+    assert memory_after(120) - before < 20_000
 
 
 def test_the_shipped_network_is_small():
     files = read_folder(find_model("segmentation")).files
-    assert sum(len(files[name]) for name in INT8_FILES) < 2_000_000
-    assert sum(len(files[name]) for name in (*INT8_FILES, PROPOSALS, CLOSE_UP, WEIGHTS)) < 10_000_000
+    assert len(files[NETWORK_INT8]) < 1_000_000
+    assert len(files[WEIGHTS]) < 2_000_000

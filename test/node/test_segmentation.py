@@ -19,12 +19,12 @@ from ros_processes import Camera, Client, node_process, pixels_of
 from sensor_msgs.msg import Image, PointCloud2
 from synthetic_scenes import make_scene
 
-from tiae_ros.model.folder import CLOSE_UP, ENCODER, MANIFEST, PROPOSALS, read_folder, write_folder
+from tiae_ros.model.folder import ENCODER, MANIFEST, NETWORK, read_folder, write_folder
 
 pytestmark = pytest.mark.timeout(120)
 
 NODE = "/seg/tiae"
-NAME = "network near-is-hand (float32)"
+NAME = "network all-hand (float32)"
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def found(client: Client, camera: Camera) -> set[int]:
 
 def test_the_network_s_labels_become_windows(client, node, active, network_folder):
     camera = active(segmentation_method="network", segmentation_model=str(network_folder), depth_max_m=0.6)
-    assert found(client, camera) == {0, 1}  # this detector takes what is near for hand, the thing too
+    assert found(client, camera) == {0, 1}  # this network takes all for hand that is near enough
     assert client.received[f"{NODE}/grasps"][-1].width == 1
     node.wait_for(re.escape(f"segmentation {NAME}, device cpu"), 5)
     client.spin_until(lambda: facts(client).get("segmentation") == NAME, 5, "diagnostics that name it")
@@ -94,7 +94,7 @@ def test_12_auto_needs_its_network_until_mended(client, node, active, network_fo
     for reason in ("there is no model", "damaged or altered"):
         if reason == "damaged or altered":
             shutil.copytree(network_folder, folder)
-            (folder / CLOSE_UP).write_bytes(b"no graph")
+            (folder / NETWORK).write_bytes(b"no graph")
         client.received["/diagnostics"].clear()
         assert not client.change_state("configure", NODE)
         assert client.state(NODE) == "unconfigured"
@@ -105,7 +105,7 @@ def test_12_auto_needs_its_network_until_mended(client, node, active, network_fo
             return any("configuration failed" in line and reason in line for line in lines)  # noqa: B023
 
         client.spin_until(said, 5, "diagnostics that name the fault")
-    shutil.copy(network_folder / CLOSE_UP, folder)
+    shutil.copy(network_folder / NETWORK, folder)
     camera = active(depth_max_m=0.6)
     assert found(client, camera) == {0, 1}
     client.spin_until(lambda: facts(client).get("segmentation") == NAME, 5, "diagnostics that name it")
@@ -118,18 +118,18 @@ def test_12_unusable_networks_fail_configure_with_one_line(client, node, shipped
         return str(tmp_path / name)
 
     def flip_a_bit(folder: Path) -> None:
-        content = (folder / CLOSE_UP).read_bytes()
-        (folder / CLOSE_UP).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        content = (folder / NETWORK).read_bytes()
+        (folder / NETWORK).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
     def put_another_graph(folder: Path) -> None:
         graph = read_folder(shipped_models["model"]).files[ENCODER]
-        write_folder(folder, read_folder(folder).manifest, {PROPOSALS: graph, CLOSE_UP: graph})
+        write_folder(folder, read_folder(folder).manifest, {NETWORK: graph})
 
     faults = {
         broken("bit", flip_a_bit): "damaged or altered",
         broken("graph", put_another_graph): "does not take inputs",
         broken("manifest", lambda folder: (folder / MANIFEST).write_text("{")): "not valid JSON",
-        broken("network", lambda folder: (folder / CLOSE_UP).unlink()): "is absent",
+        broken("network", lambda folder: (folder / NETWORK).unlink()): "is absent",
         shipped_models["model"]: "holds a model of kind autoencoder; needed here is one of kind segmentation",
     }
     assert client.set_parameter("segmentation_method", "network", NODE)[0]
@@ -148,7 +148,7 @@ def test_12_unusable_networks_fail_configure_with_one_line(client, node, shipped
 def test_16_non_finite_scores_cost_the_frame(client, node, active, network_folder, tmp_path):
     spoilt = with_nan(network_folder, tmp_path / "nan")
     camera = active(segmentation_method="network", segmentation_model=spoilt)
-    said = "the hand detector gave a number that is not finite; the result is withheld"
+    said = f"segmentation {NAME} gave a number that is not finite; the result is withheld"
 
     def counted() -> bool:
         keys = {value.key for status in statuses(client) for value in status.values}

@@ -107,7 +107,11 @@ def camera_matrix(arguments: argparse.Namespace, width: int, height: int) -> lis
     """Of a camera whose axis goes through the middle. Raises ParameterError."""
     if arguments.fov_deg is not None and not 5 <= arguments.fov_deg <= 170:
         raise ParameterError(f"--fov-deg is {arguments.fov_deg:g}; accepted is 5 to 170")
-    focal = arguments.focal_px or width / 2 / math.tan(math.radians(arguments.fov_deg or 65) / 2)
+    focal = (
+        arguments.focal_px
+        if arguments.focal_px is not None
+        else width / 2 / math.tan(math.radians(arguments.fov_deg or 65) / 2)
+    )
     if not (math.isfinite(focal) and focal > 0):
         raise ParameterError(f"--focal-px is {focal:g}; it must be above 0")
     return [[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]]
