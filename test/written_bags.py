@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 
 IMAGE = "sensor_msgs/msg/Image"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
+FRAME = "camera_color_optical_frame"
 START_NS = 1_700_000_000_000_000_000
 MAGIC = b"\x89MCAP0\r\n"
 
@@ -25,13 +27,13 @@ def store() -> Any:
 STORE = store()
 
 
-def cdr(kind: str, **fields: Any) -> bytes:
+def cdr(kind: str, *, frame_id: str = FRAME, **fields: Any) -> bytes:
     """A message as it is stored; a header is given as `stamp_ns`."""
     types = STORE.types
     if "stamp_ns" in fields:
         seconds, nanoseconds = divmod(fields.pop("stamp_ns"), 10**9)
         stamp = types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=nanoseconds)
-        fields["header"] = types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera_color_optical_frame")
+        fields["header"] = types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
     return bytes(STORE.serialize_cdr(types[kind](**fields), kind))
 
 
@@ -51,6 +53,22 @@ def image(stamp_ns: int, pixels: np.ndarray, encoding: str, **changes: Any) -> b
 def empty_image(stamp_ns: int, encoding: str = "") -> bytes:
     nothing = np.zeros(0, np.uint8)
     return image(stamp_ns, np.zeros((1, 1), np.uint8), encoding, height=0, width=0, step=0, data=nothing)
+
+
+def camera_info(stamp_ns: int, width: int, height: int, focal: float, **changes: Any) -> bytes:
+    fields = {
+        "width": width,
+        "height": height,
+        "distortion_model": "plumb_bob",
+        "d": np.zeros(5),
+        "k": np.array([focal, 0, (width - 1) / 2, 0, focal, (height - 1) / 2, 0, 0, 1]),
+        "r": np.eye(3).ravel(),
+        "p": np.zeros(12),
+        "binning_x": 0,
+        "binning_y": 0,
+        "roi": STORE.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False),
+    }
+    return cdr(CAMERA_INFO, stamp_ns=stamp_ns, **fields | changes)
 
 
 def compressed(stamp_ns: int, picture: np.ndarray, message_format: str) -> bytes:

@@ -255,17 +255,12 @@ def recorded(*, compressed_too: bool = False, spoil: bool = False) -> list:
     """Colour, depth and camera info as messages; one colour image may be empty."""
     import written_bags as bags
 
-    k = np.array([FOCAL, 0, 159.5, 0, FOCAL, 119.5, 0, 0, 1])
-    region = bags.STORE.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
     messages = []
     for number in range(FRAMES):
         stamp = bags.START_NS + number * 66_000_000
         color, depth = frame(100 + 12 * number)
-        info = bags.cdr(
-            "sensor_msgs/msg/CameraInfo", stamp_ns=stamp, height=240, width=320, distortion_model="plumb_bob",
-            d=np.zeros(5), k=k, r=np.eye(3).ravel(), p=np.zeros(12), binning_x=0, binning_y=0, roi=region,
-        )  # fmt: skip
-        messages.append(("/camera/color/camera_info", "sensor_msgs/msg/CameraInfo", stamp, info))
+        info = bags.camera_info(stamp, 320, 240, FOCAL)
+        messages.append(("/camera/color/camera_info", bags.CAMERA_INFO, stamp, info))
         if compressed_too:
             color_data = bags.compressed(stamp, color, "rgb8; png compressed bgr8")
             depth_data = bags.compressed(stamp, depth, "16UC1; compressedDepth png")

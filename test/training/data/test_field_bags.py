@@ -11,8 +11,7 @@ import pytest
 
 pytest.importorskip("rosbags", reason="the package rosbags is not installed")
 
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+import written_bags as bags
 from synthetic_scenes import FOCAL, make_scene
 
 from tiae_ros.cli import main
@@ -20,69 +19,38 @@ from tiae_ros.cli import main
 FRAMES = 12
 PERIOD_S = 1 / 15
 START_S = 1_700_000_000
-COLOR_FRAME = "camera_color_optical_frame"
-STORE = get_typestore(Stores.ROS2_HUMBLE)
 SCENE = make_scene()
 Change = Callable[[dict[str, Any]], None]
 
 
-def image(pixels: np.ndarray, encoding: str, stamp_s: float, frame_id: str) -> Any:
-    height, width = pixels.shape[:2]
-    data = np.ascontiguousarray(pixels).reshape(-1).view(np.uint8)
-    kind = STORE.types["sensor_msgs/msg/Image"]
-    return kind(header(stamp_s, frame_id), height, width, encoding, 0, data.size // height, data)
-
-
-def info(width: int, height: int, stamp_s: float, frame_id: str, focal: float = FOCAL, binning: int = 0) -> Any:
-    region = STORE.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
-    k = np.array([focal, 0, (width - 1) / 2, 0, focal, (height - 1) / 2, 0, 0, 1])
-    kind = STORE.types["sensor_msgs/msg/CameraInfo"]
-    return kind(
-        header(stamp_s, frame_id), height, width, "plumb_bob", np.zeros(5), k, np.eye(3).ravel(), np.zeros(12),
-        binning, binning, region,
-    )  # fmt: skip
-
-
-def header(stamp_s: float, frame_id: str) -> Any:
-    nanoseconds = round(stamp_s * 1e9)
-    time = STORE.types["builtin_interfaces/msg/Time"](nanoseconds // 10**9, nanoseconds % 10**9)
-    return STORE.types["std_msgs/msg/Header"](time, frame_id)
-
-
-def write(folder: Path, change: Change | None = None, storage: StoragePlugin = StoragePlugin.MCAP) -> Path:
+def write(folder: Path, change: Change | None = None, storage: str = "mcap") -> Path:
     """A bag of frames; `change` may alter the parts of each: pixels, stamps, times of recording, frames, infos."""
     messages = []
     for number in range(FRAMES):
-        stamp_s = number * PERIOD_S
+        stamp_s = START_S + number * PERIOD_S
         parts: dict[str, Any] = {
             "number": number,
             "color": SCENE.color,
             "depth": SCENE.depth_mm,
             "encoding": "16UC1",
-            "stamps_s": {"color": START_S + stamp_s, "depth": START_S + stamp_s},
-            "recorded_s": {"color": START_S + stamp_s, "depth": START_S + stamp_s + 0.003},
-            "frames": {"color": COLOR_FRAME, "depth": COLOR_FRAME},
-            "infos": {"/camera/color/camera_info": (320, 240, FOCAL, COLOR_FRAME)},
+            "stamps_s": {"color": stamp_s, "depth": stamp_s},
+            "recorded_s": {"color": stamp_s, "depth": stamp_s + 0.003},
+            "frames": {"color": bags.FRAME, "depth": bags.FRAME},
+            "infos": {"/camera/color/camera_info": (320, 240, FOCAL, bags.FRAME)},
         }
         if change is not None:
             change(parts)
-        for name, topic, encoding in (
-            ("color", "/camera/color/image", "rgb8"),
-            ("depth", "/camera/depth/image", parts["encoding"]),
-        ):
+        for name, encoding in (("color", "rgb8"), ("depth", parts["encoding"])):
             if parts[name] is not None:
-                message = image(parts[name], encoding, parts["stamps_s"][name], parts["frames"][name])
-                messages.append((parts["recorded_s"][name], topic, message))
+                stamp_ns = round(parts["stamps_s"][name] * 1e9)
+                image = bags.image(stamp_ns, parts[name], encoding, frame_id=parts["frames"][name])
+                messages.append((f"/camera/{name}/image", bags.IMAGE, round(parts["recorded_s"][name] * 1e9), image))
         for topic, (width, height, focal, frame_id, *binning) in parts["infos"].items():
-            recorded_s = parts["recorded_s"]["color"]
-            messages.append((recorded_s, topic, info(width, height, recorded_s, frame_id, focal, *binning)))
-    with Writer(folder, version=8, storage_plugin=storage) as writer:
-        topics = {topic: message.__msgtype__ for _, topic, message in messages}
-        connections = {t: writer.add_connection(t, kind, typestore=STORE) for t, kind in topics.items()}
-        for recorded_s, topic, message in sorted(messages, key=lambda row: row[0]):
-            data = STORE.serialize_cdr(message, message.__msgtype__)
-            writer.write(connections[topic], round(recorded_s * 1e9), data)
-    return folder
+            time_ns = round(parts["recorded_s"]["color"] * 1e9)
+            binned = dict.fromkeys(("binning_x", "binning_y"), (*binning, 0)[0])
+            info = bags.camera_info(time_ns, width, height, focal, frame_id=frame_id, **binned)
+            messages.append((topic, bags.CAMERA_INFO, time_ns, info))
+    return bags.write_messages(folder, sorted(messages, key=lambda message: message[2]), storage=storage)
 
 
 def extract(bag: Path, *words: str) -> tuple[int, dict[str, np.ndarray]]:
@@ -100,7 +68,7 @@ def put(**values: Any) -> Change:
     return lambda parts: parts.update(values)
 
 
-@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
 @pytest.mark.parametrize("late_s", [0.4, 30.0])
 def test_depth_that_was_recorded_late_is_found(tmp_path, capsys, late_s, storage):
     def late(parts: dict[str, Any]) -> None:
@@ -151,7 +119,7 @@ def half(parts: dict[str, Any]) -> None:
 
 def half_binned(parts: dict[str, Any]) -> None:
     half(parts)
-    parts["infos"] = {"/camera/color/camera_info": (320, 240, FOCAL, COLOR_FRAME, 2)}
+    parts["infos"] = {"/camera/color/camera_info": (320, 240, FOCAL, bags.FRAME, 2)}
 
 
 @pytest.mark.parametrize("change", [half, half_binned])
@@ -176,8 +144,8 @@ def turned(parts: dict[str, Any]) -> None:
     [
         (other_camera, "camera info is of frame 'other_optical_frame' but colour is of 'camera_color_optical_frame'"),
         (turned, "the picture is turned by 90 degrees, and its camera info is not"),
-        (put(infos={"/camera/color/camera_info": (320, 200, FOCAL, COLOR_FRAME)}), "is for 320x200 but colour is"),
-        (put(infos={"/camera/color/camera_info": (320, 240, 0.0, COLOR_FRAME)}), "not calibrated (fx = 0)"),
+        (put(infos={"/camera/color/camera_info": (320, 200, FOCAL, bags.FRAME)}), "is for 320x200 but colour is"),
+        (put(infos={"/camera/color/camera_info": (320, 240, 0.0, bags.FRAME)}), "not calibrated (fx = 0)"),
         (put(infos={}), "there is no camera info"),
     ],
 )
@@ -195,7 +163,7 @@ def test_the_camera_info_of_the_pictures_frame_is_taken(tmp_path):
 
     def two(parts: dict[str, Any]) -> None:
         other_camera(parts)
-        parts["infos"]["/z/camera_info"] = (320, 240, FOCAL, COLOR_FRAME)
+        parts["infos"]["/z/camera_info"] = (320, 240, FOCAL, bags.FRAME)
 
     code, arrays = extract(write(tmp_path / "two", two))
     assert code == 0
@@ -204,7 +172,7 @@ def test_the_camera_info_of_the_pictures_frame_is_taken(tmp_path):
 
 def test_portrait_pictures_with_a_portrait_camera_info(tmp_path, capsys):
     upright = make_scene(120, 170, width=240, height=320)
-    upright_info = {"/camera/color/camera_info": (240, 320, FOCAL, COLOR_FRAME)}
+    upright_info = {"/camera/color/camera_info": (240, 320, FOCAL, bags.FRAME)}
     bag = write(tmp_path / "bag", put(color=upright.color, depth=upright.depth_mm, infos=upright_info))
     code, arrays = extract(bag)
     assert (code, len(arrays["images"])) == (0, FRAMES)
@@ -214,7 +182,7 @@ def test_portrait_pictures_with_a_portrait_camera_info(tmp_path, capsys):
 
 
 def test_depth_of_another_frame_is_told(tmp_path, capsys):
-    frames = {"color": COLOR_FRAME, "depth": "camera_depth_optical_frame"}
+    frames = {"color": bags.FRAME, "depth": "camera_depth_optical_frame"}
     assert extract(write(tmp_path / "bag", put(frames=frames)))[0] == 0
     assert "warning: 12 of 12 frames: depth is of frame 'camera_depth_optical_frame'" in capsys.readouterr().err
 
@@ -234,7 +202,7 @@ def test_depth_in_another_unit_is_named_and_can_be_given(tmp_path, capsys):
 def test_a_zoom_in_the_middle_of_a_bag_is_followed(tmp_path):
     def zoom(parts: dict[str, Any]) -> None:
         focal = FOCAL if parts["number"] < 6 else 1.25 * FOCAL
-        parts["infos"] = {"/camera/color/camera_info": (320, 240, focal, COLOR_FRAME)}
+        parts["infos"] = {"/camera/color/camera_info": (320, 240, focal, bags.FRAME)}
 
     side_px = extract(write(tmp_path / "bag", zoom))[1]["windows"][:, 2]
     assert side_px[-1] == pytest.approx(1.25 * side_px[0], rel=0.01)
