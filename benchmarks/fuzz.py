@@ -50,6 +50,7 @@ from tiae_training.data.arrays import load_arrays
 
 _MEMORY_BYTES = 3 * 2**30
 _HANG_S = 100  # beyond the patience of a trial
+_TELL_EVERY = 50_000
 _EDGES = (0, 1, 2, 3, 4, 7, 8, 16, 255, 256, 640, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
 
 
@@ -341,6 +342,8 @@ def main() -> int:
                 raise
             slowest = max(slowest, (time.monotonic() - before, f"{name} {index}"))
             done[name] += 1
+            if not (index + 1) % _TELL_EVERY:
+                print(f"{index + 1} inputs in {time.monotonic() - started:.0f} s", flush=True)
         faulthandler.cancel_dump_traceback_later()
     for name, count in sorted(done.items()):
         print(f"{name:18} {count:9} inputs, {refused[name] / count:4.0%} refused with one line")

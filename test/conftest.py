@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +79,19 @@ def real_frames_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real camera frames are not there ({folder.name} beside the project)")
     return folder
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Start `tiae play`; ended with the test."""
+    from ros_processes import Process
+
+    processes: list[Process] = []
+
+    def start(*words: str) -> Process:
+        processes.append(Process(["play", *words], tmp_path / f"play_{len(processes)}.log"))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()

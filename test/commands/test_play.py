@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
 pytest.importorskip("rosbags", reason="reading bags needs the package rosbags")
 
-from ros_processes import Process, pixels_of, stamp_of
+from ros_processes import pixels_of, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 from synthetic_scenes import TOPICS, make_scene, write_bag
 
@@ -26,20 +26,6 @@ def recording(tmp_path):
     """(folder, stamps, scenes)."""
     scenes = [make_scene(width=640, height=480, seed=i) for i in range(12)]
     return tmp_path / "bag", write_bag(tmp_path / "bag", scenes, rate_hz=20), scenes
-
-
-@pytest.fixture
-def play(tmp_path):
-    """Start `tiae play`; ended with the test."""
-    processes = []
-
-    def start(*words: str) -> Process:
-        processes.append(Process(["play", *words], tmp_path / f"play_{len(processes)}.log"))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
 
 
 def test_every_message_arrives_in_order_and_unchanged(client, recording, play):

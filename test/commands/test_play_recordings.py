@@ -45,20 +45,6 @@ def offered(reliability: QosReliability, durability: QosDurability, depth: int =
     return [Qos(QosHistory.KEEP_LAST, depth, reliability, durability, forever, forever, automatic, forever, False)]
 
 
-@pytest.fixture
-def play(tmp_path):
-    """Start `tiae play`; ended with the test."""
-    processes = []
-
-    def start(*words: str) -> Process:
-        processes.append(Process(["play", *words], tmp_path / f"play_{len(processes)}.log"))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-
-
 def warnings_of(process: Process) -> list[str]:
     return [line for line in process.output.splitlines() if line.startswith("tiae play: ")]
 

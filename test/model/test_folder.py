@@ -59,7 +59,7 @@ def put(folder, name, content, *, listed):
     (folder / name).write_bytes(content)
     if listed:
         files = dict(read_manifest(folder).files)
-        edit(folder, files={**files, name: folder_module._digest(content)})
+        edit(folder, files={**files, name: folder_module.digest(content)})
 
 
 def refused(folder, where=None) -> str:

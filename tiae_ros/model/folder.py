@@ -98,7 +98,7 @@ def write_folder(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
     Killed at any moment, the folder holds the model before or the new one. Raises OutputError.
     """
     folder = Path(path)
-    manifest = dataclasses.replace(manifest, files={name: _digest(content) for name, content in files.items()})
+    manifest = dataclasses.replace(manifest, files={name: digest(content) for name, content in files.items()})
     _check_names(manifest)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def _read_files(folder: Path, manifest: Manifest, *, staged: bool) -> dict[str, 
     except ModelError as error:
         raise ModelError(f"{folder / MANIFEST}: {error}") from None
     files = {}
-    for name, digest in manifest.files.items():
+    for name, told in manifest.files.items():
         places = [folder / (name + _STAGED), folder / name] if staged else [folder / name]
         place = next((p for p in places if p.is_file()), folder / name)
         _refuse_outside(place)
@@ -168,10 +168,10 @@ def _read_files(folder: Path, manifest: Manifest, *, staged: bool) -> dict[str, 
             raise ModelError(
                 f"{place} is a pickle, which can run code and is never opened; copy the model folder again"
             )
-        if _digest(content) != digest:
+        if digest(content) != told:
             raise ModelError(
-                f"{place} is damaged or altered: its sha256 is {_digest(content)[:12]}…, the manifest says "
-                f"{digest[:12] or 'nothing'}…; copy the model folder again"
+                f"{place} is damaged or altered: its sha256 is {digest(content)[:12]}…, the manifest says "
+                f"{told[:12] or 'nothing'}…; copy the model folder again"
             )
         files[name] = content
     return files
@@ -223,5 +223,6 @@ def _read_whole(path: Path, largest: int) -> bytes:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _digest(content: bytes) -> str:
+def digest(content: bytes) -> str:
+    """As the manifest has it of each file."""
     return hashlib.sha256(content).hexdigest()

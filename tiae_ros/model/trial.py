@@ -7,7 +7,6 @@ once stays so. Shipped models are not tried, nor what this process has exported 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import resource
@@ -18,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tiae_ros.errors import ModelError
-from tiae_ros.model.folder import ModelFolder
+from tiae_ros.model.folder import ModelFolder, digest
 from tiae_ros.model.shipped import is_shipped
 
 MOST_MEMORY = 3 * 2**30  # bytes beyond what the interpreter and its libraries take
@@ -35,7 +34,7 @@ def try_graphs(folder: ModelFolder, names: Iterable[str], shape: Sequence[int]) 
     wrong with one is left to who opens it.
     """
     graphs = [folder.files[name] for name in names]
-    if is_shipped(folder.path) or all(_digest(content) in _known for content in graphs):
+    if is_shipped(folder.path) or all(digest(content) in _known for content in graphs):
         return
     sizes = [len(content) for content in graphs]
     head = {"shape": list(shape), "sizes": sizes, "memory": MOST_MEMORY, "seconds": MOST_CPU_S}
@@ -68,7 +67,7 @@ def try_graphs(folder: ModelFolder, names: Iterable[str], shape: Sequence[int]) 
 
 def know(graphs: Iterable[bytes]) -> None:
     """Remember graphs that need no trial: they ran in this process."""
-    _known.update(map(_digest, graphs))
+    _known.update(map(digest, graphs))
 
 
 def main() -> None:
@@ -95,7 +94,3 @@ def main() -> None:
             inputs = session.run(None, dict(zip(names, inputs, strict=False)), onnxruntime.RunOptions())
     except Exception as error:
         sys.exit(_NO_MEMORY if is_out_of_memory(error) else 0)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -67,14 +67,14 @@ def decode_image(*, encoding: str, height: int, width: int, step: int, is_bigend
     Raises:
         ImageError: an unknown encoding, or sizes that do not agree with each other or with the data.
     """
+    height, width, step = int(height), int(width), int(step)
+    if height < 1 or width < 1:  # an empty message may well have no encoding either
+        raise ImageError(f"image is {width}x{height}; both must be at least 1")
     if encoding not in ENCODINGS:
         raise ImageError(f"image encoding {encoding!r} is not supported; accepted are {', '.join(ENCODINGS)}")
     kind, channels = ENCODINGS[encoding]
-    height, width, step = int(height), int(width), int(step)
     value_bytes = int(kind[1])
     row_bytes = width * channels * value_bytes
-    if height < 1 or width < 1:
-        raise ImageError(f"image is {width}x{height}; both must be at least 1")
     if step < row_bytes:
         raise ImageError(
             f"image step of {step} bytes is too short for {width} pixels of {encoding}; it must be at least {row_bytes}"
