@@ -153,7 +153,8 @@ class Inputs:
         stamp = message.header.stamp
         stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
         pushed = self._pairer.push(slot, stamp_ns, message, size=len(message.data))
-        if still := self._pairer.standing_still():
+        # Not before something came of it: of two streams one is noticed a message earlier than the other.
+        if (pushed.pairs or pushed.dropped) and (still := self._pairer.standing_still()):
             self._health.warn(
                 "stamps",
                 f"stamps of {' and '.join(still)} never change: images are paired by the time at which they come; let "
