@@ -121,12 +121,21 @@ def total(network, loss, batch):
         return float(sum(loss(network, batch).values()))
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads of torch that share a core with others spend their time waiting for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def trained(network, rows, make, loss, path, steps):
     torch.manual_seed(0)
     worse, judged = Worse(0.1, 0.1, 0.0), np.arange(len(next(iter(rows.values()))))
     batch = make(rows, judged, np.random.default_rng(99), Worse(0, 0, 0))
     before = total(network, loss, batch)
-    schedule = Schedule(steps, 4, learning_rate=0.2, report_every=5)  # the rate grows for 200 steps
+    schedule = Schedule(steps, 4, learning_rate=2e-2, report_every=20)
     train(network, rows, make, loss, schedule, worse, path)
     return before, total(network, loss, batch), batch
 
@@ -134,7 +143,7 @@ def trained(network, rows, make, loss, path, steps):
 def test_the_first_look_learns(frames, tmp_path, capsys):
     network = ProposalNetwork((8, 8, 16, 16), (0, 0, 0, 0))
     rows = stacked([grid_row(frame) for frame in frames])
-    before, after, batch = trained(network, rows, grid_batch, proposal_loss, tmp_path / "first.pt", 20)
+    before, after, batch = trained(network, rows, grid_batch, proposal_loss, tmp_path / "first.pt", 100)
     assert after < 0.5 * before
     with torch.no_grad():
         score = network(torch.from_numpy(batch.planes))[:, 0].numpy()
@@ -142,20 +151,20 @@ def test_the_first_look_learns(frames, tmp_path, capsys):
         row, column = np.unravel_index(score[hand].argmax(), score[hand].shape)
         true_row, true_column = np.argwhere(batch.heat[hand] == 1)[0]
         assert max(abs(row - true_row), abs(column - true_column)) <= 1
-    assert "step 20" in capsys.readouterr().out
+    assert "step 100" in capsys.readouterr().out
 
 
 def test_the_second_look_learns_and_is_kept(frames, tmp_path):
     network = CloseNetwork((8, 8, 8, 8), (0, 0, 0, 0))
     rng = np.random.default_rng(0)
     rows = stacked([row for frame in frames for row in crop_rows(frame, rng, 1)])
-    before, after, batch = trained(network, rows, crop_batch, close_loss, tmp_path / "second.pt", 25)
-    assert after < 0.85 * before
+    before, after, batch = trained(network, rows, crop_batch, close_loss, tmp_path / "second.pt", 100)
+    assert after < 0.7 * before
     with torch.no_grad():
         scores, facts = network(torch.from_numpy(batch.planes))
-    sure = facts[:, 0].numpy()
+    sure, hand = facts[:, 0].numpy(), (scores[:, 1] - scores[:, 0]).numpy()
     assert sure[batch.is_hand > 0].mean() > sure[batch.is_hand == 0].mean() + 0.5
-    assert (scores.argmax(1).numpy() == batch.labels).mean() > 0.8
+    assert hand[batch.labels == 1].mean() > hand[batch.labels == 0].mean() + 0.5
     kept = torch.load(tmp_path / "second.pt", weights_only=True)
     for name, value in network.state_dict().items():
         torch.testing.assert_close(value, kept[name])
@@ -163,7 +172,7 @@ def test_the_second_look_learns_and_is_kept(frames, tmp_path):
 
 def test_the_same_seed_trains_the_same_network(tmp_path):
     def make(rows, chosen, rng, worse):
-        return torch.from_numpy(rng.normal(size=(4, 1, 4, 4)).astype(np.float32) + rows["a"][chosen].mean())
+        return torch.from_numpy(rng.normal(size=(4, 1, 4, 4)).astype(np.float32) + np.float32(rows["a"][chosen].mean()))
 
     states = []
     for seed in (1, 1, 2):
