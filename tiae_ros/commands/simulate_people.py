@@ -12,7 +12,7 @@ HELP = "render people with skinned hands, any thing, any room: frames to train a
 DESCRIPTION = """Render frames of people of all ages who hold things of all kinds, in rooms that deceive, seen by
 cameras of four families, with what is known of each hand: masks, joints, fingertips, view, side, size.
 
-Frames are written in shards of 64 scenes into a folder. The same seed gives the same files, whoever renders them:
+Frames are written in shards of --scenes each into a folder. The same seed gives the same files, whoever renders them:
 --shard i/n renders a part of them, so that an array of jobs on many machines, or --workers on one, share the work.
 A job that was stopped goes on. Train and test on other people and things (--people, --things), and on other grasps
 (--leave-out)."""
@@ -23,7 +23,8 @@ EXAMPLES = """  tiae simulate people --out frames --shards 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of shards")
-    parser.add_argument("--shards", type=int, required=True, metavar="N", help="of 64 scenes each, in all")
+    parser.add_argument("--shards", type=int, required=True, metavar="N", help="files, in all")
+    parser.add_argument("--scenes", type=int, default=64, help="of each shard (64)")
     parser.add_argument("--shard", default="0/1", metavar="I/N", help="render those whose number is I modulo N (0/1)")
     parser.add_argument("--seed", type=int, default=1, help="(1)")
     parser.add_argument("--people", default="0:90000", metavar="FIRST:END", help="people, END not included (0:90000)")
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         people=_range(arguments.people, "--people"),
         things=_range(arguments.things, "--things"),
         grasps=tuple(name for name in ALL_GRASPS if name not in left_out),
+        scenes=arguments.scenes,
         views=arguments.views,
         empty_share=arguments.empty_share,
     )

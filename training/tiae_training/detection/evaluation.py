@@ -166,18 +166,28 @@ def _overlap(told: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
 
 
 def platt(logits: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and offset that make logits calibrated (Platt 1999, with his softened targets), by Newton's method."""
+    """Slope and offset that make logits calibrated (Platt 1999, with his softened targets).
+
+    By Newton's method, whose steps are halved until they lead down (Lin, Lin and Weng 2007).
+    """
     positive, negative = int(true.sum()), int((~true).sum())
     target = np.where(true, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    slope, offset = 1.0, 0.0
+
+    def loss(line: NDArray[np.float64]) -> float:
+        told = line[0] * logits + line[1]
+        return float((np.logaddexp(0, told) - target * told).sum())
+
+    line = np.array([1.0, 0.0])
     for _ in range(100):
-        chance = 1 / (1 + np.exp(-np.clip(slope * logits + offset, -40, 40)))
-        weight = np.maximum(chance * (1 - chance), 1e-9)
+        chance = 1 / (1 + np.exp(-np.clip(line @ [logits, np.ones_like(logits)], -40, 40)))
+        weight = chance * (1 - chance)
         gradient = np.array([((chance - target) * logits).sum(), (chance - target).sum()])
         mixed = (weight * logits).sum()
-        hessian = np.array([[(weight * logits**2).sum() + 1e-6, mixed], [mixed, weight.sum() + 1e-6]])
-        step = np.linalg.solve(hessian, gradient)
-        slope, offset = slope - step[0], offset - step[1]
+        hessian = np.array([[(weight * logits**2).sum(), mixed], [mixed, weight.sum()]]) + 1e-6 * np.eye(2)
+        step, now = np.linalg.solve(hessian, gradient), loss(line)
+        while np.abs(step).max() > 1e-9 and loss(line - step) > now:
+            step = step / 2
+        line = line - step
         if np.abs(step).max() < 1e-8:
             break
-    return float(max(slope, 1e-3)), float(offset)
+    return float(max(line[0], 1e-3)), float(line[1])

@@ -254,8 +254,8 @@ def _out_of_palm(
     return place - ways[first] * Z
 
 
-def hold_as(person: Person, side: str, name: str, rng: np.random.Generator, *, moment: float = 1.0) -> Held | None:
-    """A named grasp of the simulator, brought over to this person's hand; None for grasps that do not fit."""
+def hold_as(person: Person, side: str, name: str, rng: np.random.Generator, *, moment: float = 1.0) -> Held:
+    """A named grasp of the simulator, brought over to this person's hand."""
     subject = draw_subject(int(rng.integers(1 << 20)))
     grasp = BY_NAME[name]
     found = grasp_thing(grasp, HandWriter(subject, False, "no_forearm"), rng)

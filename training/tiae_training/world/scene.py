@@ -43,6 +43,7 @@ class WorldSettings:
     people: tuple[int, int] = (0, 100_000)  # first, one past the last
     things: tuple[int, int] = (0, 100_000)
     grasps: tuple[str, ...] = ALL_GRASPS
+    scenes: int = 64  # of a shard
     views: int = 4  # pictures of each scene
     empty_share: float = 0.15  # of scenes without anybody's hand
     nearest_m: float = 0.28
@@ -63,7 +64,8 @@ class WorldSettings:
         if not 0 < self.nearest_m < self.farthest_m:
             raise ParameterError(f"distances {self.nearest_m} to {self.farthest_m} m are no range")
         for name, low, high in (
-            ("width", 32, MOST_WIDTH), ("height", 32, MOST_HEIGHT), ("views", 1, 1000), ("empty_share", 0, 1)
+            ("width", 32, MOST_WIDTH), ("height", 32, MOST_HEIGHT), ("scenes", 1, 10_000), ("views", 1, 1000),
+            ("empty_share", 0, 1),
         ):  # fmt: skip
             if not low <= getattr(self, name) <= high:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be within {low} to {high}")
@@ -269,8 +271,8 @@ def _draw_held(
     moment = 1.0 if rng.random() < 0.82 else float(rng.uniform(0.1, 0.9))
     if kind < 0.34:
         name = str(rng.choice(settings.grasps))
-        held = hold_as(person, side, name, rng, moment=moment)
-        return held, name if (held is not None and held.touching) or moment >= 1 else "free", -1
+        shown = hold_as(person, side, name, rng, moment=moment)
+        return shown, name if shown.touching or moment >= 1 else "free", -1
     if kind < 0.70:
         number = int(rng.integers(*settings.things))
         held = hold(person, side, draw_thing(number), rng, moment=moment)

@@ -1,8 +1,8 @@
 """Frames on disk, in shards: the same files whoever renders them, on one machine or on a hundred.
 
-Shard `s` holds scenes ``64 s … 64 s + 63`` of one seed. `render_shards` renders those whose number leaves the remainder
-`i` by `n`; a file is there whole or not at all, so that a job that was stopped goes on. Colour is kept as JPEG, depth
-(made at half the size) and labels as PNG: some 150 kB a frame.
+Shard `s` holds scenes ``n s … n s + n - 1`` of one seed, where n is `WorldSettings.scenes`. `render_shards` renders
+those whose number leaves the remainder `i` by a number of parts; a file is there whole or not at all, so that a job
+that was stopped goes on. Colour is kept as JPEG, depth (made at half the size) and labels as PNG: some 150 kB a frame.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from tiae_training.data.arrays import read_npz
 from .renderer import Renderer
 from .scene import Frame, HandTruth, WorldSettings, frames_of_scene, pieces_of_photographs
 
-SCENES_PER_SHARD = 64
 _QUALITY = 93
 _PICTURES = ("color", "depth", "labels")
 _ARRAYS = ("focal_px", *_PICTURES, *(f"{name}_end" for name in _PICTURES))
@@ -104,10 +103,11 @@ def _check_settings(folder: Path, settings: WorldSettings) -> None:
     """One folder, one world; the folder is made if absent. Raises DataError, OutputError."""
     path = folder / "settings.json"
     text = json.dumps(asdict(settings), indent=1)
+    usual = json.loads(json.dumps(asdict(WorldSettings())))  # of what an older folder does not tell
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = json.loads(path.read_text()) if path.exists() else None
-    except ValueError as error:
+        held = {**usual, **json.loads(path.read_text())} if path.exists() else None
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path} cannot be read: {error}; choose another folder") from None
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from None
@@ -135,7 +135,7 @@ def _write(path: Path, settings: WorldSettings, number: int, renderer: Renderer)
     labels: list[NDArray[np.uint8]] = []
     rows: list[dict[str, object]] = []
     focals: list[float] = []
-    for scene in range(SCENES_PER_SHARD * number, SCENES_PER_SHARD * (number + 1)):
+    for scene in range(settings.scenes * number, settings.scenes * (number + 1)):
         for frame in frames_of_scene(settings, scene, renderer):
             rows += [_hand_row(len(colors), hand) for hand in frame.hands]
             focals.append(frame.k[0, 0])
@@ -147,7 +147,7 @@ def _write(path: Path, settings: WorldSettings, number: int, renderer: Renderer)
             labels.append(_encoded(_packed(frame), ".png", []))
     content: dict[str, NDArray[np.generic]] = {"focal_px": np.array(focals, np.float32)}
     for name, parts in (("color", colors), ("depth", depths), ("labels", labels)):
-        content[name] = np.concatenate(parts)
+        content[name] = np.concatenate([*parts, np.zeros(0, np.uint8)])  # of a shard without any, too
         content[f"{name}_end"] = np.cumsum([len(part) for part in parts])
     for name in rows[0] if rows else ():
         content[f"hand_{name}"] = np.array([row[name] for row in rows])

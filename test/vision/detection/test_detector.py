@@ -1,0 +1,315 @@
+"""The road of two looks with drawn networks: which places are looked at, what is kept, followed, pasted, refused."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from labelled_frames import moved
+
+from tiae_ros.errors import ImageError, ModelError
+from tiae_ros.vision.detection.close_up import CELLS, CLASSES, SIDE_M, Crop
+from tiae_ros.vision.detection.detector import HandDetector
+from tiae_ros.vision.detection.proposals import ANSWERS, BLOCK, log_length
+from tiae_ros.vision.labels import HAND, OBJECT
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_ros.vision.sight import FOLLOWED, WHOLE_PICTURE, FoundHand
+from tiae_ros.vision.window import Window
+
+FOCAL = 300.0
+NAN = math.nan
+CELL_PX = 320 / 256
+
+
+class FirstLook:
+    """Answers with proposals at places of a picture 320 pixels wide: (x, y, depth, score)."""
+
+    def __init__(self, *places):
+        self.places, self.calls = places, 0
+
+    def __call__(self, planes):
+        self.calls += 1
+        answers = np.zeros((1, ANSWERS, planes.shape[2] // BLOCK, planes.shape[3] // BLOCK), np.float32)
+        answers[:, 0] = -20
+        for x, y, depth, score in self.places:
+            u, v = (((at + 0.5) / CELL_PX) / BLOCK - 0.5 for at in (x, y))
+            column, row = round(u), round(v)
+            length = 0.18 * FOCAL / depth / CELL_PX
+            answers[0, :6, row, column] = (
+                math.log(score / (1 - score)), u - column, v - row, 0, 1, log_length(length)
+            )  # fmt: skip
+        return [answers]
+
+
+class SecondLook:
+    """Takes for hand what is as far as the middle; for held what is 4 cm behind it. Facts may be told by the call."""
+
+    def __init__(self, logit=3.0, left=-2.0, middle=(0.0, 0.0), arm=(0.0, 1.0), told=None):
+        self.facts, self.told, self.calls, self.looks = (logit, left, *middle, *arm), told, 0, 0
+
+    def __call__(self, planes):
+        off, read = planes[:, 3], planes[:, 4] > 0
+        scores = np.full((len(planes), CLASSES, CELLS, CELLS), -5, np.float32)
+        scores[:, 0] = 0
+        scores[:, HAND][(np.abs(off) < 0.1) & read] = 5
+        scores[:, OBJECT][(off > 0.2) & (off < 0.35) & read] = 5
+        facts = np.array([self.facts] * len(planes), np.float32)
+        if self.told:
+            for number in range(len(planes)):
+                facts[number] = self.told(self.looks + number, facts[number])
+        self.calls += 1
+        self.looks += len(planes)
+        return [scores, facts]
+
+
+def picture(*hands, size=(240, 320)):
+    """Depth of a wall 1 m away, and a hand of 8 x 8 cm at each (x, y, depth)."""
+    depth = np.full(size, 1.0, np.float32)
+    for x, y, z in hands:
+        half = round(0.04 * FOCAL / z)
+        depth[y - half : y + half + 1, x - half : x + half + 1] = z
+    return depth
+
+
+def detector(first, second=None, **more):
+    return HandDetector(first, second or SecondLook(), "drawn", **more)
+
+
+def found_at(sight):
+    return [(hand.window.center_x, hand.window.center_y) for hand in sight.hands]
+
+
+def test_a_hand_with_its_window_masks_and_facts():
+    first = FirstLook((160, 120, 0.52, 0.9))
+    sight = detector(first, SecondLook(logit=2.0, left=1.0)).see(None, picture((160, 120, 0.5)), focal_px=FOCAL)
+    (hand,) = sight.hands
+    assert sight.road == WHOLE_PICTURE
+    assert (hand.window.center_x, hand.window.center_y) == pytest.approx((160, 120), abs=0.5)
+    assert hand.window.depth_m == pytest.approx(0.5)
+    assert hand.window.side_px == pytest.approx(0.30 * FOCAL / 0.5)
+    assert hand.confidence == pytest.approx(1 / (1 + math.exp(-2)))
+    assert hand.left == pytest.approx(1 / (1 + math.exp(-1)))
+    assert hand.middle == pytest.approx((160, 120), abs=0.01)
+    assert hand.arm == pytest.approx((0, 1))
+    assert hand.crop.depth_m == pytest.approx(0.5)  # by the readings, not by the proposal
+
+
+def test_labels_lie_where_they_belong():
+    depth = picture((160, 120, 0.5))
+    depth[96:145, 185:205] = 0.54  # a thing right of the hand
+    sight = detector(FirstLook((160, 120, 0.5, 0.9))).see(None, depth, focal_px=FOCAL)
+    true = np.where(depth == np.float32(0.5), HAND, np.where(depth == np.float32(0.54), OBJECT, 0))
+    for label in (HAND, OBJECT):
+        told, wanted = sight.labels == label, true == label
+        assert (told & wanted).sum() / (told | wanted).sum() > 0.9
+    assert not sight.labels[:60].any()
+    assert sight.labels.dtype == np.uint8
+    x, _ = found_at(sight)[0]
+    assert 160 < x < 190  # the window's centre is that of hand and thing
+
+
+@pytest.mark.parametrize("arm", [(1.0, 0.0), (0.6, -0.8), (0.0, -1.0)])
+def test_labels_lie_there_too_when_the_crop_is_turned(arm):
+    depth = picture((160, 120, 0.5))
+    depth[96:145, 185:205] = 0.54
+    before = [seen_at(160, 120, 0.5, arm)]
+    sight = detector(FirstLook(), SecondLook(arm=(0.6, 0.8))).see(None, depth, focal_px=FOCAL, before=before)
+    assert sight.road == FOLLOWED
+    for label, z in ((HAND, 0.5), (OBJECT, 0.54)):
+        told, wanted = sight.labels == label, depth == np.float32(z)
+        assert (told & wanted).sum() / (told | wanted).sum() > 0.85
+    (hand,) = sight.hands  # which tells of the arm's direction in the crop, (0.6, 0.8), in the picture
+    assert hand.arm == pytest.approx((0.6 * arm[1] + 0.8 * arm[0], -0.6 * arm[0] + 0.8 * arm[1]), abs=1e-6)
+
+
+def seen_at(x, y, z, arm=(0.0, 1.0)):
+    """A hand of the picture before."""
+    crop = Crop(x, y, SIDE_M * FOCAL / z, arm, z)
+    return FoundHand(Window(x, y, 180.0, z), 0.9, 0.1, crop, (x, y), arm)
+
+
+def test_the_surest_of_doubles_is_kept():
+    # The two places are 4 cm apart, on one hand; the other hand is 30 cm away.
+    first = FirstLook((150, 120, 0.5, 0.9), (174, 120, 0.5, 0.8), (60, 60, 0.5, 0.5))
+    sure = SecondLook(told=lambda number, facts: [(1, 2, 4)[number], *facts[1:]])
+    sight = detector(first, sure).see(None, picture((162, 120, 0.5), (60, 60, 0.5)), focal_px=FOCAL)
+    assert sorted(hand.middle[0] for hand in sight.hands) == pytest.approx([60, 174], abs=0.01)
+    assert sure.calls == 1  # all places in one batch
+
+
+def test_of_two_hands_the_nearer_comes_first():
+    first = FirstLook((60, 60, 0.6, 0.95), (220, 120, 0.4, 0.3))
+    sight = detector(first).see(None, picture((60, 60, 0.6), (220, 120, 0.4)), focal_px=FOCAL)
+    assert [hand.window.depth_m for hand in sight.hands] == pytest.approx([0.4, 0.6])
+
+
+def test_a_hand_beside_its_crop_is_looked_at_again():
+    # The middle lies 0.4 of half a side right of the crop's: 0.08 m, or 48 pixels.
+    def told(number, facts):
+        return [1.0, -2, 0.4, 0, 0, 1] if number == 0 else [2.0, -2, 0, 0, 0, 1]
+
+    second = SecondLook(told=told)
+    sight = detector(FirstLook((112, 120, 0.5, 0.9)), second).see(None, picture((160, 120, 0.5)), focal_px=FOCAL)
+    assert second.calls == 2
+    (hand,) = sight.hands
+    assert hand.middle == pytest.approx((160, 120), abs=0.5)
+    assert (hand.crop.x, hand.crop.y) == pytest.approx((160, 120), abs=0.5)
+    assert hand.confidence == pytest.approx(1 / (1 + math.exp(-2)))
+
+
+@pytest.mark.parametrize(("first_logit", "second_logit", "calls"), [(2.0, 1.0, 2), (-2.0, 9.0, 1)])
+def test_the_look_again_has_to_be_surer_and_worth_it(first_logit, second_logit, calls):
+    def told(number, facts):
+        return [first_logit if number == 0 else second_logit, -2, 0.4, 0, 0, 1]
+
+    second, least = SecondLook(told=told), SegmentationSettings(hand_confidence_min=0.05)
+    depth = picture((112, 120, 0.5))
+    sight = detector(FirstLook((112, 120, 0.5, 0.9)), second).see(None, depth, least, focal_px=FOCAL)
+    assert second.calls == calls
+    assert sight.hands[0].confidence == pytest.approx(1 / (1 + math.exp(-first_logit)))
+
+
+@pytest.mark.parametrize(("logit", "least", "hands"), [(0.1, 0.5, 1), (-0.1, 0.5, 0), (2.0, 0.95, 0), (-3, 0.02, 1)])
+def test_the_least_confidence_decides(logit, least, hands):
+    limits = SegmentationSettings(hand_confidence_min=least)
+    look = detector(FirstLook((160, 120, 0.5, 0.9)), SecondLook(logit=logit))
+    sight = look.see(None, picture((160, 120, 0.5)), limits, focal_px=FOCAL)
+    assert len(sight.hands) == hands
+    assert sight.labels.any() == bool(hands)
+
+
+def test_confidence_is_calibrated():
+    look = detector(FirstLook((160, 120, 0.5, 0.9)), SecondLook(logit=3.0), calibration=(0.5, -1.0))
+    (hand,) = look.see(None, picture((160, 120, 0.5)), focal_px=FOCAL).hands
+    assert hand.confidence == pytest.approx(1 / (1 + math.exp(-0.5)))
+
+
+def test_what_is_too_far_is_no_hand():
+    first, depth = FirstLook((160, 120, 0.9, 0.9)), picture((160, 120, 0.9))
+    assert len(detector(first).see(None, depth, SegmentationSettings(depth_max_m=1.0), focal_px=FOCAL).hands) == 1
+    assert not detector(first).see(None, depth, SegmentationSettings(depth_max_m=0.8), focal_px=FOCAL).hands
+    second = SecondLook()
+    detector(first, second).see(None, depth, SegmentationSettings(depth_max_m=0.6), focal_px=FOCAL)
+    assert not second.calls  # so far away that it is not looked at
+
+
+def test_a_hand_that_was_found_is_followed():
+    first, second = FirstLook((160, 120, 0.5, 0.9)), SecondLook()
+    look = detector(first, second)
+    sight = look.see(None, picture((160, 120, 0.5)), focal_px=FOCAL)
+    again = look.see(None, picture((163, 118, 0.5)), focal_px=FOCAL, before=sight.hands)
+    assert (first.calls, again.road) == (1, FOLLOWED)
+    assert found_at(again)[0] == pytest.approx((163, 118), abs=0.5)
+
+
+def test_a_lost_hand_is_looked_for_in_the_whole_picture():
+    first = FirstLook((60, 60, 0.5, 0.9))
+    second = SecondLook(told=lambda number, facts: [-5.0 if number == 0 else 3.0, *facts[1:]])
+    sight = detector(first, second).see(
+        None, picture((60, 60, 0.5)), focal_px=FOCAL, before=[seen_at(220.0, 120.0, 0.5)]
+    )
+    assert (first.calls, sight.road) == (1, WHOLE_PICTURE)
+    assert [hand.middle for hand in sight.hands] == [pytest.approx((60, 60), abs=0.01)]
+
+
+def test_two_hands_followed_into_one_are_looked_for_again():
+    first = FirstLook((60, 60, 0.5, 0.9), (200, 120, 0.5, 0.9))
+    before = [seen_at(198.0, 120.0, 0.5), seen_at(204.0, 121.0, 0.5)]
+    depth = picture((60, 60, 0.5), (200, 120, 0.5))
+    sight = detector(first).see(None, depth, focal_px=FOCAL, before=before)
+    assert (first.calls, sight.road, len(sight.hands)) == (1, WHOLE_PICTURE, 2)
+
+
+def test_a_followed_crop_without_a_hand_in_it_is_lost():
+    first, second = FirstLook((60, 60, 0.5, 0.9)), SecondLook()
+    before = [seen_at(220.0, 120.0, 0.5)]  # where only the wall is: sure of a hand, but no cell of it
+    sight = detector(first, second).see(None, picture((60, 60, 0.5)), focal_px=FOCAL, before=before)
+    assert (first.calls, sight.road) == (1, WHOLE_PICTURE)
+    assert len(sight.hands) == 1
+
+
+def test_hands_of_somebody_elses_labels_cannot_be_followed():
+    first = FirstLook((160, 120, 0.5, 0.9))
+    before = [FoundHand(Window(160, 120, 180, 0.5))]
+    sight = detector(first).see(None, picture((160, 120, 0.5)), focal_px=FOCAL, before=before)
+    assert (first.calls, sight.road, len(sight.hands)) == (1, WHOLE_PICTURE, 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(dx=st.integers(-60, 60), dy=st.integers(-40, 40), way=st.floats(0, 6.28), x=st.floats(150, 170))
+def test_windows_move_by_whole_pixels_with_the_picture(dx, dy, way, x):
+    arm = (math.sin(way), math.cos(way))
+    depth = picture((160, 120, 0.5))
+    look = detector(FirstLook())
+    (one,) = look.see(None, depth, focal_px=FOCAL, before=[seen_at(x, 120.3, 0.5, arm)]).hands
+    shifted = moved(depth, dx, dy, 1.0)
+    (other,) = look.see(None, shifted, focal_px=FOCAL, before=[seen_at(x + dx, 120.3 + dy, 0.5, arm)]).hands
+    assert other.window.center_x - one.window.center_x == dx
+    assert other.window.center_y - one.window.center_y == dy
+    assert (other.window.side_px, other.window.depth_m) == (one.window.side_px, one.window.depth_m)
+
+
+@pytest.mark.parametrize("nothing", [NAN, 0.0, -1.0, math.inf])
+def test_without_any_depth_nothing_is_seen(nothing):
+    first, second = FirstLook((160, 120, 0.5, 0.9)), SecondLook()
+    depth = np.full((240, 320), nothing, np.float32)
+    sight = detector(first, second).see(np.zeros((240, 320, 3), np.uint8), depth, before=[seen_at(160, 120, 0.5)])
+    assert (sight.hands, sight.labels.any(), sight.road) == ([], False, WHOLE_PICTURE)
+    assert not first.calls + second.calls
+
+
+def test_one_reading_is_some_depth():
+    depth = np.full((240, 320), NAN, np.float32)
+    depth[3, 3] = 0.5  # between those that are looked at first
+    first = FirstLook()
+    detector(first).see(None, depth)
+    assert first.calls == 1
+
+
+@pytest.mark.parametrize("bad", [NAN, math.inf, -math.inf])
+@pytest.mark.parametrize("place", ["first", "scores", "facts"])
+def test_numbers_that_are_not_finite_are_an_error(bad, place):
+    first, second = FirstLook((160, 120, 0.5, 0.9)), SecondLook()
+
+    def spoilt(look, number):
+        def answer(planes):
+            parts = look(planes)
+            parts[number].flat[3] = bad
+            return parts
+
+        return answer
+
+    if place == "first":
+        look = detector(spoilt(first, 0), second)
+    else:
+        look = detector(first, spoilt(second, ("scores", "facts").index(place)))
+    with pytest.raises(ModelError, match="a number that is not finite"):
+        look.see(None, picture((160, 120, 0.5)), focal_px=FOCAL)
+
+
+@pytest.mark.parametrize("facts", [(1e30, -1e30, 1e30, -1e30, 1e30, 1e30), (9, 0, 0, 0, 0, 0), (9, 0, 5, 5, 1e-30, 0)])
+def test_facts_beyond_all_bounds_do_no_harm(facts):
+    second = SecondLook(told=lambda _number, _facts: facts)
+    sight = detector(FirstLook((160, 120, 0.5, 0.9)), second).see(None, picture((160, 120, 0.5)), focal_px=FOCAL)
+    for hand in sight.hands:
+        assert math.isfinite(hand.window.center_x + hand.window.center_y)
+        assert math.hypot(*hand.arm) == pytest.approx(1)
+
+
+def test_colour_and_depth_must_fit():
+    with pytest.raises(ImageError, match="both must be of one size"):
+        detector(FirstLook()).see(np.zeros((10, 10, 3), np.uint8), picture())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 700), (700, 2), (37, 41)])
+def test_pictures_of_any_size(size):
+    sight = detector(FirstLook()).see(np.zeros((*size, 3), np.uint8), np.full(size, 0.5, np.float32))
+    assert sight.labels.shape == size
+
+
+def test_labels_alone():
+    look, depth = detector(FirstLook((160, 120, 0.5, 0.9))), picture((160, 120, 0.5))
+    np.testing.assert_array_equal(
+        look.segment(None, depth, focal_px=FOCAL), look.see(None, depth, focal_px=FOCAL).labels
+    )
