@@ -20,7 +20,8 @@ from tiae_ros.model.folder import (
     read_folder,
     write_folder,
 )
-from tiae_ros.model.segmenter import CALIBRATION, load_segmentation
+from tiae_ros.model.hand_detector import CALIBRATION
+from tiae_ros.model.hand_detector import load_detector as open_detector
 from tiae_ros.vision.detection import close_up, proposals
 from tiae_training.detection.folder import detector_manifest, graph_of, load_detector, save_detector, with_facts
 from tiae_training.detection.networks import Detector, detector_of
@@ -49,7 +50,7 @@ def shaken():
 def saved(tmp_path_factory):
     """A detector and its folder, with 8 bits."""
     folder, detector = tmp_path_factory.mktemp("detector") / "mine", shaken()
-    examples = {name: (planes_of(name)[:1] for _ in range(3)) for name in (PROPOSALS, CLOSE_UP)}
+    examples = {name: [planes_of(name)[:1]] * 3 for name in (PROPOSALS, CLOSE_UP)}
     save_detector(detector, folder, detector_manifest(detector, model_id="mine", calibration=(0.7, -0.1)), examples)
     return detector, folder
 
@@ -103,7 +104,7 @@ def test_facts_are_put_in_and_nothing_else_changes(saved, tmp_path):
     assert dataclasses.replace(now.manifest, measures={}, preprocessing={}) == dataclasses.replace(
         content.manifest, measures={}, preprocessing={}
     )
-    assert load_segmentation(tmp_path)._slope == 2.0
+    assert open_detector(tmp_path)._slope == 2.0
 
 
 def test_weights_that_are_not_finite_are_not_written(tmp_path):

@@ -21,7 +21,8 @@ import torch
 from tiae_ros.cli import main
 from tiae_ros.errors import DataError, OutputError, ParameterError
 from tiae_ros.model.folder import CLOSE_UP_INT8, read_folder
-from tiae_ros.model.segmenter import CALIBRATION, load_segmentation
+from tiae_ros.model.hand_detector import CALIBRATION
+from tiae_ros.model.hand_detector import load_detector as open_detector
 from tiae_training.simulator.grasping import make_stage
 from tiae_training.simulator.hand import (
     FINGERS,
@@ -580,7 +581,7 @@ def tiny(tmp_path_factory):
 
 def test_a_detector_is_trained_on_the_command_line(folder, tiny, tmp_path, capsys):
     out = tmp_path / "mine"
-    words = ["train", "segmentation", "--data", str(folder), "--test", str(folder), "--start", str(tiny)]
+    words = ["train", "detector", "--data", str(folder), "--test", str(folder), "--start", str(tiny)]
     words += ["--out", str(out), "--proposal-batch", "2", "--close-batch", "2", "--close-steps", "2"]
     words += ["--proposal-steps", "2"]
     assert main(words) == 0
@@ -590,11 +591,11 @@ def test_a_detector_is_trained_on_the_command_line(folder, tiny, tmp_path, capsy
     training = content.manifest.training
     assert training["frames"] == sum(shards.frame_count(path) for path in folder.glob("*.npz"))
     assert training["settings"]["close_steps"] == 2
-    assert training["command"].startswith("tiae train segmentation --data frames --test frames --start tiny")
+    assert training["command"].startswith("tiae train detector --data frames --test frames --start tiny")
     assert str(tmp_path) not in training["command"]
     assert "calibration_error" in content.manifest.measures or "found" in content.manifest.measures
     assert len(content.manifest.preprocessing[CALIBRATION]) == 2
-    assert load_segmentation(out, precision="int8").name == "network mine (int8)"
+    assert open_detector(out, precision="int8").name == "network mine (int8)"
     assert "give another --out or --overwrite" in refused(capsys, *words)
 
 
@@ -612,11 +613,11 @@ def test_a_detector_is_trained_on_the_command_line(folder, tiny, tmp_path, capsy
 def test_impossible_trainings_are_one_line(folder, tmp_path, capsys, words, said):
     words = [str(tmp_path / "absent") if word == "ABSENT" else word for word in words]
     out = tmp_path / "mine"
-    assert said in refused(capsys, "train", "segmentation", "--data", str(folder), "--out", str(out), *words)
+    assert said in refused(capsys, "train", "detector", "--data", str(folder), "--out", str(out), *words)
     assert not out.exists()
 
 
 def test_a_detector_does_not_replace_a_file(folder, tmp_path, capsys):
     (tmp_path / "mine").write_text("")
-    said = refused(capsys, "train", "segmentation", "--data", str(folder), "--out", str(tmp_path / "mine"))
+    said = refused(capsys, "train", "detector", "--data", str(folder), "--out", str(tmp_path / "mine"))
     assert "is a file; --out takes a folder" in said
