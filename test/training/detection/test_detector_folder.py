@@ -49,7 +49,7 @@ def shaken():
 def saved(tmp_path_factory):
     """A detector and its folder, with 8 bits."""
     folder, detector = tmp_path_factory.mktemp("detector") / "mine", shaken()
-    examples = {name: (planes_of(name)[:1] for _ in range(3)) for name in (PROPOSALS, CLOSE_UP)}
+    examples = {name: [planes_of(name)[:1]] * 3 for name in (PROPOSALS, CLOSE_UP)}
     save_detector(detector, folder, detector_manifest(detector, model_id="mine", calibration=(0.7, -0.1)), examples)
     return detector, folder
 
