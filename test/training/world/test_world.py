@@ -395,6 +395,27 @@ def test_labels_owners_and_truth_agree(frames):
     assert hands >= 6
 
 
+def test_no_hand_is_without_its_label(monkeypatch):
+    """In scenes of nobody's hand, too, somebody's may come into view."""
+    from tiae_training.world import scene
+
+    told, dressed = [], scene.dressed
+    monkeypatch.setattr(scene, "dressed", lambda *words: told.append(set(words[4])) or dressed(*words))
+    monkeypatch.setattr(scene, "_view", lambda *_: None)
+    empty = dataclasses.replace(SETTINGS, empty_share=1.0, views=1)
+
+    class Nothing:
+        pictures = 1
+
+        def put(self, _solid):
+            pass
+
+    for number in range(6):
+        list(scene.frames_of_scene(empty, number, Nothing()))
+    assert 1 <= len(told) < 6
+    assert all(sides == {"R", "L"} for sides in told)
+
+
 def test_held_out_grasps_never_appear(frames):
     names = {str(name) for frame in frames for name in frame.hands.get("grasp", ())}
     assert names <= {*SHOWN, *STYLES, "free"}

@@ -131,15 +131,17 @@ def frames_of_scene(settings: WorldSettings, number: int, renderer: Renderer) ->
     solids: list[Solid] = []
     hands: list[_Hand] = []
     bodies: list[_Body] = []
+    shown: list[_Hand] = []  # at which cameras look
     has_table = rng.random() < 0.75
     if settings.one_hand or rng.random() >= settings.empty_share:
         count = 1 if settings.one_hand or rng.random() < 0.88 else 2
         for which in range(count):
             _add_person(settings, rng, which, has_table, solids, hands, bodies)
-    elif rng.random() < 0.6:  # somebody whose hands are not shown
-        _add_person(settings, rng, 0, has_table, solids, hands, bodies, hands_shown=False)
+        shown = hands
+    elif rng.random() < 0.6:  # somebody whose hands nobody looks for; where they come into view, they are hands
+        _add_person(settings, rng, 0, has_table, solids, hands, bodies, busy_hands=False)
     points = _hand_points(hands)
-    focus = points.mean(axis=0) if len(points) else rng.uniform([-0.2, -0.5, 0.0], [0.2, -0.2, 0.2])
+    focus = points.mean(axis=0) if shown else rng.uniform([-0.2, -0.5, 0.0], [0.2, -0.2, 0.2])
     pictures = renderer.pictures
     solids += surroundings.room(rng, pictures)
     if has_table:
@@ -153,7 +155,7 @@ def frames_of_scene(settings: WorldSettings, number: int, renderer: Renderer) ->
         solids += surroundings.deceiving_shapes(rng, focus)
     renderer.put(joined(solids))
     for _ in range(settings.views):
-        frame_ = _view(settings, rng, renderer, hands, bodies, focus)
+        frame_ = _view(settings, rng, renderer, hands, shown, bodies, focus)
         if frame_ is not None:
             yield frame_
 
@@ -180,7 +182,7 @@ def _add_person(
     hands: list[_Hand],
     bodies: list[_Body],
     *,
-    hands_shown: bool = True,
+    busy_hands: bool = True,
 ) -> None:
     person = draw_person(int(rng.integers(*settings.people)))
     skeleton = Skeleton.at_rest(person)
@@ -202,10 +204,10 @@ def _add_person(
         origin = origin + turn @ np.array([rng.normal(0, 0.2), rng.uniform(0.4, 0.8), 0])
     body = _Body(person, skeleton, origin, turn)
     sides = ["R", "L"] if rng.random() < 0.5 else ["L", "R"]
-    shown = {}
+    numbers: dict[str, int] = {}
     held_things: list[tuple[Held, str, int]] = []
     for order, side in enumerate(sides):
-        busy = hands_shown and (order == 0 or rng.random() < 0.6)
+        busy = busy_hands and (order == 0 or rng.random() < 0.6)
         hanging = not busy
         arm, free = _draw_arm(rng, body, side, hanging, has_table, settings.one_hand)
         grasp, held, thing, row = "free", None, -1, None
@@ -220,16 +222,14 @@ def _add_person(
         skeleton.reach(side, arm, pose)
         if has_table and not hanging and not free:
             _onto_table(rng, body, side, arm, pose, held)
-        if not hanging or hands_shown:
-            number = len(hands)
-            shown[side] = number
-            full = as_row(pose)
-            hands.append(_Hand(number, body, side, full, held, grasp, thing))
-            if held is not None and held.thing.parts:
-                held_things.append((held, side, number))
+        number = len(hands)
+        numbers[side] = number
+        hands.append(_Hand(number, body, side, as_row(pose), held, grasp, thing))
+        if held is not None and held.thing.parts:
+            held_things.append((held, side, number))
     vertices, normals = skeleton.skin()
     places = (vertices @ turn.T + origin).astype(np.float32)
-    solids += dressed(person, draw_outfit(rng), places, (normals @ turn.T).astype(np.float32), shown)
+    solids += dressed(person, draw_outfit(rng), places, (normals @ turn.T).astype(np.float32), numbers)
     for held, side, number in held_things:
         solids.append(_thing_in_hand(rng, body, side, held, 10 * (number + 1) + OBJECT if held.touching else 0.0))
     bodies.append(body)
@@ -397,11 +397,12 @@ def _view(
     rng: np.random.Generator,
     renderer: Renderer,
     hands: list[_Hand],
+    shown: list[_Hand],
     bodies: list[_Body],
     focus: Array,
 ) -> Frame | None:
     for _ in range(4):
-        camera, target = _draw_camera(settings, rng, hands, bodies, focus)
+        camera, target = _draw_camera(settings, rng, shown, bodies, focus)
         rgb, depth, codes = renderer.draw(camera, draw_light(rng), target)
         if (depth < _NEAREST_M).mean() < 0.01 and (depth < 0.6 * settings.nearest_m).mean() < 0.3:
             break
