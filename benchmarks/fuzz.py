@@ -15,6 +15,7 @@ nothing may be written but what the targets write themselves. Ctrl-C prints what
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import faulthandler
 import hashlib
@@ -323,27 +324,28 @@ def main() -> int:
         started = time.monotonic()
         slowest = (0.0, "")
         names, weights = list(targets), [weight for _, weight in targets.values()]
-        for index in range(arguments.inputs):
-            rng = random.Random(arguments.seed * 1_000_003 + index)
-            name = rng.choices(names, weights)[0]
-            faulthandler.dump_traceback_later(_HANG_S, exit=True)
-            before = time.monotonic()
-            try:
-                targets[name][0](rng)
-            except TiaeError as error:
-                refused[name] += 1
-                if not str(error).strip() or "\n" in str(error):
-                    print(f"input {index} ({name}): the message is not one line: {error!r}")
-                    return 1
-            except KeyboardInterrupt:
-                break
-            except BaseException as error:
-                print(f"input {index} ({name}), seed {arguments.seed}: {type(error).__name__}: {error}")
-                raise
-            slowest = max(slowest, (time.monotonic() - before, f"{name} {index}"))
-            done[name] += 1
-            if not (index + 1) % _TELL_EVERY:
-                print(f"{index + 1} inputs in {time.monotonic() - started:.0f} s", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            for index in range(arguments.inputs):
+                rng = random.Random(arguments.seed * 1_000_003 + index)
+                name = rng.choices(names, weights)[0]
+                faulthandler.dump_traceback_later(_HANG_S, exit=True)
+                before = time.monotonic()
+                try:
+                    targets[name][0](rng)
+                except TiaeError as error:
+                    refused[name] += 1
+                    if not str(error).strip() or "\n" in str(error):
+                        print(f"input {index} ({name}): the message is not one line: {error!r}")
+                        return 1
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    print(f"input {index} ({name}), seed {arguments.seed}: {type(error).__name__}: {error}")
+                    raise
+                slowest = max(slowest, (time.monotonic() - before, f"{name} {index}"))
+                done[name] += 1
+                if not (index + 1) % _TELL_EVERY:
+                    print(f"{index + 1} inputs in {time.monotonic() - started:.0f} s", flush=True)
         faulthandler.cancel_dump_traceback_later()
     for name, count in sorted(done.items()):
         print(f"{name:18} {count:9} inputs, {refused[name] / count:4.0%} refused with one line")
