@@ -21,7 +21,7 @@ registered to each other, and print a line for each: how many hands, how sure, w
 annotated pictures and sheet.jpg with all of them, to try your own camera by eye."""
 EXAMPLES = """  tiae predict my_pictures --fov-deg 65
   tiae predict my_pictures --focal-px 525 --out looked_at
-  tiae predict my_pictures --focal-px 525 --json > grasps.jsonl"""
+  tiae predict my_pictures --focal-px 525 --json"""
 _TILE_PX = 320
 _ACROSS = 6
 _SHEET = 60  # pictures

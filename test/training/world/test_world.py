@@ -34,11 +34,12 @@ from tiae_training.simulator.hand import (
     draw_subject,
 )
 from tiae_training.simulator.rendering import import_mujoco
+from tiae_training.simulator.simulator import Simulator
 from tiae_training.world import shards
 from tiae_training.world.hand_poses import ALL_GRASPS, as_row, draw_free_pose, fingers_cross, within_limits
 from tiae_training.world.holding import close_on, hold, hold_as, skin_points
 from tiae_training.world.people import MONK_SKIN_TONES, draw_person
-from tiae_training.world.renderer import Camera, look_at
+from tiae_training.world.renderer import Camera, Light, Renderer, Solid, look_at
 from tiae_training.world.scene import WorldSettings
 from tiae_training.world.shapes import bent_tube, box, ellipsoid, extruded, lathed, rod, superquadric
 from tiae_training.world.shards import render_in_processes, render_shards, shard_numbers, stored_frames
@@ -430,6 +431,25 @@ def test_the_same_bytes_however_the_work_is_shared(folder, tmp_path):
     )
     for path in (alone, *together):
         assert path.read_bytes() == (folder / path.name).read_bytes()
+
+
+def test_both_simulators_draw_in_one_process():
+    def sample():
+        return Simulator(seed=1, width=64, height=48, smooth_skin=False).sample().rgb
+
+    first, renderer = sample(), Renderer(64, 48)
+    shape = box((0.2, 0.2, 0.2))
+    solid = Solid.of(shape.vertices, shape.normals, shape.triangles, (0.5, 0.5, 0.5), 7.0)
+    camera = Camera(look_at(np.array([0.0, -1, 0]), np.zeros(3), 0.0), np.array([0.0, -1, 0]), 60.0, 64, 48)
+    renderer.put(solid)
+    before = renderer.draw(camera, Light(), np.zeros(3))
+    np.testing.assert_array_equal(sample(), first)  # OpenGL has one current context in a thread
+    for one, other in zip(renderer.draw(camera, Light(), np.zeros(3)), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert before[1][24, 32] == pytest.approx(0.8, abs=0.01)
+    assert set(np.unique(before[2])) == {0, 7}
+    renderer.close()
+    np.testing.assert_array_equal(sample(), first)
 
 
 def test_shards_are_whole_or_not_there(folder, tmp_path, monkeypatch):

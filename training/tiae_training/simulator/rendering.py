@@ -37,9 +37,11 @@ def _one_line(error: Exception) -> str:
 
 
 def make_context_current(width: int, height: int) -> None:
-    """Create this process's OpenGL context on first use."""
+    """This process's OpenGL context, created on first use; made current again where another drew in between."""
     global _context
-    if _context is None:
+    if _context is not None:
+        _context.make_current()
+    else:
         mujoco = import_mujoco()
         try:
             context = _headless_context(mujoco, width, height)
@@ -80,10 +82,12 @@ class View:
 
     def upload_texture(self, number: int) -> None:
         """Send a changed texture of the model to the renderer."""
+        make_context_current(self.width, self.height)
         self.mujoco.mjr_uploadTexture(self.model, self.resources, number)
 
     def close(self) -> None:
         """Free the renderer's buffers now rather than at garbage collection."""
+        make_context_current(self.width, self.height)
         self.resources.free()
 
     def render(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,6 +95,7 @@ class View:
 
         -1 stands for nothing, and the number of geoms of the model for its skin.
         """
+        make_context_current(self.width, self.height)
         mujoco, height, width = self.mujoco, self.height, self.width
         categories = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self.model, self.data, self.options, None, self.camera, categories, self.scene)

@@ -210,10 +210,16 @@ class Renderer:
         self.pictures = len(shown)
         self._vertices = gl.buffer(reserve=1 << 20, dynamic=True)
         self._triangles = gl.buffer(reserve=1 << 20, dynamic=True)
+        self._drawn: Any = None
+        self._cast: Any = None
         gl.enable(moderngl.DEPTH_TEST)
 
     def put(self, solid: Solid) -> None:
         """What is drawn from now on."""
+        with self._gl:  # another may have drawn in between
+            self._put(solid)
+
+    def _put(self, solid: Solid) -> None:
         vertices, triangles = solid.vertices.tobytes(), np.ascontiguousarray(solid.triangles, np.int32).tobytes()
         for buffer, content in ((self._vertices, vertices), (self._triangles, triangles)):
             if buffer.size < len(content):
@@ -222,6 +228,9 @@ class Renderer:
         self._count = 3 * len(solid.triangles)
         layout = "3f 3f 3f 3f 4f 1f"
         gl = self._gl
+        for array in (self._drawn, self._cast):
+            if array is not None:
+                array.release()
         self._drawn = gl.vertex_array(
             self._program,
             [(self._vertices, layout, "place", "normal", "color", "pattern_place", "material", "code")],
@@ -233,6 +242,12 @@ class Renderer:
         self, camera: Camera, light: Light, shadow_of: NDArray[np.float64], shadow_radius_m: float = 0.6
     ) -> tuple[NDArray[np.uint8], Floats, NDArray[np.int32]]:
         """What a camera sees: rgb (H, W, 3), depth (H, W) metres, codes (H, W); shadows within a radius of a place."""
+        with self._gl:
+            return self._draw(camera, light, shadow_of, shadow_radius_m)
+
+    def _draw(
+        self, camera: Camera, light: Light, shadow_of: NDArray[np.float64], shadow_radius_m: float
+    ) -> tuple[NDArray[np.uint8], Floats, NDArray[np.int32]]:
         gl, program = self._gl, self._program
         width, height = camera.width, camera.height
         lamp = _lamp(light.toward[0], shadow_of, shadow_radius_m)
