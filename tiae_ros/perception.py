@@ -37,7 +37,7 @@ from tiae_ros.model.autoencoder import Autoencoder, Description, Inference, load
 from tiae_ros.model.devices import on_device
 from tiae_ros.model.segmenter import Segmentation, choose_segmentation
 from tiae_ros.parameters import Settings
-from tiae_ros.streams.camera import focal_length_px
+from tiae_ros.streams.camera import focal_length_px, is_camera_matrix
 from tiae_ros.streams.distortion import Distortion, camera_at
 from tiae_ros.vision.cut_windows import cut_depth, cut_grasp, cut_masks
 from tiae_ros.vision.labels import Floats, Labels, Picture, check_images, check_one_size
@@ -170,17 +170,26 @@ class Perception:
             FrameDropped: a model failed.
         """
         try:
-            given, depth_m = depth_m, np.asarray(depth_m, np.float32)
+            given = np.asarray(depth_m)
+            depth_m = np.asarray(given.real if given.dtype.kind == "c" else given, np.float32)
             color = None if color is None else np.asarray(color)
         except (TypeError, ValueError) as error:
             raise ImageError(f"colour and depth must be arrays: {error}") from None
-        if np.asarray(given).dtype.kind in "iub":
+        kind = given.dtype.kind
+        if kind in "iub":
             raise ImageError("depth is in whole numbers; it must be in metres, float32: of millimetres a thousandth")
+        if kind in "cmM":
+            raise ImageError(f"depth is {given.dtype}; it must be in metres, float32")
         check_images(color, depth_m)
         try:
             matrix = None if k is None else np.asarray(k, np.float64).reshape(3, 3)
         except (TypeError, ValueError):
             raise ParameterError(f"k is {str(k)[:60]!r}; accepted are the 3x3 numbers of a camera matrix") from None
+        if matrix is not None and not is_camera_matrix(matrix):
+            raise ParameterError(
+                f"k is {', '.join(f'{value:g}' for value in matrix.ravel())}; accepted are the 3x3 numbers of a camera "
+                "matrix (fx, 0, cx, 0, fy, cy, 0, 0, 1), or None"
+            )
         pipeline = self.pipeline
         result = pipeline.restore(pipeline.describe(Images(color, depth_m, matrix), self.settings))
         return [

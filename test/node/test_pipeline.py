@@ -120,6 +120,19 @@ def test_the_python_door_gives_the_same(shipped_models, pipeline):
         Perception(**shipped_models).frame(scene.color, depth_m, [1, 2])
 
 
+def test_the_python_door_refuses_what_is_no_camera_matrix(shipped_models):
+    scene = two_hands()
+    depth_m = (scene.depth_mm * 1e-3).astype(np.float32)
+    k = np.reshape(camera_info().k, (3, 3))
+    perception = Perception(**shipped_models)
+    for other in (k * 0, k * np.nan, -k, k * 2, k.T):  # transposed, it would put hands somewhere else
+        with pytest.raises(ParameterError, match="accepted are the 3x3 numbers of a camera matrix"):
+            perception.frame(scene.color, depth_m, other)
+    for depth in (depth_m * 1j, depth_m.astype("datetime64[s]")):
+        with pytest.raises(ImageError, match="it must be in metres"):
+            perception.frame(scene.color, depth, k)
+
+
 @pytest.mark.parametrize("given", [Settings(), Settings(mask_source="topics")])
 def test_the_first_passes_go_all_the_way(pipeline, given):
     frame = Frame(**drawn_images())

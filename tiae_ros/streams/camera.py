@@ -68,6 +68,11 @@ def calibrated(k: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return matrix
 
 
+def is_camera_matrix(k: NDArray[np.float64]) -> bool:
+    """Whether (3, 3) numbers are finite and laid out as a camera matrix: focal lengths above 0, last row 0 0 1."""
+    return calibrated(k) is not None and np.array_equal(k[2], (0, 0, 1)) and bool(k[1, 0] == 0)
+
+
 def is_rectified(topic: str) -> bool:
     """Whether pictures of a topic are rectified, by the names of image_proc: image_rect, image_rect_color."""
     return any("rect" in part.split("_") for part in topic.split("/"))
@@ -128,7 +133,7 @@ def _matrix(info: Any, rectified: bool) -> NDArray[np.float64]:
                 "first one"
             )
         k = p.reshape(3, 4)[:, :3]
-    if not np.array_equal(k[2], (0, 0, 1)) or k[1, 0] != 0:
+    if not is_camera_matrix(k):
         raise _Withheld(f"has a K that is no camera matrix ({', '.join(f'{value:g}' for value in k.ravel())})")
     return k.copy()
 
