@@ -169,6 +169,8 @@ class Perception:
             ImageError: the pictures are none, or do not fit together. ParameterError: k is no camera matrix.
             FrameDropped: a model failed.
         """
+        if np.ma.isMaskedArray(color) or np.ma.isMaskedArray(depth_m):
+            raise ImageError("masked arrays would lose their mask; fill them first: depth.filled(0)")
         try:
             given = np.asarray(depth_m)
             depth_m = np.asarray(given.real if given.dtype.kind == "c" else given, np.float32)

@@ -50,7 +50,7 @@ def test_json_has_a_row_for_each_grasp(pictures, capsys):
     ("spoil", "said"),
     [
         (lambda folder: [path.unlink() for path in folder.iterdir()], "holds no pictures"),
-        (lambda folder: (folder / "hand_depth_mm.png").unlink(), "hand_depth_mm.png cannot be used"),
+        (lambda folder: (folder / "hand_depth_mm.png").unlink(), "hand_color.png has no depth beside it"),
         (lambda folder: (folder / "wall_color.png").write_bytes(b"none"), "wall_color.png cannot be used"),
         (
             lambda folder: cv2.imwrite(str(folder / "hand_depth_mm.png"), np.zeros((5, 6), np.uint16)),
@@ -58,13 +58,13 @@ def test_json_has_a_row_for_each_grasp(pictures, capsys):
         ),
         (
             lambda folder: cv2.imwrite(str(folder / "hand_depth_mm.png"), np.zeros((5, 6), np.uint8)),
-            "needed are a colour picture and hand_depth_mm.png",
+            "needed is depth as 16 bit grey",
         ),
     ],
 )
 def test_what_cannot_be_looked_at_is_one_line(pictures, capsys, spoil, said):
     spoil(pictures)
-    assert main(["predict", str(pictures), "--focal-px", "300"]) == 2
+    assert main(["predict", str(pictures), "--focal-px", "300", "--strict"]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
@@ -76,3 +76,24 @@ def test_what_cannot_be_looked_at_is_one_line(pictures, capsys, spoil, said):
 def test_a_lens_that_is_none_is_refused(pictures, capsys, words):
     assert main(["predict", str(pictures), *words]) == 2
     assert words[0] in capsys.readouterr().err
+
+
+def test_a_bad_picture_costs_itself(pictures, tmp_path, capsys):
+    (pictures / "hand_color.png").write_bytes(b"none")
+    words = ["predict", str(pictures), "--focal-px", "300"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert said.out == "wall: no hand\n"
+    assert "warning: skipped" in said.err
+    assert (tmp_path / "out" / "sheet.jpg").exists()
+    (pictures / "wall_depth_mm.png").unlink()
+    assert main(words) == 2
+    assert "none of 2 pictures" in capsys.readouterr().err
+
+
+def test_another_unit_is_questioned(pictures, capsys):
+    for path in pictures.glob("*_depth_mm.png"):
+        tenths = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.uint32) * 10
+        cv2.imwrite(str(path), np.minimum(tenths, 65535).astype(np.uint16))
+    assert main(["predict", str(pictures), "--focal-px", "300"]) == 0
+    assert "2 pictures look wrong" in capsys.readouterr().err

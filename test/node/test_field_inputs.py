@@ -118,13 +118,14 @@ def test_masks_that_come_late_are_waited_for(masked):
     assert masked.grasps[-1].width == 1
 
 
-def test_masks_that_come_too_late_tell_how_late(masked):
+def test_masks_that_come_too_late_tell_how_late(masked, nodes):
     assert masked.client.set_parameter("pairing_memory_s", 0.2, f"{MASKED}/tiae") == (True, "")
     late = "pairing_memory_s is 0.2 s"
     masked.play(lambda: bool(masked.status(DiagnosticStatus.STALE, late)), masks_later_s=0.5)
     line = masked.status(DiagnosticStatus.STALE, late)
     assert re.search(r"_mask: the nearest stamps are 0\.000 s apart \(slop 0\.02 s\), it comes 0\.\d+ s later", line)
     assert not masked.grasps
+    nodes[MASKED].wait_for(r"\[WARN\].*it comes 0\.\d+ s later", 5)  # in the log, too
     assert masked.client.set_parameter("pairing_memory_s", 1.0, f"{MASKED}/tiae") == (True, "")
     masked.play(lambda: bool(masked.grasps), masks_later_s=0.5)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lens.add_argument("--focal-px", type=float, metavar="F", help="focal length in pixels of the colour picture")
     lens.add_argument("--fov-deg", type=float, metavar="DEG", help="or its horizontal field of view")
     parser.add_argument("--model", default="hands", help="as the node's parameter (hands)")
-    parser.add_argument("--segmentation-model", default="segmentation", metavar="DIR", help="(segmentation)")
-    parser.add_argument("--use-color", choices=("auto", "true", "false"), default="auto", help="(auto)")
-    parser.add_argument("--confidence-min", type=float, default=0.5, metavar="C", help="(0.5)")
+    parser.add_argument(
+        "--segmentation-model",
+        default="segmentation",
+        metavar="DIR",
+        help="what finds hands (the shipped segmentation)",
+    )
+    parser.add_argument(
+        "--use-color", choices=("auto", "true", "false"), default="auto", help="as the node's parameter (auto)"
+    )
+    parser.add_argument(
+        "--confidence-min",
+        type=float,
+        default=0.5,
+        metavar="C",
+        help="of a detector: what it is less sure of is no hand (0.5)",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for annotated pictures and sheet.jpg")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--strict", action="store_true", help="refuse a folder of which a picture cannot be used")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from tiae_ros.perception import Perception
+    from tiae_ros.streams.depth_units import question_unit
 
     perception = Perception(
         model=arguments.model,
@@ -57,9 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
     tiles: list[Picture] = []
-    for name, color, depth_m in pairs(arguments.source):
+    skipped: list[str] = []
+    doubts: list[str] = []
+    for name, color, depth_m in pairs(arguments.source, None if arguments.strict else skipped):
         k = camera_matrix(arguments, color.shape[1], color.shape[0])
         grasps = perception.frame(color, depth_m, k)
+        doubt = question_unit(depth_m, "16UC1", depth_max_m=perception.settings.depth_max_m, unit_m=0.001)
+        if doubt is not None:
+            doubts.append(f"{name}: {doubt}")
         print(json.dumps(as_json(name, grasps)) if arguments.json else line(name, grasps), flush=True)
         if arguments.out is not None:
             seen = annotated(color, grasps)
@@ -67,6 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
             if len(tiles) < _SHEET:
                 height = round(_TILE_PX * seen.shape[0] / seen.shape[1])
                 tiles.append(cv2.resize(seen, (_TILE_PX, height), interpolation=cv2.INTER_AREA))
+    if doubts:
+        print(f"warning: {len(doubts)} pictures look wrong; the first: {doubts[0]}", file=sys.stderr)
+    for reason in skipped:
+        print(f"warning: skipped: {reason}", file=sys.stderr)
     if tiles:
         tallest = max(tile.shape[0] for tile in tiles)
         padded = [np.pad(tile, ((0, tallest - tile.shape[0]), (0, 0), (0, 0))) for tile in tiles]
@@ -77,30 +102,49 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def pairs(folder: Path) -> Iterator[tuple[str, Picture, Floats]]:
-    """Name, rgb (H, W, 3) and depth (H, W) metres of each pair. Raises DataError."""
-    import cv2
-    import numpy as np
+def pairs(folder: Path, skipped: list[str] | None = None) -> Iterator[tuple[str, Picture, Floats]]:
+    """Name, rgb (H, W, 3) and depth (H, W) metres of each pair.
 
+    What cannot be used is added to `skipped`; without it, and where nothing can be used, it is a DataError.
+    """
     colors = sorted([*folder.glob("*_color.jpg"), *folder.glob("*_color.png")])
     if not colors:
         raise DataError(f"{folder} holds no pictures; accepted are NAME_color.jpg (or .png) beside NAME_depth_mm.png")
+    used = False
     for path in colors:
-        name = path.stem.removesuffix("_color")
-        beside = path.with_name(f"{name}_depth_mm.png")
-        color = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        millimetres = cv2.imread(str(beside), cv2.IMREAD_UNCHANGED) if beside.exists() else None
-        if color is None or millimetres is None or millimetres.ndim != 2 or millimetres.dtype != np.uint16:
-            wrong = path if color is None else beside
-            raise DataError(
-                f"{wrong} cannot be used; needed are a colour picture and {beside.name}, 16 bit grey, in mm"
-            )
-        if millimetres.shape != color.shape[:2]:
-            raise DataError(
-                f"{path} is {color.shape[1::-1]}, {beside.name} {millimetres.shape[::-1]}; both must be of one size"
-            )
-        depth = np.where(millimetres > 0, millimetres.astype(np.float32) / 1000, np.nan).astype(np.float32)
-        yield name, np.ascontiguousarray(color[..., ::-1]), depth
+        try:
+            pair = _pair(path)
+        except DataError as error:
+            if skipped is None:
+                raise
+            skipped.append(str(error))
+            continue
+        used = True
+        yield pair
+    if not used and skipped:
+        raise DataError(f"none of {len(colors)} pictures of {folder} can be used; the first: {skipped[0]}")
+
+
+def _pair(path: Path) -> tuple[str, Picture, Floats]:
+    import cv2
+    import numpy as np
+
+    name = path.stem.removesuffix("_color")
+    beside = path.with_name(f"{name}_depth_mm.png")
+    if not beside.exists():
+        raise DataError(f"{path} has no depth beside it; needed is {beside.name}, 16 bit grey, in mm")
+    color = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    millimetres = cv2.imread(str(beside), cv2.IMREAD_UNCHANGED)
+    if color is None:
+        raise DataError(f"{path} cannot be used; needed is a colour picture")
+    if millimetres is None or millimetres.ndim != 2 or millimetres.dtype != np.uint16:
+        raise DataError(f"{beside} cannot be used; needed is depth as 16 bit grey, in mm")
+    if millimetres.shape != color.shape[:2]:
+        raise DataError(
+            f"{path} is {color.shape[1::-1]}, {beside.name} {millimetres.shape[::-1]}; both must be of one size"
+        )
+    depth = np.where(millimetres > 0, millimetres.astype(np.float32) / 1000, np.nan).astype(np.float32)
+    return name, np.ascontiguousarray(color[..., ::-1]), depth
 
 
 def camera_matrix(arguments: argparse.Namespace, width: int, height: int) -> list[list[float]]:

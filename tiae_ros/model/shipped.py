@@ -33,6 +33,8 @@ def find_model(name: str) -> Path:
         ModelError: there is no such folder; the message lists the shipped ones.
     """
     try:
+        if not name:
+            raise ValueError("it is empty")
         path = Path(name).expanduser()
         path.exists()
     except (OSError, RuntimeError, ValueError) as error:  # no such user, too long a name, a NUL in it

@@ -39,6 +39,11 @@ class Health:
         if line := self._repetitions.line(reason, message):
             self._logger.warning(line)
 
+    def tell(self, reason: str, message: str) -> None:
+        """A warning for the log alone."""
+        if line := self._repetitions.line(reason, message):
+            self._logger.warning(line)
+
     def note(self, reason: str, message: str) -> None:
         """To the log alone."""
         if line := self._repetitions.line(reason, message):

@@ -40,6 +40,7 @@ from tiae_ros.node.warm_up import warm_up
 from tiae_ros.node.worker import Worker
 from tiae_ros.parameters import CONFIGURE, TABLE, Settings, unknown_name
 from tiae_ros.perception import Described, FrameDropped, Images, Pipeline, Result, load_pipeline
+from tiae_ros.streams.pairing import UNPAIRED
 from tiae_ros.vision.registration import RegistrationCheck
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -378,6 +379,10 @@ class PerceptionNode(LifecycleNode):
             pairing_memory_s=self.settings.pairing_memory_s,
             facts=self._facts,
         )
+        level, line = diagnostics.assess(condition)
+        # Who reads the log alone learns of it, too; what has a line of its own needs no second one.
+        if not condition.warnings and (level == "STALE" or UNPAIRED in condition.counts.recent_drops):
+            self._health.tell("nothing comes of it", line)
         message = diagnostics.to_message(
             condition, f"{self.get_fully_qualified_name()[1:]}: perception", self._facts.get("device", "")
         )

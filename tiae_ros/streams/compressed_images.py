@@ -43,11 +43,13 @@ def decode_compressed_depth(data: Any, message_format: str, unit_m: float = MILL
     """
     raw = _bytes(data)
     encoding, _, transport = (part.strip() for part in message_format.partition(";"))
+    if encoding == "png" and not transport:  # as the message's own definition has it
+        encoding, transport = "16UC1", "png"
     # Publishers up to Humble name no compression: theirs is always png.
     if encoding not in DEPTH_ENCODINGS:
         raise ImageError(
             f"compressed depth of format {message_format!r} is not depth; accepted are '16UC1; compressedDepth png', "
-            "the same with mono16 and with 32FC1"
+            "the same with mono16 and with 32FC1, '16UC1; png compressed' and 'png'"
         )
     plain = transport.startswith("png")  # the transport of colour used for depth: a png without that header
     if not plain and transport not in ("", "compressedDepth", "compressedDepth png"):

@@ -62,6 +62,12 @@ class RecordedPairs:
                 f"{self.unpaired} of {self.counts[reference]} {reference} images have no {self.missed.slot} image of "
                 f"their moment: {self.missed.told(self.slop_s)}"
             )
+        for slot, count in list(self.counts.items())[1:]:
+            if self.missed is None and count > len(self.sets) and not self.standing_still:
+                reference = next(iter(self.counts))
+                lines.append(
+                    f"{count - len(self.sets)} of {count} {slot} images have no {reference} image of their moment"
+                )
         if self.too_far_apart:
             lines.append(
                 f"{self.too_far_apart} pairs were left out: their images were recorded in so different an order that "

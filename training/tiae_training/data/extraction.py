@@ -17,7 +17,7 @@ from tiae_ros.streams.depth_units import MILLIMETRE_M, question_unit
 from tiae_ros.streams.recorded_pairs import RecordedPairs
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
-from tiae_ros.vision.window import Window
+from tiae_ros.vision.window import Window, has_reading
 from tiae_training.data.arrays import check_window_size
 
 _DEPTH_MAX_M = SegmentationSettings().depth_max_m
@@ -165,6 +165,10 @@ class _Remarks:
             self.without_camera += 1
             reason = frame.k_unknown.replace("no camera info yet", "there is no camera info")
             found["camera"] = f"{reason}; give the focal length with --focal-px"
+        if not has_reading(frame.depth_m).any():
+            found["depth"] = (
+                "no depth reading at all, so that no hand can be found; is the sensor covered, or too near?"
+            )
         unit = question_unit(
             frame.depth_m, frame.depth_encoding, depth_max_m=_DEPTH_MAX_M, unit_m=settings.depth_unit_m
         )

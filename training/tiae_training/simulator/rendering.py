@@ -20,7 +20,7 @@ _HINT = (
     "install the simulator with `pip install tiae_ros[sim]` and, on Debian or Ubuntu, "
     "`apt-get install libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri`"
 )
-_context: object | None = None
+_context: Any = None
 
 
 def import_mujoco() -> ModuleType:
