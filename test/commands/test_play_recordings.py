@@ -117,7 +117,6 @@ def test_the_recorded_qos_is_offered(client, tmp_path, play):
          (ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)),
     ):  # fmt: skip
         process = play("--bag", str(bag), "--wait", "0", *words)
-        process.wait_for("s  /")  # a second has been played
         for topic, expected in ((A, a), (B, b)):
             (there,) = client.spin_until(lambda topic=topic: client.node.get_publishers_info_by_topic(topic))
             assert (there.qos_profile.reliability, there.qos_profile.durability) == expected, topic
