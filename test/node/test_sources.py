@@ -239,7 +239,8 @@ def test_deactivate_keeps_the_models_and_cleanup_frees_them(client, inner_node):
 
 @pytest.mark.parametrize("where", ["network", "elsewhere"])
 def test_15_out_of_memory_costs_the_frame(client, inner_node, monkeypatch, where):
-    from tiae_ros import Autoencoder, perception
+    from tiae_ros import Autoencoder
+    from tiae_ros.vision import sight
 
     client.listen(PointCloud2, "/inner/tiae/grasps")
     client.listen(DiagnosticArray, "/diagnostics")
@@ -251,7 +252,7 @@ def test_15_out_of_memory_costs_the_frame(client, inner_node, monkeypatch, where
     def failing(*arguments, **named):
         raise MemoryError("Unable to allocate 2 GiB")
 
-    owner, name = (Autoencoder, "describe") if where == "network" else (perception, "find_windows")
+    owner, name = (Autoencoder, "describe") if where == "network" else (sight, "find_windows")
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, failing)
         camera.stream_until(make_scene(), lambda: inner_node._statistics.snapshot().drops.get("out of memory"))
