@@ -32,11 +32,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from real_frames import FOCAL_PX, FRAMES, frame_names, load_frame, on_grasp, overlap
+from real_frames import FRAMES, on_grasp, overlap
+from segmentation import BESIDE, bag_frames, camera_frames
 
-from tiae_ros.model.segmenter import Segmentation, choose_segmentation
-from tiae_ros.streams.bags import Bag
-from tiae_ros.vision.sight import Sight
+from tiae_ros.model.segmenter import choose_segmentation
+from tiae_ros.vision.sight import Segmentation, Sight
 from tiae_training.detection.evaluation import judge
 from tiae_training.detection.prepare import real_frames, shards_of
 from tiae_training.world.shards import stored_frames
@@ -44,7 +44,6 @@ from tiae_training.world.shards import stored_frames
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT.parent / "shared" / "data" / "real_empty_tables"
 BANDS = ("found_0_0.7", "found_0.7_0.8", "found_0.8_1.2")
-BESIDE = 3  # label of a thing that nobody holds
 HEADS = ("frames", "method", "found", "on hand", "hand", "held", "false", "beside", "ece", "auc", "ms")
 
 
@@ -98,13 +97,13 @@ def all_rows(name: str, method: Segmentation, options: argparse.Namespace) -> It
     if TABLES.exists():
         false = [bool(see(method, frame).hands) for frame in real_frames(TABLES, "test*_color.*")]
         yield "tables", name, "", "", "", "", f"{sum(false)} of {len(false)}", "", "", "", ""
-    desk = list(desk_frames())
+    desk = [Labelled(*frame) for frame in camera_frames(FRAMES)]
     for label, frames, color in (
         ("desk", desk, True),
         ("desk, turned", [turned(frame, turns) for frame in desk for turns in (1, 2, 3)], True),
         ("desk, half", [half(frame) for frame in desk], True),
         ("desk, depth", desk, False),
-        ("bag", list(bag_frames(ROOT / "test" / "data" / "grasps")), True),
+        ("bag", [Labelled(*frame) for frame in bag_frames(ROOT / "test" / "data" / "grasps")], True),
     ):
         if frames:
             yield label, name, *labelled_figures(method, frames, color)
@@ -153,12 +152,6 @@ def number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.3f}"
 
 
-def desk_frames() -> Iterator[Labelled]:
-    for path in frame_names(FRAMES):
-        rgb, depth, labels = load_frame(path)
-        yield Labelled(rgb, depth, labels, FOCAL_PX)
-
-
 def turned(frame: Labelled, quarters: int) -> Labelled:
     parts = (np.ascontiguousarray(np.rot90(part, quarters)) for part in (frame.color, frame.depth_m, frame.labels))
     return Labelled(*parts, frame.focal_px)
@@ -167,20 +160,6 @@ def turned(frame: Labelled, quarters: int) -> Labelled:
 def half(frame: Labelled) -> Labelled:
     color = cv2.resize(frame.color, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return Labelled(color, frame.depth_m[::2, ::2].copy(), frame.labels[::2, ::2].copy(), frame.focal_px / 2)
-
-
-def bag_frames(path: Path) -> Iterator[Labelled]:
-    """Every third frame of the recorded bag; the truth lies beside it as NAME_truth.npz."""
-    truth_path = path.with_name(path.name + "_truth.npz")
-    if not path.exists() or not truth_path.exists():
-        return
-    with np.load(truth_path, allow_pickle=False) as truth:
-        labels, focal = truth["labels"], float(truth["k"][0, 0])
-        rows = {int(stamp): row for row, stamp in enumerate(truth["stamp_ns"])}
-    with Bag(path) as bag:
-        for index, seen in enumerate(bag.rgbd_frames()):
-            if index % 3 == 0 and seen.stamp_ns in rows:
-                yield Labelled(seen.color, seen.depth_m, labels[rows[seen.stamp_ns]], focal)
 
 
 def line(row: tuple[str, ...]) -> str:

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from tiae_ros.errors import ImageError, ModelError, ParameterError, TiaeError
 from tiae_ros.model.autoencoder import Autoencoder, Description, Inference, load_model
 from tiae_ros.model.devices import on_device
-from tiae_ros.model.segmenter import Segmentation, choose_segmentation
+from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import focal_length_px, is_camera_matrix
 from tiae_ros.streams.distortion import Distortion, camera_at
@@ -43,7 +43,7 @@ from tiae_ros.vision.cut_windows import cut_depth, cut_grasp, cut_masks
 from tiae_ros.vision.labels import Floats, Labels, Picture, check_images, check_one_size
 from tiae_ros.vision.position import metric_position
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
-from tiae_ros.vision.sight import FOLLOWED, FoundHand, Sight, sight_of_labels
+from tiae_ros.vision.sight import FOLLOWED, FoundHand, Segmentation, Sight, sight_of_labels
 from tiae_ros.vision.window import Window, depth_from_window, surface_values, window_camera, window_to_image
 
 Part = TypeVar("Part", Description, Inference)

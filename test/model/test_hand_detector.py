@@ -10,14 +10,15 @@ import pytest
 from synthetic_scenes import FOCAL, make_scene
 
 from tiae_ros.errors import ModelError, ParameterError
-from tiae_ros.model import hand_detector
+from tiae_ros.model import hand_detector, segmenter
 from tiae_ros.model.folder import CLOSE_UP, CLOSE_UP_INT8, PROPOSALS, PROPOSALS_INT8, read_folder, write_folder
 from tiae_ros.model.hand_detector import CALIBRATION, calibration_of, load_detector
-from tiae_ros.model.segmenter import Segmentation, choose_segmentation
+from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.vision.detection import close_up, proposals
 from tiae_ros.vision.detection.detector import HandDetector
 from tiae_ros.vision.labels import HAND
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_ros.vision.sight import Segmentation
 
 pytest.importorskip("torch", reason="models are made with torch, which is not installed")
 
@@ -138,7 +139,7 @@ def test_the_quickest_precision_is_taken(monkeypatch, both_precisions, flags, in
     graphs = {PROPOSALS: first, PROPOSALS_INT8: first, CLOSE_UP: second(5), CLOSE_UP_INT8: second(int8_score)}
     seconds = {graphs[CLOSE_UP]: 5, graphs[CLOSE_UP_INT8]: int8_seconds}
     monkeypatch.setattr(hand_detector, "cpu_flags", lambda: flags)
-    monkeypatch.setattr(hand_detector, "_seconds", seconds.__getitem__)
+    monkeypatch.setattr(segmenter, "_seconds", lambda graph, shape: seconds[graph])
     monkeypatch.setattr(hand_detector.OnnxRuntime, "open", lambda self, folder, file: graphs[file])
     assert load_detector(both_precisions).name.endswith(f"({expected})")
 

@@ -11,11 +11,12 @@ from synthetic_scenes import FOCAL, make_scene
 from tiae_ros.errors import ModelError, ParameterError
 from tiae_ros.model import segmenter, shipped
 from tiae_ros.model.folder import NETWORK, NETWORK_INT8, WEIGHTS, read_folder, write_folder
-from tiae_ros.model.segmenter import METHODS, Segmentation, choose_segmentation, load_segmentation
+from tiae_ros.model.segmenter import METHODS, choose_segmentation, load_segmentation
 from tiae_ros.model.shipped import find_model
 from tiae_ros.vision.labels import HAND
 from tiae_ros.vision.segmentation.planes import INPUTS
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_ros.vision.sight import Segmentation
 
 BAG = Path(__file__).parents[1] / "data" / "grasps"
 
@@ -89,7 +90,7 @@ def test_the_quickest_precision_is_taken(monkeypatch, flags, int8_seconds, int8_
     graphs = {"network.onnx": graph(5), "network_int8.onnx": graph(int8_score)}
     seconds = {graphs["network.onnx"]: 5, graphs["network_int8.onnx"]: int8_seconds}
     monkeypatch.setattr(segmenter, "cpu_flags", lambda: flags)
-    monkeypatch.setattr(segmenter, "_seconds", seconds.__getitem__)
+    monkeypatch.setattr(segmenter, "_seconds", lambda graph, shape: seconds[graph])
     monkeypatch.setattr(segmenter.OnnxRuntime, "open", lambda self, folder, file: graphs[file])
     assert load_segmentation("segmentation").name.endswith(f"({expected})")
 

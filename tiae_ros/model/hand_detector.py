@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +12,7 @@ from tiae_ros.model.engines.engine import Graph, probe
 from tiae_ros.model.engines.onnx_runtime import OnnxRuntime
 from tiae_ros.model.folder import CLOSE_UP, CLOSE_UP_INT8, PROPOSALS, PROPOSALS_INT8, ModelFolder, read_folder
 from tiae_ros.model.manifest import DETECTOR
-from tiae_ros.model.segmenter import PRECISIONS, QUICK_WITH_8_BITS, cpu_flags
+from tiae_ros.model.segmenter import PRECISIONS, QUICK_WITH_8_BITS, cpu_flags, quickest
 from tiae_ros.model.shipped import find_model
 from tiae_ros.model.trial import try_graphs
 from tiae_ros.vision.detection import close_up, proposals
@@ -25,8 +24,6 @@ _TRIED = (  # shapes of either graph's input
     (1, proposals.PLANES, 192, proposals.GRID),
     (6, close_up.PLANES, close_up.CELLS, close_up.CELLS),
 )
-_AGREEING = 0.98  # share of a noisy crop's cells that both precisions are to put into one class
-_TRIALS = 5
 
 
 def load_detector(folder: str | os.PathLike[str], *, precision: str = "auto", threads: int = 1) -> HandDetector:
@@ -58,7 +55,7 @@ def load_detector(folder: str | os.PathLike[str], *, precision: str = "auto", th
             )
         wanted = ("float32",)
     pairs = {name: _opened(engine, content, _FILES[name]) for name in wanted}
-    chosen = quickest({name: look for name, (_, look) in pairs.items()})
+    chosen = quickest({name: look for name, (_, look) in pairs.items()}, (1, *_TRIED[1][1:]), deviation=0.3)
     first, second = pairs[chosen]
     return HandDetector(first, second, f"network {content.manifest.model_id} ({chosen})", calibration_of(content))
 
@@ -94,25 +91,6 @@ def _opened(engine: OnnxRuntime, content: ModelFolder, names: tuple[str, str]) -
         lambda n: [(n, close_up.CLASSES, side, side), (n, close_up.FACTS)],
     )
     return first, second
-
-
-def quickest(graphs: dict[str, Graph]) -> str:
-    """Which of the precisions to take: int8 where it is quicker, and its sums are not cut off as on some older CPUs."""
-    if len(graphs) == 1:
-        return next(iter(graphs))
-    seconds = {name: _seconds(graph) for name, graph in graphs.items()}
-    noise = np.random.default_rng(0).normal(0, 0.3, (1, close_up.PLANES, close_up.CELLS, close_up.CELLS))
-    exact, rough = (graphs[name](noise.astype(np.float32))[0].argmax(1) for name in ("float32", "int8"))
-    return "int8" if seconds["int8"] < seconds["float32"] and (exact == rough).mean() > _AGREEING else "float32"
-
-
-def _seconds(graph: Graph) -> float:
-    times = []
-    for _ in range(_TRIALS):
-        started = time.perf_counter()
-        graph(np.zeros((1, close_up.PLANES, close_up.CELLS, close_up.CELLS), np.float32))
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 def _check(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -16,11 +15,10 @@ from tiae_ros.model.folder import NETWORK, NETWORK_INT8, read_folder, read_manif
 from tiae_ros.model.manifest import DETECTOR, SEGMENTATION
 from tiae_ros.model.shipped import find_model
 from tiae_ros.model.trial import try_graphs
-from tiae_ros.vision.labels import Floats, Labels, Picture
 from tiae_ros.vision.segmentation.network import NetworkSegmentation
 from tiae_ros.vision.segmentation.planes import INPUTS
-from tiae_ros.vision.segmentation.settings import STRIDE, SegmentationSettings
-from tiae_ros.vision.sight import FoundHand, Sight
+from tiae_ros.vision.segmentation.settings import STRIDE
+from tiae_ros.vision.sight import Segmentation
 
 METHODS = ("auto", "network", "classical")
 SHIPPED = "segmentation"
@@ -30,36 +28,6 @@ _FILES = {"float32": NETWORK, "int8": NETWORK_INT8}
 _AGREEING = 0.98  # share of a noisy grid's cells that both precisions are to put into one class
 _GRID = (1, INPUTS, 128, 160)
 _TRIALS = 5
-
-
-class Segmentation(Protocol):
-    """What finds hands and what they hold, by networks or without."""
-
-    name: str
-
-    def segment(
-        self,
-        color: Picture | None,
-        depth_m: Floats,
-        settings: SegmentationSettings | None = None,
-        *,
-        focal_px: float | None = None,
-    ) -> Labels:
-        """As `NetworkSegmentation.segment`."""
-        ...
-
-    def see(
-        self,
-        color: Picture | None,
-        depth_m: Floats,
-        settings: SegmentationSettings | None = None,
-        *,
-        focal_px: float | None = None,
-        metric_size_m: float = 0.30,
-        before: Sequence[FoundHand] = (),
-    ) -> Sight:
-        """As `HandDetector.see`."""
-        ...
 
 
 def choose_segmentation(method: str = "auto", model: str = SHIPPED) -> Segmentation:
@@ -115,16 +83,19 @@ def load_segmentation(
             _check(graphs[name], os.path.join(content.path, _FILES[name]))
     if not graphs:
         raise ModelError(f"{content.path} has no {NETWORK_INT8}; use precision float32 or auto")
-    chosen = quickest(graphs)
+    chosen = quickest(graphs, _GRID)
     return NetworkSegmentation(graphs[chosen], f"network {content.manifest.model_id} ({chosen})")
 
 
-def quickest(graphs: dict[str, Graph]) -> str:
-    """Which of the precisions to take: int8 where it is quicker, and its sums are not cut off as on some older CPUs."""
+def quickest(graphs: dict[str, Graph], shape: Sequence[int], deviation: float = 1.0) -> str:
+    """Which of the precisions to take: int8 where it is quicker, and its sums are not cut off as on some older CPUs.
+
+    graphs give class scores first; they are tried on noise of a shape, of this standard deviation.
+    """
     if len(graphs) == 1:
         return next(iter(graphs))
-    seconds = {name: _seconds(graph) for name, graph in graphs.items()}
-    noise = np.random.default_rng(0).normal(0, 1, _GRID).astype(np.float32)
+    seconds = {name: _seconds(graph, shape) for name, graph in graphs.items()}
+    noise = np.random.default_rng(0).normal(0, deviation, shape).astype(np.float32)
     exact, rough = (graphs[name](noise)[0].argmax(1) for name in ("float32", "int8"))
     return "int8" if seconds["int8"] < seconds["float32"] and (exact == rough).mean() > _AGREEING else "float32"
 
@@ -138,11 +109,11 @@ def cpu_flags() -> set[str]:
         return set()
 
 
-def _seconds(graph: Graph) -> float:
+def _seconds(graph: Graph, shape: Sequence[int]) -> float:
     times = []
     for _ in range(_TRIALS):
         started = time.perf_counter()
-        graph(np.zeros(_GRID, np.float32))
+        graph(np.zeros(shape, np.float32))
         times.append(time.perf_counter() - started)
     return min(times)
 

@@ -302,7 +302,8 @@ class PerceptionNode(LifecycleNode):
             return
         self._registration.add(images.color, images.depth_m)
         offset = self._registration.offset_px
-        self._facts["depth beside colour"] = "no" if offset is None else f"{offset[0]:.0f}, {offset[1]:.0f} px"
+        told = "no" if offset is None else f"{offset[0]:.0f}, {offset[1]:.0f} px"
+        self._facts = {**self._facts, "depth beside colour": told}  # diagnostics read it on another thread
         if offset is not None:
             self._health.warn(
                 "registration",

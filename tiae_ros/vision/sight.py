@@ -44,8 +44,14 @@ def sight_of_labels(labels: Labels, depth_m: Floats, focal_px: float, metric_siz
     return Sight(labels, [FoundHand(window) for window in windows], road)
 
 
-class SeesByLabels:
-    """`see` for what gives labels alone: windows are found in them, and nothing is followed."""
+class Segmentation:
+    """What finds hands and what they hold.
+
+    Of what gives labels alone, windows are found in them, and nothing is followed; the detector has a `see` of its own.
+    """
+
+    name: str
+    """For people and diagnostics."""
 
     def segment(
         self,

@@ -23,7 +23,7 @@ from tiae_ros.vision.detection.close_up import CELLS, SIDE_M, Crop, crop_at, cro
 from tiae_ros.vision.detection.proposals import grid_of, proposals_of
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels, Picture, check_images
 from tiae_ros.vision.segmentation.settings import SegmentationSettings, usable_focal_px
-from tiae_ros.vision.sight import FOLLOWED, WHOLE_PICTURE, FoundHand, Sight
+from tiae_ros.vision.sight import FOLLOWED, WHOLE_PICTURE, FoundHand, Segmentation, Sight
 from tiae_ros.vision.window import Window, has_reading
 
 _LEAST_SCORE = 0.08  # of a proposal: generous, since the second look decides
@@ -57,7 +57,7 @@ class _Seen:
     depth: Floats  # (CELLS, CELLS)
 
 
-class HandDetector:
+class HandDetector(Segmentation):
     """The two networks, ready to be called.
 
     Attributes:

@@ -19,10 +19,10 @@ from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels, Mask, Picture, 
 from tiae_ros.vision.segmentation.planes import INPUTS, cell_colors, cell_depths, planes_of
 from tiae_ros.vision.segmentation.regions import LENIENCE, plausible_cells
 from tiae_ros.vision.segmentation.settings import STRIDE, SegmentationSettings, usable_focal_px
-from tiae_ros.vision.sight import SeesByLabels
+from tiae_ros.vision.sight import Segmentation
 
 
-class NetworkSegmentation(SeesByLabels):
+class NetworkSegmentation(Segmentation):
     """A segmentation network, ready to be called.
 
     Attributes:

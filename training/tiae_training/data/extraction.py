@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from tiae_ros.errors import DataError, ParameterError
-from tiae_ros.model.segmenter import METHODS, SHIPPED, Segmentation, choose_segmentation
+from tiae_ros.model.segmenter import METHODS, SHIPPED, choose_segmentation
 from tiae_ros.streams.bags import Bag, RgbdFrame
 from tiae_ros.streams.camera import focal_length_px
 from tiae_ros.streams.depth_units import MILLIMETRE_M, question_unit
 from tiae_ros.streams.recorded_pairs import RecordedPairs
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_ros.vision.sight import Segmentation
 from tiae_ros.vision.window import Window, has_reading
 from tiae_training.data.arrays import check_window_size
 

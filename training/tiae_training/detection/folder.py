@@ -7,18 +7,15 @@ arXiv 1712.05877). First layers stay in float32, since their planes are of very 
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tiae_ros.errors import MissingExtraError, ModelError
+from tiae_ros.errors import ModelError
 from tiae_ros.model.folder import (
     CLOSE_UP,
     CLOSE_UP_INT8,
@@ -35,6 +32,7 @@ from tiae_ros.model.shipped import find_model
 from tiae_ros.vision.detection import close_up, proposals
 from tiae_ros.vision.labels import Floats
 from tiae_training.card import write_card
+from tiae_training.eight_bits import eight_bit_graph
 from tiae_training.export import check_export, export_graph
 from tiae_training.model import load_weights, round_weights, weights_of
 
@@ -146,46 +144,3 @@ def _example(name: str) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...]]
         planes = torch.rand(2, proposals.PLANES, 2 * proposals.PAD, 3 * proposals.PAD)
         return (planes,), ({0: torch.export.Dim("batch"), 2: proposals.PAD * rows, 3: proposals.PAD * columns},)
     return (torch.rand(2, close_up.PLANES, close_up.CELLS, close_up.CELLS),), ({0: torch.export.Dim("batch")},)
-
-
-def eight_bit_graph(graph: bytes, examples: Iterator[Floats]) -> bytes:
-    """The graph in whole numbers of 8 bits. Raises MissingExtraError."""
-    try:
-        import onnx
-        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    except ImportError as error:
-        raise MissingExtraError(f"quantising a model needs {error.name}; install the extra `train`") from None
-    model = onnx.load_from_string(graph)
-    name = model.graph.input[0].name
-    first = next(node.name for node in model.graph.node if node.op_type == "Conv")
-    exact = [node.name for node in model.graph.node if node.op_type in ("Gemm", "MatMul")]
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "int8.onnx"
-        quiet = logging.root.level
-        logging.root.setLevel(logging.ERROR)  # it advises on models of other makers
-        try:
-            quantize_static(
-                model,
-                target,
-                _Reader(name, examples),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                nodes_to_exclude=[first, *exact],
-                calibrate_method=CalibrationMethod.MinMax,
-            )
-        finally:
-            logging.root.setLevel(quiet)
-        return target.read_bytes()
-
-
-class _Reader:
-    """What the calibration asks for inputs."""
-
-    def __init__(self, name: str, looks: Iterator[Floats]) -> None:
-        self._name, self._looks = name, looks
-
-    def get_next(self) -> dict[str, Floats] | None:
-        planes = next(self._looks, None)
-        return None if planes is None else {self._name: np.ascontiguousarray(planes)}

@@ -17,12 +17,13 @@ from tiae_ros.model.shipped import find_model
 from tiae_ros.vision.segmentation.planes import CHANNELS, INPUTS
 from tiae_ros.vision.segmentation.settings import STRIDE
 from tiae_training.card import write_card
+from tiae_training.eight_bits import eight_bit_graph
 from tiae_training.export import check_export, export_graph
 from tiae_training.model import load_weights, round_weights, weights_of
 from tiae_training.networks.segmentation import SegmentationNetwork, segmentation_network
 from tiae_training.segmentation.evaluation import evaluate
 from tiae_training.segmentation.frames import FrameArrays
-from tiae_training.segmentation.quantization import eight_bit_graph
+from tiae_training.segmentation.quantization import eight_bit_looks
 from tiae_training.segmentation.settings import SegmentationTraining
 
 
@@ -76,7 +77,7 @@ def save_segmentation(
     graph = export_segmentation(network)
     files = {NETWORK: graph, WEIGHTS: weights_of(network)}
     if calibration is not None:
-        int8 = eight_bit_graph(graph, calibration, settings or SegmentationTraining())
+        int8 = eight_bit_graph(graph, eight_bit_looks(calibration, settings or SegmentationTraining()))
     if int8 is not None:
         files[NETWORK_INT8] = int8
     check_export(ModelFolder(folder, manifest, files), {NETWORK: network}, _example_planes)

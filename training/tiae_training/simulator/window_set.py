@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ParameterError
-from tiae_ros.model.segmenter import SHIPPED, Segmentation, choose_segmentation
+from tiae_ros.model.segmenter import SHIPPED, choose_segmentation
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
-from tiae_ros.vision.sight import sight_of_labels
+from tiae_ros.vision.sight import Segmentation, sight_of_labels
 from tiae_ros.vision.window import Window
 from tiae_training.data.arrays import check_window_size
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from tiae_ros.vision.labels import Floats, Labels, Picture
 from tiae_ros.vision.segmentation.classical.segment import segment
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
-from tiae_ros.vision.sight import SeesByLabels
+from tiae_ros.vision.sight import Segmentation
 
 
-class ClassicalSegmentation(SeesByLabels):
+class ClassicalSegmentation(Segmentation):
     """`segment` in the shape of what finds hands by networks."""
 
     name = "classical"
