@@ -43,7 +43,7 @@ def hand_frame(
     draw(-4, -4, 4, 4, HAND, (210, 150, 120))
     draw(*((4, -1, 7, 1) if left else (-7, -1, -4, 1)), HAND, (210, 150, 120))
     seen = int(shown * (labels == HAND).sum())
-    return StoredFrame(color, depth, labels, owner, FOCAL, hand_rows([(x, y, 0.0, 1.0, depth_m, left, seen)]))
+    return StoredFrame(color, depth, None, labels, owner, FOCAL, hand_rows([(x, y, 0.0, 1.0, depth_m, left, seen)]))
 
 
 def hand_rows(hands: Sequence[tuple[float, float, float, float, float, bool, int]]) -> dict[str, np.ndarray]:
@@ -68,4 +68,4 @@ def empty_frame(seed: int = 0, size: tuple[int, int] = (360, 480)) -> StoredFram
     x, y = rng.integers(60, size[1] - 120), rng.integers(60, size[0] - 120)
     color[y : y + 60, x : x + 90], depth[y : y + 60, x : x + 90] = (90, 160, 90), 0.7
     nothing = np.zeros(size, np.uint8)
-    return StoredFrame(color, depth, nothing, nothing.copy(), FOCAL, {})
+    return StoredFrame(color, depth, None, nothing, nothing.copy(), FOCAL, {})

@@ -34,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=int, default=360, help="of the pictures (360)")
     parser.add_argument("--views", type=int, default=5, help="pictures of each scene (5)")
     parser.add_argument("--empty-share", type=float, default=0.15, help="of scenes without anybody's hand (0.15)")
+    parser.add_argument(
+        "--mujoco-share",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of scenes with the hands and rooms of `tiae simulate` (0)",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
 
 
@@ -58,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         scenes=arguments.scenes,
         views=arguments.views,
         empty_share=arguments.empty_share,
+        mujoco_share=arguments.mujoco_share,
     )
     part = _part(arguments.shard)
     for path in render_in_processes(arguments.out, settings, arguments.shards, part, arguments.workers):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from pathlib import Path
 
 from tiae_ros.commands.train import add_settings, asked_settings
@@ -37,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder for examples (OUT_work)")
     parser.add_argument("--start", metavar="MODEL", help="go on from this model")
     parser.add_argument("--minutes", type=float, default=1e9, help="of either training, at most")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="processes (one per core); two train both looks at once",
+    )
     add_settings(parser, DetectorTraining())
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
 
@@ -61,11 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     empty = list(real_frames(arguments.empty, arguments.empty_pattern)) if arguments.empty else []
     detector = load_detector(arguments.start)[0] if arguments.start else Detector()
     print(f"examples of {len(shards)} shards and {len(empty)} real pictures -> {work}", flush=True)
-    recipe.prepare_once(shards, empty, work, settings.seed)
-    recipe.train_proposals(detector, work, settings, arguments.minutes)
-    most = max(1, settings.close_steps * settings.close_batch // 4)
-    print(f"{recipe.collect_deceiving(detector, shards, empty, work, most)} places deceive the first look", flush=True)
-    recipe.train_close_up(detector, work, settings, arguments.minutes)
+    recipe.prepare_once(shards, empty, work, settings.seed, arguments.workers)
+    recipe.train_detector(detector, shards, empty, work, settings, arguments.minutes, arguments.workers)
     training = {
         "command": _command_line(arguments, settings),
         "data": " ".join(folder.name for folder in arguments.data),
@@ -77,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     save_detector(detector, out, manifest, recipe.examples_for_8_bits(work, settings))
     if test:
         half = max(1, len(test) // 2)
-        with_facts(out, calibration=recipe.calibrate(out, test[:half], empty))
+        with_facts(out, calibration=recipe.calibrate(out, test[:half]))
         measures = recipe.measured(out, test[half:] or test)
         with_facts(out, measures=measures)
         print(measures)

@@ -20,6 +20,8 @@ from tiae_ros.vision.detection.close_up import Crop, crop_pictures
 from tiae_training.world.clothes import ARM
 from tiae_training.world.shards import StoredFrame
 
+Row = dict[str, NDArray[np.generic]]
+
 KEPT_CELLS, KEPT_SIDE_M = 160, 0.60
 MOST_HANDS = 4
 # A hand of which less is seen than this share of 70 square centimetres need not be found, nor is it wrong to.
@@ -64,12 +66,12 @@ def hands_of(frame: StoredFrame) -> Hands:
     )
 
 
-def grid_row(frame: StoredFrame) -> dict[str, NDArray[np.generic]]:
+def grid_row(frame: StoredFrame) -> Row:
     """The first network's example of a frame (4:3; others are put into the upper left)."""
     height, width = frame.labels.shape
     scale = GRID_WIDTH / max(width, height * GRID_WIDTH / GRID_HEIGHT)
     size = (round(width * scale), round(height * scale))
-    row: dict[str, NDArray[np.generic]] = {
+    row: Row = {
         "color": np.zeros((GRID_HEIGHT, GRID_WIDTH, 3), np.uint8),
         "depth_mm": np.zeros((GRID_HEIGHT, GRID_WIDTH), np.uint16),
         "labels": np.zeros((GRID_HEIGHT, GRID_WIDTH), np.uint8),
@@ -89,7 +91,7 @@ def grid_row(frame: StoredFrame) -> dict[str, NDArray[np.generic]]:
     return row
 
 
-def crop_rows(frame: StoredFrame, rng: np.random.Generator, negatives: int = 2) -> list[dict[str, NDArray[np.generic]]]:
+def crop_rows(frame: StoredFrame, rng: np.random.Generator, negatives: int = 2) -> list[Row]:
     """The second network's examples of a frame: each hand that can be seen, and places that are none."""
     hands = hands_of(frame)
     rows = [kept_crop(frame, hands.middle_px[n], hands.distance_m[n], n, hands) for n in np.flatnonzero(hands.plain)]
@@ -100,7 +102,7 @@ def crop_rows(frame: StoredFrame, rng: np.random.Generator, negatives: int = 2) 
 
 def kept_crop(
     frame: StoredFrame, middle: NDArray[np.float64], distance_m: float, hand: int | None, hands: Hands
-) -> dict[str, NDArray[np.generic]]:
+) -> Row:
     """A larger crop with labels of that hand alone; of none: only zeros."""
     crop = Crop(middle[0], middle[1], KEPT_SIDE_M * frame.focal_px / distance_m, (0.0, 1.0), distance_m, KEPT_CELLS)
     color, depth = crop_pictures(frame.color, frame.depth_m, crop)
@@ -158,7 +160,7 @@ class RowsWriter:
         self.count = 0
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, rows: Iterable[dict[str, NDArray[np.generic]]]) -> None:
+    def add(self, rows: Iterable[Row]) -> None:
         for row in rows:
             if self.count >= self._most:
                 return
@@ -176,7 +178,7 @@ class RowsWriter:
             array.flush()
 
 
-def read_rows(folder: Path) -> dict[str, NDArray[np.generic]]:
+def read_rows(folder: Path) -> Row:
     """The arrays of a `RowsWriter`, memory-mapped."""
     count = int((folder / "count.txt").read_text())
     return {path.stem: np.load(path, mmap_mode="r")[:count] for path in sorted(folder.glob("*.npy"))}

@@ -12,9 +12,10 @@ import torch
 from tiae_ros.errors import DataError
 from tiae_ros.vision.detection import proposals
 from tiae_ros.vision.detection.proposals import grid_of
+from tiae_training.workers import each_in_order
 from tiae_training.world.shards import StoredFrame, frame_count, stored_frames
 
-from .examples import MOST_HANDS, RowsWriter, crop_rows, grid_row, hands_of, is_apart, kept_crop
+from .examples import MOST_HANDS, Row, RowsWriter, crop_rows, grid_row, hands_of, is_apart, kept_crop
 
 _DECEIVING_SCORE = 0.06
 _DECEIVING_PER_FRAME = 3
@@ -45,21 +46,29 @@ def real_frames(folder: Path, pattern: str = "*_color.*", focal_share: float = 0
         metres = np.where(depth > 0, depth.astype(np.float32) / 1000, np.nan).astype(np.float32)
         nothing = np.zeros(size[::-1], np.uint8)
         rgb = np.ascontiguousarray(color[..., ::-1])
-        yield StoredFrame(rgb, metres, nothing, nothing, focal_share * size[0], {})
+        yield StoredFrame(rgb, metres, None, nothing, nothing, focal_share * size[0], {})
 
 
 def prepare(
-    shards: Sequence[Path], real: Sequence[StoredFrame], out: Path, *, seed: int = 0, negatives: int = 2
+    shards: Sequence[Path],
+    real: Sequence[StoredFrame],
+    out: Path,
+    *,
+    seed: int = 0,
+    negatives: int = 2,
+    workers: int = 1,
 ) -> None:
-    """Write ``grids/`` and ``crops/`` of all frames; real ones come last (``real.npy`` of the grids lists them)."""
+    """Write ``grids/`` and ``crops/`` of all frames; real ones come last (``real.npy`` of the grids lists them).
+
+    The number of workers changes the speed, not the rows.
+    """
     count = sum(map(frame_count, shards))
     grids = RowsWriter(out / "grids", count + len(real))
     crops = RowsWriter(out / "crops", (MOST_HANDS + negatives) * count + _REAL_CROPS * len(real))
-    for number, path in enumerate(shards):
-        rng = np.random.default_rng([seed, number, 41])
-        for frame in stored_frames(path):
-            grids.add([grid_row(frame)])
-            crops.add(crop_rows(frame, rng, negatives))
+    jobs = [(path, (seed, number, 41), negatives) for number, path in enumerate(shards)]
+    for of_grids, of_crops in each_in_order(_rows_of_shard, jobs, workers):
+        grids.add(of_grids)
+        crops.add(of_crops)
     first_real = grids.count
     rng = np.random.default_rng([seed, 42])
     for frame in real:
@@ -68,6 +77,17 @@ def prepare(
     grids.close()
     crops.close()
     np.save(out / "real.npy", np.arange(first_real, grids.count))
+
+
+def _rows_of_shard(job: tuple[Path, tuple[int, ...], int]) -> tuple[list[Row], list[Row]]:
+    path, seed, negatives = job
+    rng = np.random.default_rng(seed)
+    grids: list[Row] = []
+    crops: list[Row] = []
+    for frame in stored_frames(path):
+        grids.append(grid_row(frame))
+        crops += crop_rows(frame, rng, negatives)
+    return grids, crops
 
 
 def deceiving_crops(

@@ -5,19 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor, nn
 
 from tiae_ros.model.folder import CLOSE_UP, PROPOSALS
 from tiae_ros.model.hand_detector import load_detector
 from tiae_ros.vision.labels import Floats
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_training.workers import each_in_order
 from tiae_training.world.shards import StoredFrame, stored_frames
 
 from .batches import Rows, Worse, crop_batch, grid_batch
 from .evaluation import judge, platt, whose_hand
-from .examples import RowsWriter, hands_of, read_rows
+from .examples import Row, RowsWriter, hands_of, read_rows
 from .networks import Detector
 from .prepare import deceiving_crops, prepare
 from .settings import DetectorTraining
@@ -26,20 +29,56 @@ from .training import Schedule, close_loss, proposal_loss, train
 _REAL_SHARE = 0.06  # of pictures of the first look that are a real room's
 _HANDS_SHARE = 0.55  # of crops of the second look that show a hand
 _DECEIVING_SHARE = 0.5  # of those that show none: places that deceived the first look
+_REAL_DECEIVING_SHARE = 0.15  # of those: real rooms
+_MOST_DECEIVING, _DECEIVING_PER_ROOM, _DECEIVING_SHARDS = 16_000, 8, 20
+_ALONE_SHARE = 0.6  # of the second look's steps before it sees what deceives the first
 _CALIBRATING = 64  # examples for 8 bits
 
 
-def prepare_once(shards: Sequence[Path], real: Sequence[StoredFrame], work: Path, seed: int) -> None:
+def prepare_once(shards: Sequence[Path], real: Sequence[StoredFrame], work: Path, seed: int, workers: int = 1) -> None:
     """Examples of these shards in a working folder, unless they are there."""
     said = work / "prepared.json"
     made_of = {"shards": [f"{path.parent.name}/{path.name}" for path in shards], "real": len(real), "seed": seed}
     if said.exists() and json.loads(said.read_text()) == made_of:
         return
-    prepare(shards, real, work, seed=seed)
+    prepare(shards, real, work, seed=seed, workers=workers)
     said.write_text(json.dumps(made_of))
 
 
-def train_proposals(detector: Detector, work: Path, settings: DetectorTraining, minutes: float = 1e9) -> None:
+def train_detector(
+    detector: Detector,
+    shards: Sequence[Path],
+    real: Sequence[StoredFrame],
+    work: Path,
+    settings: DetectorTraining,
+    minutes: float = 1e9,
+    workers: int = 1,
+) -> None:
+    """Train both looks in place: each by itself at first, then the second one also with what deceives the first.
+
+    work: a folder with `prepare_once`'s examples. workers: two train both looks at once.
+    """
+    part = partial(_trained_by_itself, detector=detector, work=work, settings=settings, minutes=minutes)
+    proposals, close_up = each_in_order(part, (PROPOSALS, CLOSE_UP), workers)
+    detector.proposals.load_state_dict(proposals)
+    detector.close_up.load_state_dict(close_up)
+    count = collect_deceiving(detector, shards, real, work, settings.seed, workers)
+    print(f"{count} places deceive the first look", flush=True)
+    _train_close_up(detector, work, settings, minutes, alone=False)
+
+
+def _trained_by_itself(
+    look: str, detector: Detector, work: Path, settings: DetectorTraining, minutes: float
+) -> dict[str, Tensor]:
+    """The weights of one look after a training in which the other has no part."""
+    if look == PROPOSALS:
+        _train_proposals(detector, work, settings, minutes)
+        return detector.proposals.state_dict()
+    _train_close_up(detector, work, settings, minutes, alone=True)
+    return detector.close_up.state_dict()
+
+
+def _train_proposals(detector: Detector, work: Path, settings: DetectorTraining, minutes: float) -> None:
     rows: Rows = read_rows(work / "grids")
     weights = np.ones(len(rows["focal"]))
     real = np.load(work / "real.npy")
@@ -59,22 +98,31 @@ def train_proposals(detector: Detector, work: Path, settings: DetectorTraining, 
 
 
 def collect_deceiving(
-    detector: Detector, shards: Sequence[Path], real: Sequence[StoredFrame], work: Path, most: int
+    detector: Detector, shards: Sequence[Path], real: Sequence[StoredFrame], work: Path, seed: int, workers: int = 1
 ) -> int:
-    """Crops at which the first look sees hands that are none; returns how many."""
-    rows = RowsWriter(work / "deceiving", most)
-    for frames in (real, *(stored_frames(path) for path in shards)):
-        rows.add(deceiving_crops(detector.proposals, frames))
-        if rows.count >= most:
-            break
+    """Crops at which the first look sees hands that are none; returns how many.
+
+    Real rooms come first (``real.txt`` has how many).
+    """
+    rows = RowsWriter(work / "deceiving", _MOST_DECEIVING)
+    rows.add(deceiving_crops(detector.proposals, real, _DECEIVING_PER_ROOM))
+    (work / "deceiving" / "real.txt").write_text(f"{rows.count}\n")
+    some = [shards[n] for n in np.random.default_rng([seed, 43]).permutation(len(shards))[:_DECEIVING_SHARDS]]
+    for found in each_in_order(partial(_deceiving_of_shard, network=detector.proposals), some, workers):
+        rows.add(found)
     rows.close()
     return rows.count
 
 
-def train_close_up(detector: Detector, work: Path, settings: DetectorTraining, minutes: float = 1e9) -> None:
+def _deceiving_of_shard(path: Path, network: nn.Module) -> list[Row]:
+    return list(deceiving_crops(network, stored_frames(path)))
+
+
+def _train_close_up(detector: Detector, work: Path, settings: DetectorTraining, minutes: float, *, alone: bool) -> None:
+    """The first part of the second look's steps (alone), or the others, which see what deceived the first look."""
     rows: Rows = read_rows(work / "crops")
     count = len(rows["facts"])
-    deceiving: Rows = read_rows(work / "deceiving") if (work / "deceiving" / "count.txt").exists() else {}
+    deceiving: Rows = {} if alone else read_rows(work / "deceiving")
     more = len(deceiving["facts"]) if deceiving else 0
     both: Rows = {name: _Joined(rows[name], deceiving[name]) if more else rows[name] for name in rows}  # type: ignore[misc]
     hand = np.concatenate([np.asarray(rows["facts"][:, 0], float) > 0, np.zeros(more, bool)])
@@ -85,12 +133,23 @@ def train_close_up(detector: Detector, work: Path, settings: DetectorTraining, m
     weights[plain] = (1 - _HANDS_SHARE) * (1 - share) / max(plain.sum(), 1)
     if more:
         weights[deceived] = (1 - _HANDS_SHARE) * share / more
+        real = int((work / "deceiving" / "real.txt").read_text())
+        weights[count : count + real] = (1 - _HANDS_SHARE) * share * _REAL_DECEIVING_SHARE / max(real, 1)
+    middle = round(_ALONE_SHARE * settings.close_steps)
     train(
         detector.close_up,
         both,
         crop_batch,
         close_loss,
-        Schedule(settings.close_steps, settings.close_batch, settings.learning_rate, settings.seed + 1, minutes),
+        Schedule(
+            settings.close_steps,
+            settings.close_batch,
+            settings.learning_rate,
+            settings.seed + 1,
+            minutes,
+            first=0 if alone else middle,
+            last=middle if alone else None,
+        ),
         _worse(settings),
         work / "close_up.pt",
         weights,
@@ -130,14 +189,12 @@ def examples_for_8_bits(work: Path, settings: DetectorTraining) -> dict[str, Ite
     }
 
 
-def calibrate(
-    folder: Path, shards: Sequence[Path], real: Sequence[StoredFrame], most_shards: int = 4
-) -> tuple[float, float]:
+def calibrate(folder: Path, shards: Sequence[Path], most_shards: int = 4) -> tuple[float, float]:
     """Slope and offset of the confidence, by frames that were not trained on; as the node looks at them."""
     detector = load_detector(folder)
     everything = SegmentationSettings(hand_confidence_min=0.001, depth_max_m=2.0)
     logits, true = [], []
-    for frame in itertools.chain(*(stored_frames(path) for path in shards[:most_shards]), real):
+    for frame in itertools.chain(*(stored_frames(path) for path in shards[:most_shards])):
         hands = hands_of(frame)
         for found in detector.see(frame.color, frame.depth_m, everything, focal_px=frame.focal_px).hands:
             number = whose_hand(found, frame, hands)

@@ -23,12 +23,20 @@ _QUICK_WITH_16_BITS = {"avx512_bf16", "amx_bf16"}  # CPU flags; elsewhere bfloat
 
 @dataclass(frozen=True)
 class Schedule:
+    """Steps `first` to `last` of a training of `steps` in all, over which the rate comes down."""
+
     steps: int
     batch: int
     learning_rate: float = 2e-3
     seed: int = 0
     minutes: float = 1e9  # ends earlier, the rate coming down all the same
+    first: int = 0
+    last: int | None = None
     report_every: int = 100
+
+    @property
+    def end(self) -> int:
+        return self.steps if self.last is None else self.last
 
 
 def proposal_loss(network: nn.Module, batch: GridBatch) -> dict[str, Tensor]:
@@ -99,9 +107,11 @@ def train(
     began = time.monotonic()
     sums: dict[str, float] = {}
     count = len(next(iter(rows.values())))
-    for step, batch in enumerate(_ahead(rows, make, schedule, worse, count, weights)):
-        share = max(step / schedule.steps, (time.monotonic() - began) / 60 / schedule.minutes)
-        rate = schedule.learning_rate * min(1.0, (step + 1) / 200) * 0.5 * (1 + np.cos(np.pi * min(share, 1.0)))
+    for done, batch in enumerate(_ahead(rows, make, schedule, worse, count, weights)):
+        step = schedule.first + done
+        gone = (time.monotonic() - began) / 60
+        share = max(step / schedule.steps, schedule.first / schedule.steps + gone / schedule.minutes)
+        rate = schedule.learning_rate * min(1.0, (done + 1) / 200) * 0.5 * (1 + np.cos(np.pi * min(share, 1.0)))
         for group in optimizer.param_groups:
             group["lr"] = max(rate, 1e-6)
         network.train()
@@ -121,12 +131,12 @@ def train(
                     average[name].copy_(value)
         for name, value in parts.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
-        if (step + 1) % schedule.report_every == 0:
+        if (done + 1) % schedule.report_every == 0:
             told = "  ".join(f"{name} {value / schedule.report_every:.4f}" for name, value in sums.items())
             print(f"step {step + 1}  {(time.monotonic() - began) / 60:.1f} min  rate {rate:.2e}  {told}", flush=True)
             sums = {}
             torch.save(average, keep)
-        if share >= 1:
+        if share >= schedule.end / schedule.steps:
             break
     network.load_state_dict(average)
     torch.save(average, keep)
@@ -142,14 +152,15 @@ def _ahead(
 ) -> Iterator[Any]:
     """Batches, made by a thread while the network works on the one before."""
     chances = None if weights is None else weights / weights.sum()
+    steps = range(schedule.first, schedule.end)
 
     def batch(step: int) -> Any:
         rng = np.random.default_rng([schedule.seed, step, 7])
         return make(rows, np.sort(rng.choice(count, schedule.batch, p=chances)), rng, worse)
 
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(batch, 0)
-        for step in range(schedule.steps):
+        coming = pool.submit(batch, steps.start)
+        for step in steps:
             ready = coming.result()
             coming = pool.submit(batch, step + 1)
             yield ready

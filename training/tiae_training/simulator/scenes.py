@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+
+from tiae_training.workers import worker_pool
 
 from .simulator import SimulatorSettings
 
@@ -25,15 +25,10 @@ def rows_of_scenes(
         for jobs in _batches(settings, extra):
             for job in jobs:
                 yield from make(job)
-    # A new interpreter per worker: an OpenGL context does not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers, _leave_interrupts_to_the_parent) as pool:
+    with worker_pool(workers) as pool:
         for jobs in _batches(settings, extra):
             for rows in pool.imap(make, jobs, chunksize=4):
                 yield from rows
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _batches(settings: SimulatorSettings, extra: _Extra) -> Iterable[list[tuple[SimulatorSettings, int, _Extra]]]:

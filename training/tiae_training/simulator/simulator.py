@@ -21,13 +21,23 @@ from tiae_ros.vision.labels import HAND, OBJECT
 from . import room, sensor_noise
 from .grasping import HeldThing, Stage, grasp_thing, joint_angles
 from .grasps import BY_NAME, GRASP_NAMES, Placement, draw_bystander, tilt
-from .hand import JOINT_NAMES, HandWriter, Subject, draw_subject
+from .hand import FINGERS, JOINT_NAMES, HandWriter, Subject, draw_subject
 from .objects import draw_colours
 from .photographs import hang_photograph
 from .rendering import View, import_mujoco
 
 VIEWS = ("desk", "any")
 _UNSEEN_GROUP = 4  # of geoms that are not drawn
+
+
+@dataclass(frozen=True)
+class PalmPose:
+    """Where a hand is, in the camera's axes (x right, y down, z ahead)."""
+
+    axes: NDArray[np.float64]  # (3, 3) columns: to the fingertips, to the thumb (of a left hand from it), from the back
+    wrist_m: NDArray[np.float64]  # (3,)
+    tips_m: NDArray[np.float64]  # (5, 3) thumb to little, in those axes from the wrist
+    length_m: float  # wrist to the tip of the middle finger
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Sample:
     subject: int
     left: bool
     k: NDArray[np.float64]  # (3, 3) intrinsics, pixel centres at integers
+    sensor: str = "none"
+    palm: PalmPose | None = None
 
 
 @dataclass(frozen=True)
@@ -279,6 +291,18 @@ def take_picture(
         subject=stage.subject.number,
         left=stage.left,
         k=np.array([[focal, 0, (settings.width - 1) / 2], [0, focal, (settings.height - 1) / 2], [0, 0, 1.0]]),
+        sensor=sensor,
+        palm=_palm_pose(stage),
+    )
+
+
+def _palm_pose(stage: Stage) -> PalmPose:
+    data = stage.data
+    camera = data.cam_xmat[0].reshape(3, 3) * [1, -1, -1]  # MuJoCo's cameras look backwards, y up
+    axes, wrist = data.body("palm").xmat.reshape(3, 3), data.body("palm").xpos
+    tips = [data.site("thumb_tip").xpos, *(data.site(f"{finger}_distal_tip").xpos for finger in FINGERS)]
+    return PalmPose(
+        camera.T @ axes, camera.T @ (wrist - data.cam_xpos[0]), (np.array(tips) - wrist) @ axes, stage.subject.length_m
     )
 
 

@@ -30,7 +30,8 @@ from .things import draw_thing
 Array = NDArray[np.float64]
 X, Y, Z = np.eye(3)
 _NEAREST_M = 0.12  # nothing stands so near the lens
-_LEAST_SHOWN_PX = 60
+LEAST_SHOWN_PX = 60
+MIDDLE_X, MIDDLE_Z_M = 0.47, -0.01  # of a hand in the palm's axes: share of its length, metres
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class WorldSettings:
     scenes: int = 64  # of a shard
     views: int = 4  # pictures of each scene
     empty_share: float = 0.15  # of scenes without anybody's hand
+    mujoco_share: float = 0.0  # of scenes that the other simulator draws (`grasp_scenes`)
     nearest_m: float = 0.28
     farthest_m: float = 1.3
     one_hand: bool = False  # always a hand in view, near the middle: for windows
@@ -65,7 +67,7 @@ class WorldSettings:
             raise ParameterError(f"distances {self.nearest_m} to {self.farthest_m} m are no range")
         for name, low, high in (
             ("width", 32, MOST_WIDTH), ("height", 32, MOST_HEIGHT), ("scenes", 1, 10_000), ("views", 1, 1000),
-            ("empty_share", 0, 1),
+            ("empty_share", 0, 1), ("mujoco_share", 0, 1),
         ):  # fmt: skip
             if not low <= getattr(self, name) <= high:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be within {low} to {high}")
@@ -411,7 +413,7 @@ def _view(
     labels = (codes % 10).astype(np.uint8)
     owner = (codes // 10).astype(np.uint8)
     known = [_truth(hand, camera, int(((labels == HAND) & (owner == hand.number + 1)).sum())) for hand in hands]
-    seen = tuple(truth for truth in known if truth is not None and truth.shown_px >= _LEAST_SHOWN_PX)
+    seen = tuple(truth for truth in known if truth is not None and truth.shown_px >= LEAST_SHOWN_PX)
     sensor, offset = "none", (0, 0)
     color, read = rgb, depth
     if not settings.clean:
@@ -435,7 +437,7 @@ def _truth(hand: _Hand, camera: Camera, shown: int) -> HandTruth | None:
     def world(points: Array) -> Array:
         return ((points @ axes.T + wrist) * mirror) @ turn.T + origin
 
-    places = world(np.array([[0.47 * size, 0, -0.01], [-0.10, 0, 0]]))
+    places = world(np.array([[MIDDLE_X * size, 0, MIDDLE_Z_M], [-0.10, 0, 0]]))
     pixels = camera.pixels(places)
     if pixels[0, 2] < 0.05:
         return None

@@ -2,16 +2,15 @@
 
 Shard `s` holds scenes ``n s … n s + n - 1`` of one seed, where n is `WorldSettings.scenes`. `render_shards` renders
 those whose number leaves the remainder `i` by a number of parts; a file is there whole or not at all, so that a job
-that was stopped goes on. Colour is kept as JPEG, depth (made at half the size) and labels as PNG: some 150 kB a frame.
+that was stopped goes on. Colour is kept as JPEG, depth as it is read and as it is (both at half the size, in whole
+millimetres) and labels as PNG: some 200 kB a frame.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 import os
-import signal
 import socket
 import zipfile
 from collections.abc import Iterator
@@ -25,12 +24,13 @@ from numpy.typing import NDArray
 from tiae_ros.errors import DataError, OutputError
 from tiae_ros.model.folder import write_durably
 from tiae_training.data.arrays import read_npz
+from tiae_training.workers import each_in_order
 
 from .renderer import Renderer
 from .scene import Frame, HandTruth, WorldSettings, frames_of_scene, pieces_of_photographs
 
 _QUALITY = 93
-_PICTURES = ("color", "depth", "labels")
+_PICTURES = ("color", "depth", "clean_depth", "labels")
 _ARRAYS = ("focal_px", *_PICTURES, *(f"{name}_end" for name in _PICTURES))
 
 
@@ -40,6 +40,7 @@ class StoredFrame:
 
     color: NDArray[np.uint8]  # (H, W, 3)
     depth_m: NDArray[np.float32]  # (H, W), NaN nothing
+    clean_depth_m: NDArray[np.float32] | None  # (H, W) without the sensor's faults; unknown of a real frame
     labels: NDArray[np.uint8]  # (H, W) 0 other, 1 hand, 2 held, 3 arm or sleeve
     owner: NDArray[np.uint8]  # (H, W) number + 1 of the hand
     focal_px: float
@@ -74,25 +75,15 @@ def render_shards(folder: Path, settings: WorldSettings, count: int, part: tuple
 def render_in_processes(
     folder: Path, settings: WorldSettings, count: int, part: tuple[int, int], workers: int
 ) -> Iterator[Path]:
-    """As `render_shards`, by several processes; files come as they are ready."""
+    """As `render_shards`, by several processes; files come in their order."""
     numbers = shard_numbers(count, part)
     if workers <= 1 or len(numbers) < 2:
         yield from render_shards(folder, settings, count, part)
         return
     _check_settings(folder, settings)
-    # A new interpreter for each: an OpenGL context does not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers, _one_thread) as pool:
-        jobs = [(folder, settings, count, (number, count)) for number in numbers]
-        for paths in pool.imap(_rendered, jobs):
-            yield from paths
-
-
-def _one_thread() -> None:
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupts are the parent's
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    jobs = [(folder, settings, count, (number, count)) for number in numbers]
+    for paths in each_in_order(_rendered, jobs, workers):
+        yield from paths
 
 
 def _rendered(job: tuple[Path, WorldSettings, int, tuple[int, int]]) -> list[Path]:
@@ -132,21 +123,20 @@ def _write_whole(path: Path, content: bytes) -> None:
 def _write(path: Path, settings: WorldSettings, number: int, renderer: Renderer) -> None:
     colors: list[NDArray[np.uint8]] = []
     depths: list[NDArray[np.uint8]] = []
+    clean: list[NDArray[np.uint8]] = []
     labels: list[NDArray[np.uint8]] = []
     rows: list[dict[str, object]] = []
     focals: list[float] = []
     for scene in range(settings.scenes * number, settings.scenes * (number + 1)):
-        for frame in frames_of_scene(settings, scene, renderer):
+        for frame in _frames(settings, scene, renderer):
             rows += [_hand_row(len(colors), hand) for hand in frame.hands]
             focals.append(frame.k[0, 0])
             colors.append(_encoded(frame.rgb[..., ::-1], ".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]))
-            half = frame.depth_m[::2, ::2]
-            depths.append(
-                _encoded(np.clip(np.nan_to_num(np.round(half * 1000)), 0, 65534).astype(np.uint16), ".png", [])
-            )
+            depths.append(_millimetres(frame.depth_m))
+            clean.append(_millimetres(frame.clean_depth_m))
             labels.append(_encoded(_packed(frame), ".png", []))
     content: dict[str, NDArray[np.generic]] = {"focal_px": np.array(focals, np.float32)}
-    for name, parts in (("color", colors), ("depth", depths), ("labels", labels)):
+    for name, parts in zip(_PICTURES, (colors, depths, clean, labels), strict=True):
         content[name] = np.concatenate([*parts, np.zeros(0, np.uint8)])  # of a shard without any, too
         content[f"{name}_end"] = np.cumsum([len(part) for part in parts])
     for name in rows[0] if rows else ():
@@ -156,8 +146,26 @@ def _write(path: Path, settings: WorldSettings, number: int, renderer: Renderer)
     _write_whole(path, memory.getvalue())
 
 
+def _frames(settings: WorldSettings, scene: int, renderer: Renderer) -> Iterator[Frame]:
+    if settings.mujoco_share and np.random.default_rng([settings.seed, scene, 32]).random() < settings.mujoco_share:
+        from .grasp_scenes import frames_of_grasp_scene
+
+        return frames_of_grasp_scene(settings, scene)
+    return frames_of_scene(settings, scene, renderer)
+
+
 def _packed(frame: Frame) -> NDArray[np.uint8]:
     return (frame.labels + 4 * np.minimum(frame.owner, 15)).astype(np.uint8)
+
+
+def _millimetres(depth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
+    half = np.nan_to_num(np.round(depth_m[::2, ::2] * 1000))
+    return _encoded(np.clip(half, 0, 65534).astype(np.uint16), ".png", [])
+
+
+def _metres(depth_mm: NDArray[np.generic], size: tuple[int, ...]) -> NDArray[np.float32]:
+    metres = np.where(depth_mm > 0, depth_mm.astype(np.float32) / 1000, np.nan).astype(np.float32)
+    return cv2.resize(metres, size[::-1], interpolation=cv2.INTER_NEAREST).astype(np.float32, copy=False)
 
 
 def _encoded(picture: NDArray[np.generic], suffix: str, options: list[int]) -> NDArray[np.uint8]:
@@ -194,12 +202,12 @@ def stored_frames(path: Path) -> Iterator[StoredFrame]:
     content = _content(path)
     hands = {name[5:]: values for name, values in content.items() if name.startswith("hand_")}
     for number, focal in enumerate(content["focal_px"]):
-        color, depth, packed = (_decoded(path, content, name, number) for name in _PICTURES)
-        metres = np.where(depth > 0, depth.astype(np.float32) / 1000, np.nan).astype(np.float32)
+        color, depth, clean, packed = (_decoded(path, content, name, number) for name in _PICTURES)
         own = hands["frame"] == number if hands else np.zeros(0, bool)
         yield StoredFrame(
             np.ascontiguousarray(color[..., ::-1]),
-            cv2.resize(metres, packed.shape[::-1], interpolation=cv2.INTER_NEAREST),
+            _metres(depth, packed.shape),
+            _metres(clean, packed.shape),
             packed % 4,
             packed // 4,
             float(focal),
