@@ -34,6 +34,7 @@ SUBCOMMANDS = (
     "extract",
     "simulate",
     "simulate people",
+    "simulate windows",
     "play",
     "node",
 )

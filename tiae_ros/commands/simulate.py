@@ -174,6 +174,7 @@ def _arrays(arguments: argparse.Namespace) -> int:
     if "frames" in channels and len(channels) > 1:
         raise ParameterError("--channels frames goes alone: its pictures are drawn with other variations than windows")
     from tiae_training.data.arrays import refuse_existing, save_arrays
+    from tiae_training.data.windows import WindowSize, window_arrays
     from tiae_training.simulator import frame_set, window_set
     from tiae_training.simulator.photographs import load_photographs
 
@@ -188,10 +189,10 @@ def _arrays(arguments: argparse.Namespace) -> int:
         samples = _take(frame_set.frames(settings, arguments.workers), arguments.count)
         content = {"frames": frame_set.arrays(samples, settings)}
     else:
-        shape = window_set.WindowSize(arguments.window_size)
+        shape = WindowSize(arguments.window_size)
         segmented = window_set.Segmented(arguments.segmented_share, arguments.segmentation)
         rows = _take(window_set.window_rows(settings, shape, arguments.workers, segmented), arguments.count)
-        content = {kind: window_set.arrays(rows, settings, kind) for kind in channels}
+        content = {kind: window_arrays(rows, settings.grasps, kind) for kind in channels}
     for kind, path in outputs.items():
         save_arrays(path, content[kind], overwrite=arguments.overwrite)
         pictures = content[kind]["color" if kind == "frames" else "images"]

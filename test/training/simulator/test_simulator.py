@@ -23,6 +23,7 @@ try:
 except MissingExtraError as error:
     pytest.skip(f"no headless OpenGL on this machine: {error}", allow_module_level=True)
 
+from tiae_training.data.windows import WindowSize  # noqa: E402
 from tiae_training.simulator import GRASP_NAMES, JOINT_LIMITS, JOINT_NAMES, SLIDE_GRASPS, Sample, Simulator  # noqa: E402
 from tiae_training.simulator.grasping import grasp_thing, make_stage  # noqa: E402
 from tiae_training.simulator.grasps import BY_NAME  # noqa: E402
@@ -36,7 +37,7 @@ from tiae_training.simulator.simulator import (  # noqa: E402
     set_camera,
 )
 from tiae_training.simulator.skin import skins_of  # noqa: E402
-from tiae_training.simulator.window_set import WindowSize, window_rows  # noqa: E402
+from tiae_training.simulator.window_set import window_rows  # noqa: E402
 
 EMPTY_HANDED = {"open_hand", "pointing", "fist", "pinch"}
 ARRAYS = ("rgb", "depth_m", "clean_depth_m", "labels", "joints", "k")

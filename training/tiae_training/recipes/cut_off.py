@@ -84,9 +84,10 @@ def rendered_masks(count: int, seed: int, first_subject: int, end_subject: int) 
 
     Raises MissingExtraError without the simulator.
     """
+    from tiae_training.data.windows import WindowSize, window_arrays
     from tiae_training.simulator.rendering import import_mujoco
     from tiae_training.simulator.simulator import SimulatorSettings
-    from tiae_training.simulator.window_set import WindowSize, arrays, window_rows
+    from tiae_training.simulator.window_set import window_rows
 
     file = cache_folder() / f"masks_{count}_seed{seed}.npz"
     if not file.is_file():
@@ -96,7 +97,7 @@ def rendered_masks(count: int, seed: int, first_subject: int, end_subject: int) 
         stream = window_rows(settings, WindowSize(), workers=len(os.sched_getaffinity(0)))
         rows = list(islice(stream, count))
         stream.close()  # type: ignore[attr-defined]  # ends the workers
-        save_arrays(file, arrays(rows, settings, "masks"), overwrite=True)
+        save_arrays(file, window_arrays(rows, settings.grasps, "masks"), overwrite=True)
     return load_arrays(file)
 
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 FINGERS = ("index", "middle", "ring", "little")
+MIDDLE_X, MIDDLE_Z_M = 0.47, -0.01  # the middle of a hand, in the palm's axes: share of its length, metres
 
 # Names, lower and upper limit in radians. Flexion closes the hand; abduction spreads the fingers.
 JOINT_LIMITS: dict[str, tuple[float, float]] = {

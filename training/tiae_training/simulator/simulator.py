@@ -21,7 +21,7 @@ from tiae_ros.vision.labels import HAND, OBJECT
 from . import room, sensor_noise
 from .grasping import HeldThing, Stage, grasp_thing, joint_angles
 from .grasps import BY_NAME, GRASP_NAMES, Placement, draw_bystander, tilt
-from .hand import FINGERS, JOINT_NAMES, HandWriter, Subject, draw_subject
+from .hand import FINGERS, JOINT_NAMES, MIDDLE_X, MIDDLE_Z_M, HandWriter, Subject, draw_subject
 from .objects import draw_colours
 from .photographs import hang_photograph
 from .rendering import View, import_mujoco
@@ -36,8 +36,29 @@ class PalmPose:
 
     axes: NDArray[np.float64]  # (3, 3) columns: to the fingertips, to the thumb (of a left hand from it), from the back
     wrist_m: NDArray[np.float64]  # (3,)
-    tips_m: NDArray[np.float64]  # (5, 3) thumb to little, in those axes from the wrist
+    tips_m: NDArray[np.float64]  # (5, 3) thumb to little, from the wrist in those axes
     length_m: float  # wrist to the tip of the middle finger
+    left: bool
+
+    @property
+    def middle_m(self) -> NDArray[np.float64]:
+        """(3,) in the camera's axes: between knuckles and wrist, where the palm is."""
+        return self.wrist_m + self.axes @ [MIDDLE_X * self.length_m, 0.0, MIDDLE_Z_M]
+
+    @property
+    def tips_mm(self) -> NDArray[np.float64]:
+        """(5, 3) thumb to little, from the wrist in the palm's axes; of a left hand its mirror image."""
+        return 1000 * self.tips_m * self._mirror
+
+    @property
+    def view(self) -> NDArray[np.float64]:
+        """(3,) unit vector from the hand to the camera in the palm's axes; of a left hand its mirror image."""
+        eye = (-self.middle_m @ self.axes) * self._mirror
+        return np.asarray(eye / np.linalg.norm(eye))
+
+    @property
+    def _mirror(self) -> NDArray[np.float64]:
+        return np.array([1.0, -1.0 if self.left else 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -53,8 +74,8 @@ class Sample:
     subject: int
     left: bool
     k: NDArray[np.float64]  # (3, 3) intrinsics, pixel centres at integers
-    sensor: str = "none"
-    palm: PalmPose | None = None
+    sensor: str
+    palm: PalmPose
 
 
 @dataclass(frozen=True)
@@ -302,7 +323,11 @@ def _palm_pose(stage: Stage) -> PalmPose:
     axes, wrist = data.body("palm").xmat.reshape(3, 3), data.body("palm").xpos
     tips = [data.site("thumb_tip").xpos, *(data.site(f"{finger}_distal_tip").xpos for finger in FINGERS)]
     return PalmPose(
-        camera.T @ axes, camera.T @ (wrist - data.cam_xpos[0]), (np.array(tips) - wrist) @ axes, stage.subject.length_m
+        camera.T @ axes,
+        camera.T @ (wrist - data.cam_xpos[0]),
+        (np.array(tips) - wrist) @ axes,
+        stage.subject.length_m,
+        stage.left,
     )
 
 

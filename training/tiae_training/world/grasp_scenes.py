@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from tiae_ros.vision.labels import HAND, OBJECT
 from tiae_training.simulator.frame_set import VARIED
-from tiae_training.simulator.simulator import PalmPose, Sample, SimulatorSettings, render_scene
+from tiae_training.simulator.simulator import Sample, SimulatorSettings, render_scene
 
 from .clothes import ARM
-from .scene import LEAST_SHOWN_PX, MIDDLE_X, MIDDLE_Z_M, Frame, HandTruth, WorldSettings
+from .scene import LEAST_SHOWN_PX, Frame, HandTruth, WorldSettings
 
 _SUBJECTS_PER_PERSON = 10  # numbered people of the world are spread over so many of the simulator's
 _WRIST_X_M = -0.005  # what lies behind this plane of the palm's axes is arm
@@ -41,47 +42,44 @@ def frames_of_grasp_scene(settings: WorldSettings, number: int) -> Iterator[Fram
 def _frame(sample: Sample) -> Frame:
     labels, owner = sample.labels.copy(), (sample.labels > 0).astype(np.uint8)
     hands: tuple[HandTruth, ...] = ()
-    palm, focal = sample.palm, float(sample.k[0, 0])
-    if palm is not None and owner.any():
-        labels[(labels == 1) & (_palm_x(sample, palm) < _WRIST_X_M)] = ARM
-        truth = _truth(sample, palm, focal, int((labels == 1).sum()))
+    if owner.any():
+        labels[(labels == HAND) & (_palm_x(sample) < _WRIST_X_M)] = ARM
+        truth = _truth(sample, int((labels == HAND).sum()))
         hands = (truth,) if truth.shown_px >= LEAST_SHOWN_PX else ()
     return Frame(
         sample.rgb, sample.depth_m, sample.clean_depth_m, labels, owner, hands, sample.k, sample.sensor, (0, 0)
     )
 
 
-def _palm_x(sample: Sample, palm: PalmPose) -> NDArray[np.float64]:
+def _palm_x(sample: Sample) -> NDArray[np.float64]:
     """(H, W): how far the surface in each pixel lies from the wrist towards the fingers, metres."""
     height, width = sample.labels.shape
     ys, xs = np.mgrid[0:height, 0:width]
     focal, (cx, cy) = sample.k[0, 0], sample.k[:2, 2]
     rays = np.stack([(xs - cx) / focal, (ys - cy) / focal, np.ones_like(xs)], axis=-1)
     places = rays * sample.clean_depth_m[..., None]
-    return np.asarray((places - palm.wrist_m) @ palm.axes[:, 0])
+    return np.asarray((places - sample.palm.wrist_m) @ sample.palm.axes[:, 0])
 
 
-def _truth(sample: Sample, palm: PalmPose, focal: float, shown: int) -> HandTruth:
-    mirror = np.array([1.0, -1.0 if sample.left else 1.0, 1.0])
-    size = palm.length_m
-    places = palm.wrist_m + np.array([[MIDDLE_X * size, 0, MIDDLE_Z_M], [-0.10, 0, 0]]) @ palm.axes.T
-    pixels = focal * places[:, :2] / places[:, 2:] + sample.k[:2, 2]
+def _truth(sample: Sample, shown: int) -> HandTruth:
+    palm = sample.palm
+    places = np.stack([palm.middle_m, palm.wrist_m - 0.10 * palm.axes[:, 0]])
+    pixels = sample.k[0, 0] * places[:, :2] / places[:, 2:] + sample.k[:2, 2]
     arm = pixels[1] - pixels[0]
     arm = arm / max(float(np.linalg.norm(arm)), 1e-9)
-    eye = (-places[0] @ palm.axes) * mirror
     return HandTruth(
         number=0,
         left=sample.left,
         joints=sample.joints.astype(float),
-        tips_mm=1000 * palm.tips_m * mirror,
-        view=eye / np.linalg.norm(eye),
-        size_m=size,
+        tips_mm=palm.tips_mm,
+        view=palm.view,
+        size_m=palm.length_m,
         grasp=sample.grasp if sample.grasp != "none" else "free",
-        holds=bool((sample.labels == 2).any()),
+        holds=bool((sample.labels == OBJECT).any()),
         person=-1,
         thing=-1,
         middle_px=(float(pixels[0, 0]), float(pixels[0, 1])),
         arm_px=(float(arm[0]), float(arm[1])),
-        distance_m=float(places[0, 2]),
+        distance_m=float(palm.middle_m[2]),
         shown_px=shown,
     )

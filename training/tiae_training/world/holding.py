@@ -22,6 +22,7 @@ from .people import Person
 from .skeleton import FINGER_NAMES, Array, HandRest, hand_rest, hand_transforms, segment
 from .things import Grip, Thing, of_pieces
 
+STYLES = ("wrap", "pinch", "lateral", "hook", "span")  # in which things that no named grasp is for are held
 _STEPS = 16
 _POINTS_PER_SEGMENT = 10
 _TRIES = 5
@@ -36,7 +37,7 @@ class Held:
     thing: Thing
     rotation: Array  # (3, 3) thing -> palm
     place: Array  # (3,)
-    grasp: str  # a named one, or the style: wrap, pinch, lateral, hook, span
+    grasp: str  # a named one, or one of STYLES
     touching: bool
 
 
@@ -189,7 +190,7 @@ def _style(grip: Grip, rest: HandRest, size: float, rng: np.random.Generator) ->
     weights = np.array([1.0, 0.9 if thick < 0.022 * size else 0.25, 0.5 if thick < 0.012 * size else 0.02, 0.25, 0.35])
     if thick > 0.045 * size:
         weights = np.array([0.4, 0.02, 0.0, 0.05, 1.0])
-    style = str(rng.choice(["wrap", "pinch", "lateral", "hook", "span"], p=weights / weights.sum()))
+    style = str(rng.choice(STYLES, p=weights / weights.sum()))
     if style == "wrap":
         opening = _fingers(0.1, 0.2, 0.1) | _thumb(rng.uniform(0.6, 1.3), -0.6, rng.uniform(0, 0.3), 0.0, 0.0)
         closing = _fingers(1.5, 1.75, 1.1) | _thumb(rng.uniform(0.7, 1.3), 0.5, 0.3, 0.8, 0.8)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tiae_ros.errors import ParameterError
 from tiae_ros.vision.labels import HAND, OBJECT
 from tiae_training.simulator.grasps import frame, tilt
-from tiae_training.simulator.hand import JOINT_NAMES
+from tiae_training.simulator.hand import JOINT_NAMES, MIDDLE_X, MIDDLE_Z_M
 
 from . import cameras, surroundings
 from .cameras import MOST_HEIGHT, MOST_WIDTH
@@ -31,7 +31,6 @@ Array = NDArray[np.float64]
 X, Y, Z = np.eye(3)
 _NEAREST_M = 0.12  # nothing stands so near the lens
 LEAST_SHOWN_PX = 60
-MIDDLE_X, MIDDLE_Z_M = 0.47, -0.01  # of a hand in the palm's axes: share of its length, metres
 
 
 @dataclass(frozen=True)

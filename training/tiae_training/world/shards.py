@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -163,7 +164,7 @@ def _millimetres(depth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
     return _encoded(np.clip(half, 0, 65534).astype(np.uint16), ".png", [])
 
 
-def _metres(depth_mm: NDArray[np.generic], size: tuple[int, ...]) -> NDArray[np.float32]:
+def _metres(depth_mm: NDArray[Any], size: tuple[int, ...]) -> NDArray[np.float32]:
     metres = np.where(depth_mm > 0, depth_mm.astype(np.float32) / 1000, np.nan).astype(np.float32)
     return cv2.resize(metres, size[::-1], interpolation=cv2.INTER_NEAREST).astype(np.float32, copy=False)
 

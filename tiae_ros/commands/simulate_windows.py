@@ -1,0 +1,79 @@
+"""``tiae simulate windows``: windows to train auto-encoders on, cut from frames of people."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from tiae_ros.errors import DataError, ParameterError
+
+HELP = "cut windows to train on from frames of people"
+DESCRIPTION = """Cut a window for each hand in frames of `tiae simulate people`, as the node cuts them from a camera's.
+
+Masks are the true ones, or of --segmented-share of the frames those that --segmentation finds; what is to be restored
+(clean) are always the true masks of the window's hand and the depth without the sensor's faults. A file holds images,
+clean, labels, label_names, joints, tips_mm, view, hand_size_m, subjects and left_hand."""
+EXAMPLES = """  tiae simulate people --out frames --shards 40
+  tiae simulate windows --frames frames --out "world_{channels}.npz" --channels masks both depth
+  tiae simulate windows --frames frames --out found_both.npz --channels both --segmented-share 0.5"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--frames", type=Path, nargs="+", required=True, metavar="DIR", help="folders of frames")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE.npz", help="what to write; {channels} stands for each of --channels"
+    )
+    parser.add_argument(
+        "--channels",
+        nargs="+",
+        choices=("masks", "depth", "both"),
+        default=["both"],
+        help="hand and object masks, depth, or both in one window (both)",
+    )
+    parser.add_argument("--count", type=int, metavar="N", help="windows, at most (all)")
+    parser.add_argument("--segmented-share", type=float, default=0.0, metavar="SHARE", help="(0)")
+    parser.add_argument(
+        "--segmentation", default="segmentation", metavar="MODEL", help="what finds those (the shipped one)"
+    )
+    parser.add_argument("--window-size", type=int, default=32, help="pixels (32)")
+    parser.add_argument("--seed", type=int, default=0, help="of the frames that --segmentation looks at (0)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from tiae_training.data.arrays import refuse_existing, save_arrays
+    from tiae_training.data.windows import WindowRow, WindowSize, window_arrays
+    from tiae_training.detection.prepare import shards_of
+    from tiae_training.detection.windows import LABEL_NAMES, rows_of_shards
+    from tiae_training.simulator.window_set import Segmented
+
+    channels = list(dict.fromkeys(arguments.channels))
+    if len(channels) > 1 and "{channels}" not in arguments.out:
+        raise ParameterError(
+            f"--channels {' '.join(channels)} makes {len(channels)} files; put {{channels}} into --out"
+        )
+    for name in ("count", "workers"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise ParameterError(f"--{name} is {value}; it must be at least 1")
+    outputs = {kind: Path(arguments.out.replace("{channels}", kind)) for kind in channels}
+    for path in outputs.values():
+        refuse_existing(path, overwrite=arguments.overwrite)
+    shape = WindowSize(arguments.window_size)
+    segmented = Segmented(arguments.segmented_share, arguments.segmentation)
+    rows: list[WindowRow] = []
+    for path, found in rows_of_shards(shards_of(arguments.frames), shape, segmented, arguments.seed, arguments.workers):
+        rows += found
+        print(f"{path}: {len(found)} windows", flush=True)
+        if arguments.count is not None and len(rows) >= arguments.count:
+            break
+    if not rows:
+        raise DataError(f"{', '.join(map(str, arguments.frames))} show no hand of which enough is seen")
+    rows = rows[: arguments.count]
+    for kind, path in outputs.items():
+        content = window_arrays(rows, LABEL_NAMES, kind)
+        save_arrays(path, content, overwrite=arguments.overwrite)
+        print(f"{path}: {kind} {content['images'].shape}")
+    return 0
