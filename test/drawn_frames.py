@@ -57,6 +57,11 @@ def hand_rows(hands: Sequence[tuple[float, float, float, float, float, bool, int
         "arm_px": table[:, 2:4],
         "distance_m": table[:, 4],
         "shown_px": table[:, 6].astype(int),
+        "joints": np.zeros((len(table), 25)),
+        "tips_mm": np.zeros((len(table), 5, 3)),
+        "view": np.tile([0.0, 0.0, 1.0], (len(table), 1)),
+        "grasp": np.array(["cup"] * len(table)),
+        "person": np.arange(len(table)) + 7,
     }
 
 

@@ -23,6 +23,7 @@ from tiae_ros.errors import DataError, OutputError, ParameterError
 from tiae_ros.model.folder import CLOSE_UP_INT8, read_folder
 from tiae_ros.model.hand_detector import CALIBRATION
 from tiae_ros.model.hand_detector import load_detector as open_detector
+from tiae_training.data.arrays import load_arrays
 from tiae_training.simulator.grasping import make_stage
 from tiae_training.simulator.hand import (
     FINGERS,
@@ -37,7 +38,7 @@ from tiae_training.simulator.rendering import import_mujoco
 from tiae_training.simulator.simulator import Simulator
 from tiae_training.world import shards
 from tiae_training.world.hand_poses import ALL_GRASPS, as_row, draw_free_pose, fingers_cross, within_limits
-from tiae_training.world.holding import close_on, hold, hold_as, skin_points
+from tiae_training.world.holding import STYLES, close_on, hold, hold_as, skin_points
 from tiae_training.world.people import MONK_SKIN_TONES, draw_person
 from tiae_training.world.renderer import Camera, Light, Renderer, Solid, look_at
 from tiae_training.world.scene import WorldSettings
@@ -57,7 +58,6 @@ from tiae_training.world.skeleton import (
 from tiae_training.world.things import FAMILIES, Part, Thing, draw_thing
 
 X, Y, Z = np.eye(3)
-STYLES = {"wrap", "pinch", "lateral", "hook", "span"}
 SHOWN = ("bottle", "pinch")  # the only named grasps of the rendered shards
 SETTINGS = WorldSettings(
     seed=3, width=160, height=120, people=(10, 12), grasps=SHOWN, scenes=2, views=2, empty_share=0.1
@@ -605,6 +605,20 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     words = ["simulate", "people", "--out", str(tmp_path / "file" / "frames"), "--shards", "1", "--workers", "1"]
     assert "cannot write to" in refused(capsys, *words)
+
+
+def test_windows_on_the_command_line(folder, tmp_path, capsys):
+    words = ["simulate", "windows", "--frames", str(folder), "--out", str(tmp_path / "w_{channels}.npz")]
+    words += ["--channels", "masks", "both", "--workers", "1"]
+    assert main(words) == 0
+    both, masks = (load_arrays(tmp_path / f"w_{kind}.npz") for kind in ("both", "masks"))
+    assert len(both) == len(masks) > 0
+    assert both.channels == ("hand_mask", "object_mask", "depth")
+    assert both.others["tips_mm"].shape == (len(both), 5, 3)
+    assert set(both.others["subjects"].tolist()) <= {10, 11}
+    assert "exists" in refused(capsys, *words)
+    assert "put {channels} into --out" in refused(capsys, *words[:-1], "1", "--out", str(tmp_path / "one.npz"))
+    assert "--count is 0" in refused(capsys, *words, "--count", "0", "--overwrite")
 
 
 @pytest.fixture(scope="module")
