@@ -335,7 +335,7 @@ def test_things_are_held_within_limits(person):
         assert np.linalg.det(got.rotation) == pytest.approx(1)
         assert np.linalg.norm(got.place) < 0.5
     assert held >= 10
-    assert styles <= STYLES
+    assert styles <= set(STYLES)
     assert len(styles) >= 3
     stopped = next(filter(None, (hold(person, "L", draw_thing(n), rng, moment=0.4) for n in range(20))))
     assert not stopped.touching
