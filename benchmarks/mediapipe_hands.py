@@ -22,7 +22,7 @@ _PALM = (0, 5, 9, 13, 17)  # wrist and knuckles
 
 
 def serve() -> None:
-    """Answer each picture (height, width, rgb) with a line of JSON: hands with score and landmarks (21, 2) of its size."""
+    """Answer each picture (height, width, rgb) with a line of JSON: hands: score, landmarks (21, 2) of its size."""
     import mediapipe
 
     hands = mediapipe.solutions.hands.Hands(

@@ -1,5 +1,6 @@
 """Channels of files and models meet by their names: whatever order a file has them in, the result is the same."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,8 @@ from small_training import interrupt, small
 
 from tiae_ros import load_model
 from tiae_ros.cli import main
-from tiae_training.data.arrays import load_arrays
+from tiae_ros.errors import DataError
+from tiae_training.data.arrays import ImageArrays, joined, load_arrays
 from tiae_training.model import load_network
 from tiae_training.naming import merge_by_name
 from tiae_training.train.folder import prepare_run
@@ -113,3 +115,36 @@ def test_preprocessing_is_looked_at_before_anything_is_spent(files, tmp_path, ca
     assert main(["train", *words]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
+
+
+def test_sets_are_joined(tmp_path):
+    """Channels by name, clean windows where some have them, labels where all are named, in the order of names."""
+    rng = np.random.default_rng(0)
+    one, two = (rng.random((n, 2, 8, 8)).astype(np.float32) for n in (3, 2))
+    first = ImageArrays(one, np.array([0, 1, 1]), ("cup", "pen"), clean=one / 2, channels=("a", "b"), data_id="one")
+    second = ImageArrays(two, np.array([0, 0]), ("pen",), channels=("b", "a"), data_id="two")
+    both = joined([first, second])
+    assert both.channels == ("a", "b")
+    assert np.array_equal(both.images, np.concatenate([one, two[:, ::-1]]))
+    assert np.array_equal(both.targets, np.concatenate([one / 2, two[:, ::-1]]))
+    assert both.label_names == ("cup", "pen")
+    assert both.labels is not None
+    assert both.labels.tolist() == [0, 1, 1, 1, 1]
+    assert both.data_id == "one, two"
+    assert joined([first]) is first
+    assert joined([first, dataclasses.replace(second, labels=None)]).labels is None
+
+
+def test_sets_that_differ_are_not_joined():
+    one = ImageArrays(np.zeros((2, 1, 8, 8), np.float32), channels=("a",), data_id="one")
+    large = dataclasses.replace(one, images=np.zeros((2, 1, 9, 9), np.float32), data_id="large")
+    cut = dataclasses.replace(one, others={"range_m": np.array(0.2)}, data_id="cut")
+    for other, said in ((large, "large holds 9×9 pixels of a"), (cut, "cut was cut with")):
+        with pytest.raises(DataError, match=said):
+            joined([one, other])
+
+
+def test_backgrounds_are_joined():
+    background = np.zeros((2, 1, 8, 8), np.float32)
+    one = ImageArrays(np.ones((2, 1, 8, 8), np.float32), channels=("a",), others={"background": background})
+    assert joined([one, one]).others["background"].shape == (4, 1, 8, 8)

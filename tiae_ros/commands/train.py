@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ What finds hands in a frame is trained by `tiae train segmentation` or `tiae tra
 detector`."""
 EXAMPLES = """  tiae train --data digits.npz --transforms shift --out runs/digits
   tiae train --data digits.npz --test held_out.npz --out runs/digits --epochs 100 --seed 3
+  tiae train --data mine.npz theirs.npz --start hands --out runs/ours
   tiae train --data digits.npz --transforms none --out runs/ordinary       # an ordinary auto-encoder
   tiae train --data digits.npz --transforms shift,rotation,scale,background --out runs/posed
   tiae train --resume --out runs/digits                                    # after an interruption
@@ -36,7 +39,13 @@ EXAMPLES = """  tiae train --data digits.npz --transforms shift --out runs/digit
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from tiae_training.train.settings import TrainingSettings
 
-    parser.add_argument("--data", type=Path, metavar="FILE.npz", help="windows to learn from: images (N, C, H, W)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        metavar="FILE.npz",
+        help="windows to learn from: images (N, C, H, W); several are one",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the model")
     parser.add_argument("--start", metavar="MODEL", help="go on from this model: a folder, or a shipped one's name")
     parser.add_argument("--test", type=Path, metavar="FILE.npz", help="held-out windows to measure the model on")
@@ -105,7 +114,7 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     from tiae_ros.errors import ParameterError
     from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.manifest import check_preprocessing
-    from tiae_training.data.arrays import load_arrays
+    from tiae_training.data.arrays import joined, load_arrays
     from tiae_training.measures import measure_model
     from tiae_training.model import load_network
     from tiae_training.processes import process_rank
@@ -120,18 +129,18 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     asked = asked_settings(arguments, TrainingSettings())
     preprocessing = parse_pairs(arguments.preprocessing)
     check_preprocessing(preprocessing)
-    data_path = arguments.data
+    data_paths: list[Path] = arguments.data or []
     if arguments.resume and arguments.start:
         raise ParameterError(f"--start {arguments.start} with --resume; what is resumed goes on from its checkpoint")
     start = load_network(arguments.start) if arguments.start else None
     if arguments.resume:
         settings, saved_path = resumed_settings(arguments.out, asked)
-        data_path = data_path or Path(saved_path)
+        data_paths = data_paths or [Path(path) for path in saved_path.split(os.pathsep)]
     else:
         settings = started_settings(asked, start)
-    if data_path is None:
+    if not data_paths:
         raise ParameterError("--data is missing; give an .npz file with images (N, C, H, W)")
-    arrays = load_arrays(data_path, at_least=SMALLEST_DATA)
+    arrays = joined([load_arrays(path, at_least=SMALLEST_DATA) for path in data_paths])
     check_trainable(arrays)
     if start is not None:
         arrays = fit_to_start(arrays, start)
@@ -165,12 +174,12 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
             arrays,
             settings,
             arguments.out,
-            data_path=str(data_path.resolve()),
+            data_path=os.pathsep.join(str(path.resolve()) for path in data_paths),
             device=device,
             resume=arguments.resume,
             preprocessing={**arrays.preprocessing, **preprocessing},
             model_id=arguments.model_id,
-            command=_command_line(arguments, data_path, settings, asked),
+            command=_command_line(arguments, data_paths, settings, asked),
             checkpoint_minutes=arguments.checkpoint_minutes,
             half_weights=arguments.half_weights,
             start=start,
@@ -225,10 +234,12 @@ def parse_pairs(text: str) -> dict[str, float | str]:
     return pairs
 
 
-def _command_line(arguments: argparse.Namespace, data: Path, settings: TrainingSettings, asked: dict[str, Any]) -> str:
+def _command_line(
+    arguments: argparse.Namespace, data: Sequence[Path], settings: TrainingSettings, asked: dict[str, Any]
+) -> str:
     """The command that makes this model again, without this machine's folders; also after it was resumed."""
     usual = type(settings)()
-    words = ["tiae train", f"--data {data.name}"]
+    words = ["tiae train", f"--data {' '.join(path.name for path in data)}"]
     if arguments.test:
         words.append(f"--test {arguments.test.name}")
     for field in dataclasses.fields(settings):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tiae_ros.errors import DataError, ParameterError
 from tiae_ros.model.autoencoder import Autoencoder
-from tiae_training.data.arrays import ImageArrays, load_arrays
+from tiae_training.data.arrays import ImageArrays, joined, load_arrays
 from tiae_training.prototypes import (
     NEAR_SHARE,
     HeldOut,
@@ -52,26 +52,10 @@ def merge_by_name(parts: Sequence[ImageArrays]) -> ImageArrays:
 
     Raises DataError, naming the set by its data_id: without labels or names, or of other windows than the first.
     """
-    names: dict[str, int] = {}
-    labels = []
-    channels = parts[0].channels
     for part in parts:
         if part.labels is None or not part.label_names:
             raise DataError(f"{part.data_id} has no names of its windows; make it with `tiae extract --label NAME`")
-        if part.images.shape[1:] != parts[0].images.shape[1:] or set(part.channels) != set(channels):
-            raise DataError(
-                f"{part.data_id} holds {_kind(part)}, {parts[0].data_id} {_kind(parts[0])}; give windows alike"
-            )
-        present = set(part.labels.tolist())
-        new = [names.setdefault(n, len(names)) if i in present else -1 for i, n in enumerate(part.label_names)]
-        labels.append(np.array(new, np.int64)[part.labels])
-    return ImageArrays(
-        images=np.concatenate([(part.in_order(channels) if channels else part).images for part in parts]),
-        labels=np.concatenate(labels),
-        label_names=tuple(names),
-        channels=channels,
-        data_id=", ".join(part.data_id for part in parts),
-    )
+    return joined(parts)
 
 
 def numbered_alike(arrays: ImageArrays, other: ImageArrays) -> ImageArrays:
@@ -151,10 +135,5 @@ def _fitting(model: Autoencoder, arrays: ImageArrays) -> ImageArrays:
     except DataError:
         pass  # said below, with the windows' size
     raise DataError(
-        f"{arrays.data_id} holds {_kind(arrays)}; this model takes {size}×{size} pixels of {', '.join(channels)}"
+        f"{arrays.data_id} holds {arrays.kind}; this model takes {size}×{size} pixels of {', '.join(channels)}"
     )
-
-
-def _kind(arrays: ImageArrays) -> str:
-    count, height, width = arrays.images.shape[1:]
-    return f"{width}×{height} pixels of {', '.join(arrays.channels) or f'{count} channels'}"

@@ -57,6 +57,12 @@ class ImageArrays:
         return self.images if self.clean is None else self.clean
 
     @property
+    def kind(self) -> str:
+        """Size and channels of the windows, for people."""
+        count, height, width = self.images.shape[1:]
+        return f"{width}×{height} pixels of {', '.join(self.channels) or f'{count} channels'}"
+
+    @property
     def preprocessing(self) -> dict[str, float]:
         """How the windows were cut, as a model's manifest says it; empty where the file does not tell."""
         return {name: float(self.others[name]) for name in _CUT if name in self.others}
@@ -101,6 +107,50 @@ class ImageArrays:
                 for name, a in self.others.items()
             },
         )
+
+
+def joined(parts: Sequence[ImageArrays]) -> ImageArrays:
+    """One set of several; one alone is given back as it is.
+
+    Windows must be alike. Labels are kept where all have names for theirs: equal names become one label, in the order
+    in which they first appear. Where some have clean windows, the others' are their images. Backgrounds are put
+    together, too; how windows were cut must agree. Joints and subjects are left out, since not all files need have
+    them. Raises DataError, naming the set by its data_id.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    for part in parts[1:]:
+        if part.images.shape[1:] != first.images.shape[1:] or set(part.channels) != set(first.channels):
+            raise DataError(f"{part.data_id} holds {part.kind}, {first.data_id} {first.kind}; give windows alike")
+        if part.preprocessing != first.preprocessing:
+            raise DataError(
+                f"{part.data_id} was cut with {part.preprocessing}, {first.data_id} with {first.preprocessing}; "
+                "give windows that were cut alike"
+            )
+    ordered = [part.in_order(first.channels) if first.channels else part for part in parts]
+    names: dict[str, int] = {}
+    labels = []
+    named = all(part.labels is not None and part.label_names for part in parts)
+    for part in ordered if named else ():
+        assert part.labels is not None
+        present = set(part.labels.tolist())
+        new = [names.setdefault(n, len(names)) if i in present else -1 for i, n in enumerate(part.label_names)]
+        labels.append(np.array(new, np.int64)[part.labels])
+    clean = any(part.clean is not None for part in parts)
+    others = {name: np.array(value) for name, value in first.preprocessing.items()}
+    for name in _PER_CHANNEL:
+        if held := [part.others[name] for part in ordered if name in part.others]:
+            others[name] = np.concatenate(held)
+    return ImageArrays(
+        images=np.concatenate([part.images for part in ordered]),
+        labels=np.concatenate(labels) if named else None,
+        label_names=tuple(names),
+        clean=np.concatenate([part.targets for part in ordered]) if clean else None,
+        channels=first.channels,
+        data_id=", ".join(part.data_id for part in parts),
+        others=others,
+    )
 
 
 def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArrays:
