@@ -6,16 +6,21 @@ import argparse
 import dataclasses
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tiae_ros.commands.train import add_settings, asked_settings
-from tiae_ros.errors import OutputError
+from tiae_ros.errors import OutputError, ParameterError
+
+if TYPE_CHECKING:
+    from tiae_training.devices import Device
 
 HELP = "train the two networks that find hands in a picture"
 DESCRIPTION = """Train a hand detector on frames of `tiae simulate people`: a first look over the whole picture, then a
 second one, close up, at each place where a hand may be.
 
 Real pictures of rooms without a hand (--empty) teach it what is none; --test frames calibrate its confidence and
-measure it. Examples are kept in --work and not made again."""
+measure it. Examples are kept in --work and not made again. By several processes, each with its share of every batch:
+`torchrun --nproc-per-node N -m -- tiae_training.detection` takes the same options."""
 EXAMPLES = """  tiae simulate people --out frames --shards 100
   tiae simulate people --out held_out --shards 8 --seed 2 --people 90000:100000 --things 90000:100000
   tiae train detector --data frames --test held_out --out runs/detector
@@ -44,19 +49,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.cpu_count() or 1,
         help="processes (one per core); two train both looks at once",
     )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     add_settings(parser, DetectorTraining())
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from tiae_training.train.distributed import joined
+
+    with joined(arguments.device) as device:
+        return _train(arguments, device)
+
+
+def _train(arguments: argparse.Namespace, device: Device) -> int:
+    """All of it on one device; where several processes train together, the first one writes and prints."""
     from tiae_training.detection import recipe
     from tiae_training.detection.examples import read_rows
     from tiae_training.detection.folder import detector_manifest, load_detector, save_detector, with_facts
-    from tiae_training.detection.networks import Detector
+    from tiae_training.detection.networks import Detector, detector_of
     from tiae_training.detection.prepare import real_frames, shards_of
     from tiae_training.detection.settings import DetectorTraining
+    from tiae_training.processes import process_count, process_rank
+    from tiae_training.train.distributed import first_alone, wait_for_all
 
     settings = DetectorTraining(**asked_settings(arguments, DetectorTraining()))
+    for name in ("proposal_batch", "close_batch"):
+        if getattr(settings, name) % process_count():
+            raise ParameterError(
+                f"{name} is {getattr(settings, name)} for {process_count()} processes; accepted is a multiple of them"
+            )
     out: Path = arguments.out
     if out.is_file():
         raise OutputError(f"{out} is a file; --out takes a folder")
@@ -67,9 +88,14 @@ def run(arguments: argparse.Namespace) -> int:
     test = shards_of(arguments.test) if arguments.test else []
     empty = list(real_frames(arguments.empty, arguments.empty_pattern)) if arguments.empty else []
     detector = load_detector(arguments.start)[0] if arguments.start else Detector()
-    print(f"examples of {len(shards)} shards and {len(empty)} real pictures -> {work}", flush=True)
-    recipe.prepare_once(shards, empty, work, settings.seed, arguments.workers)
+    detector.to(device)
+    wait_for_all()
+    first_alone("examples", lambda: recipe.prepare_once(shards, empty, work, settings.seed, arguments.workers))
     recipe.train_detector(detector, shards, empty, work, settings, arguments.minutes, arguments.workers)
+    if process_rank():
+        return 0
+    trained = detector_of(detector.parts)  # of one process, on the CPU
+    trained.load_state_dict(detector.state_dict())
     training = {
         "command": _command_line(arguments, settings),
         "data": " ".join(folder.name for folder in arguments.data),
@@ -77,8 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
         "settings": dataclasses.asdict(settings),
     }
     training["frames"] = len(read_rows(work / "grids")["focal"])
-    manifest = detector_manifest(detector, model_id=out.name, training=training)
-    save_detector(detector, out, manifest, recipe.examples_for_8_bits(work, settings))
+    manifest = detector_manifest(trained, model_id=out.name, training=training)
+    save_detector(trained.eval(), out, manifest, recipe.examples_for_8_bits(work, settings))
     if test:
         half = max(1, len(test) // 2)
         with_facts(out, calibration=recipe.calibrate(out, test[:half]))

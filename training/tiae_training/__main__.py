@@ -15,6 +15,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from tiae_ros.cli import OneLineParser, let_sigterm_clean_up
 from tiae_ros.commands import train
@@ -23,14 +24,12 @@ from tiae_ros.errors import TiaeError
 NAME = "python -m tiae_training"
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run one of the processes; returns its exit code, as `tiae train` does."""
-    parser = OneLineParser(
-        prog=NAME,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    train.add_arguments(parser)
+def main(
+    words: Sequence[str] | None = None, *, name: str = NAME, command: ModuleType = train, text: str | None = __doc__
+) -> int:
+    """Run one of the processes; returns its exit code, as `tiae train` does (or another command of its form)."""
+    parser = OneLineParser(prog=name, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_arguments(parser)
     is_first = os.environ.get("RANK", "0") == "0"
     with contextlib.nullcontext() if is_first else contextlib.redirect_stderr(None):  # all would say the same
         arguments = parser.parse_args(words)
@@ -38,20 +37,24 @@ def main(words: Sequence[str] | None = None) -> int:
 
     let_sigterm_clean_up()
     try:
-        return train.run(arguments)
+        return int(command.run(arguments))
     except TiaeError as error:
-        say_once(f"{NAME}: error: {' '.join(str(error).split())}")
+        say_once(f"{name}: error: {' '.join(str(error).split())}")
         return 2
     except KeyboardInterrupt:
-        say_once(f"{NAME}: interrupted")
+        say_once(f"{name}: interrupted")
         return 130
 
 
-if __name__ == "__main__":
-    code = main()
+def leave(code: int) -> None:
+    """End this process with a code, though a peer be gone."""
     if code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # A peer is gone, and taking down what talks to it aborts now and then (exit code -6) instead of ending.
+        # Taking down what talks to it aborts now and then (exit code -6) instead of ending.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -7,6 +7,8 @@ import dataclasses
 import json
 import math
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,6 +64,9 @@ SHOWN = ("bottle", "pinch")  # the only named grasps of the rendered shards
 SETTINGS = WorldSettings(
     seed=3, width=160, height=120, people=(10, 12), grasps=SHOWN, scenes=2, views=2, empty_share=0.1
 )  # fmt: skip
+PLAIN = {
+    "capture_output": True, "text": True, "timeout": 200, "env": {**os.environ, "OMP_NUM_THREADS": "1"},
+}  # fmt: skip
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -652,6 +657,29 @@ def test_a_detector_is_trained_on_the_command_line(folder, tiny, tmp_path, capsy
     assert len(content.manifest.preprocessing[CALIBRATION]) == 2
     assert open_detector(out, precision="int8").name == "network mine (int8)"
     assert "give another --out or --overwrite" in refused(capsys, *words)
+
+
+def test_two_processes_train_a_detector(folder, tiny, tmp_path):
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words += [
+        "-m",
+        "--",
+        "tiae_training.detection",  # torchrun takes --start for an option of its own without --
+        "--data",
+        str(folder),
+        "--start",
+        str(tiny),
+        "--device",
+        "cpu",
+    ]
+    words += ["--close-batch", "2", "--close-steps", "2", "--proposal-steps", "2", "--workers", "1"]
+    done = subprocess.run([*words, "--proposal-batch", "3", "--out", str(tmp_path / "none")], **PLAIN)
+    assert done.returncode
+    assert "proposal_batch is 3 for 2 processes; accepted is a multiple of them" in done.stderr
+    done = subprocess.run([*words, "--proposal-batch", "2", "--out", str(tmp_path / "mine")], **PLAIN)
+    assert done.returncode == 0, done.stderr
+    assert open_detector(tmp_path / "mine").name.startswith("network mine")
+    assert done.stdout.count("written") == 1
 
 
 @pytest.mark.parametrize(

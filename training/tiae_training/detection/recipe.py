@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ from tiae_ros.model.folder import CLOSE_UP, PROPOSALS
 from tiae_ros.model.hand_detector import load_detector
 from tiae_ros.vision.labels import Floats
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_training.processes import process_count
+from tiae_training.train.distributed import first_alone
 from tiae_training.workers import each_in_order
 from tiae_training.world.shards import StoredFrame, stored_frames
 
@@ -37,6 +40,7 @@ _CALIBRATING = 64  # examples for 8 bits
 
 def prepare_once(shards: Sequence[Path], real: Sequence[StoredFrame], work: Path, seed: int, workers: int = 1) -> None:
     """Examples of these shards in a working folder, unless they are there."""
+    print(f"examples of {len(shards)} shards and {len(real)} real pictures -> {work}", flush=True)
     said = work / "prepared.json"
     made_of = {"shards": [f"{path.parent.name}/{path.name}" for path in shards], "real": len(real), "seed": seed}
     if said.exists() and json.loads(said.read_text()) == made_of:
@@ -56,14 +60,15 @@ def train_detector(
 ) -> None:
     """Train both looks in place: each by itself at first, then the second one also with what deceives the first.
 
-    work: a folder with `prepare_once`'s examples. workers: two train both looks at once.
+    work: a folder with `prepare_once`'s examples. workers: two train both looks at once. Processes that train together
+    (torchrun) have each a share of every batch.
     """
+    at_once = workers if process_count() == 1 and next(detector.parameters()).device.type == "cpu" else 1
     part = partial(_trained_by_itself, detector=detector, work=work, settings=settings, minutes=minutes)
-    proposals, close_up = each_in_order(part, (PROPOSALS, CLOSE_UP), workers)
+    proposals, close_up = each_in_order(part, (PROPOSALS, CLOSE_UP), at_once)
     detector.proposals.load_state_dict(proposals)
     detector.close_up.load_state_dict(close_up)
-    count = collect_deceiving(detector, shards, real, work, settings.seed, workers)
-    print(f"{count} places deceive the first look", flush=True)
+    first_alone("deceiving", lambda: collect_deceiving(detector, shards, real, work, settings.seed, workers))
     _train_close_up(detector, work, settings, minutes, alone=False)
 
 
@@ -99,19 +104,20 @@ def _train_proposals(detector: Detector, work: Path, settings: DetectorTraining,
 
 def collect_deceiving(
     detector: Detector, shards: Sequence[Path], real: Sequence[StoredFrame], work: Path, seed: int, workers: int = 1
-) -> int:
-    """Crops at which the first look sees hands that are none; returns how many.
+) -> None:
+    """Crops at which the first look sees hands that are none.
 
     Real rooms come first (``real.txt`` has how many).
     """
+    network = copy.deepcopy(detector.proposals).cpu()
     rows = RowsWriter(work / "deceiving", _MOST_DECEIVING)
-    rows.add(deceiving_crops(detector.proposals, real, _DECEIVING_PER_ROOM))
+    rows.add(deceiving_crops(network, real, _DECEIVING_PER_ROOM))
     (work / "deceiving" / "real.txt").write_text(f"{rows.count}\n")
     some = [shards[n] for n in np.random.default_rng([seed, 43]).permutation(len(shards))[:_DECEIVING_SHARDS]]
-    for found in each_in_order(partial(_deceiving_of_shard, network=detector.proposals), some, workers):
+    for found in each_in_order(partial(_deceiving_of_shard, network=network), some, workers):
         rows.add(found)
     rows.close()
-    return rows.count
+    print(f"{rows.count} places deceive the first look", flush=True)
 
 
 def _deceiving_of_shard(path: Path, network: nn.Module) -> list[Row]:

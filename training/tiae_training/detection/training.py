@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tiae_ros.model.segmenter import cpu_flags
+from tiae_training.processes import average, process_count, process_rank
+from tiae_training.train.distributed import average_gradients, same_everywhere, use_global_batch_norms
 
 from .batches import CropBatch, GridBatch, Rows, Worse
 
@@ -41,15 +43,16 @@ class Schedule:
 
 def proposal_loss(network: nn.Module, batch: GridBatch) -> dict[str, Tensor]:
     """Focal loss of the heat (Law and Deng 2018), distances of place, direction, length; share of hand."""
-    answers = network(torch.from_numpy(batch.planes)).float()
-    heat, counts = torch.from_numpy(batch.heat), torch.from_numpy(batch.counts)
+    given = _beside(network)
+    answers = network(given(batch.planes)).float()
+    heat, counts = given(batch.heat), given(batch.counts)
     score = torch.sigmoid(answers[:, 0]).clamp(1e-4, 1 - 1e-4)
     sure = (heat >= 0.999).float()
     gain = sure * (1 - score) ** 2 * torch.log(score) + (1 - sure) * (1 - heat) ** 4 * score**2 * torch.log(1 - score)
     hands = torch.clamp((sure * counts).sum(), min=1.0)
-    known = torch.from_numpy(batch.known)
-    apart = torch.abs(answers[:, 1:6] - torch.from_numpy(batch.places)) * known[:, None]
-    area = functional.binary_cross_entropy_with_logits(answers[:, 6], torch.from_numpy(batch.area))
+    known = given(batch.known)
+    apart = torch.abs(answers[:, 1:6] - given(batch.places)) * known[:, None]
+    area = functional.binary_cross_entropy_with_logits(answers[:, 6], given(batch.area))
     return {
         "heat": -(gain * counts).sum() / hands,
         "place": 0.5 * apart.sum() / torch.clamp(known.sum(), min=1.0),
@@ -59,10 +62,11 @@ def proposal_loss(network: nn.Module, batch: GridBatch) -> dict[str, Tensor]:
 
 def close_loss(network: nn.Module, batch: CropBatch) -> dict[str, Tensor]:
     """Cross entropy and overlap of the classes, is it a hand, left or right, place and direction."""
-    scores, facts = network(torch.from_numpy(batch.planes))
+    given = _beside(network)
+    scores, facts = network(given(batch.planes))
     scores, facts = scores.float(), facts.float()
-    labels, hand = torch.from_numpy(batch.labels), torch.from_numpy(batch.is_hand)
-    weight = torch.tensor([1.0, 1.5, 3.0, 1.5])
+    labels, hand = given(batch.labels), given(batch.is_hand)
+    weight = torch.tensor([1.0, 1.5, 3.0, 1.5], device=scores.device)
     per_cell = functional.cross_entropy(scores, labels, weight=weight, reduction="none").mean((1, 2))
     chances = torch.softmax(scores, 1)
     told = functional.one_hot(labels, scores.shape[1]).permute(0, 3, 1, 2).float()
@@ -70,12 +74,10 @@ def close_loss(network: nn.Module, batch: CropBatch) -> dict[str, Tensor]:
     either = chances.sum((2, 3)) + told.sum((2, 3)) - both
     there = (told.sum((2, 3)) > 8).float() * hand[:, None]
     overlap = (1 - (both + 1) / (either + 1)) * there
-    told_facts = torch.from_numpy(np.concatenate([batch.middle, batch.arm], axis=1))
+    told_facts = given(np.concatenate([batch.middle, batch.arm], axis=1))
     apart = functional.smooth_l1_loss(facts[:, 2:], told_facts, beta=0.1, reduction="none").mean(1) * hand
     hands = torch.clamp(hand.sum(), min=1.0)
-    side = (
-        functional.binary_cross_entropy_with_logits(facts[:, 1], torch.from_numpy(batch.left), reduction="none") * hand
-    )
+    side = functional.binary_cross_entropy_with_logits(facts[:, 1], given(batch.left), reduction="none") * hand
     return {
         "classes": (per_cell * (0.4 + 0.6 * hand)).mean(),
         "overlap": 0.5 * overlap[:, 1:].sum() / torch.clamp(there[:, 1:].sum(), min=1.0),
@@ -83,6 +85,12 @@ def close_loss(network: nn.Module, batch: CropBatch) -> dict[str, Tensor]:
         "side": 0.15 * side.sum() / hands,
         "place": 2.0 * apart.sum() / hands,
     }
+
+
+def _beside(network: nn.Module) -> Callable[[Any], Tensor]:
+    """What brings arrays to where a network is."""
+    device = next(network.parameters()).device
+    return lambda array: torch.from_numpy(array).to(device)
 
 
 def train(
@@ -95,51 +103,64 @@ def train(
     keep: Path,
     weights: np.ndarray | None = None,
 ) -> None:
-    """Train a network in place; what is reached so far is kept in a file every so often.
+    """Train a network in place, where it is; what is reached so far is kept in a file every so often.
 
-    weights: how often each row is drawn, relative to the others.
+    weights: how often each row is drawn, relative to the others. Processes that train together have equal shares of
+    each batch, the first one prints and writes.
     """
     torch.manual_seed(schedule.seed)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    use_global_batch_norms(network)
+    same_everywhere(network)
+    device, first = next(network.parameters()).device, process_rank() == 0
     optimizer = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=1e-3)
-    quick = not _QUICK_WITH_16_BITS.isdisjoint(cpu_flags())
-    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    quick = device.type == "cuda" or not _QUICK_WITH_16_BITS.isdisjoint(cpu_flags())
+    mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
     began = time.monotonic()
     sums: dict[str, float] = {}
     count = len(next(iter(rows.values())))
     for done, batch in enumerate(_ahead(rows, make, schedule, worse, count, weights)):
         step = schedule.first + done
-        gone = (time.monotonic() - began) / 60
+        gone = _minutes_since(began)
         share = max(step / schedule.steps, schedule.first / schedule.steps + gone / schedule.minutes)
         rate = schedule.learning_rate * min(1.0, (done + 1) / 200) * 0.5 * (1 + np.cos(np.pi * min(share, 1.0)))
         for group in optimizer.param_groups:
             group["lr"] = max(rate, 1e-6)
         network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=quick):
+        with torch.autocast(device.type, torch.bfloat16, enabled=quick):
             parts = loss(network, batch)
         total = sum(parts.values())
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[union-attr]
+        average_gradients(network.parameters())
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         decay = min(0.998, (step + 1) / (step + 20))
         with torch.no_grad():
             for name, value in network.state_dict().items():
                 if value.dtype.is_floating_point:
-                    average[name].lerp_(value, 1 - decay)
+                    mean[name].lerp_(value, 1 - decay)
                 else:
-                    average[name].copy_(value)
+                    mean[name].copy_(value)
         for name, value in parts.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
         if (done + 1) % schedule.report_every == 0:
             told = "  ".join(f"{name} {value / schedule.report_every:.4f}" for name, value in sums.items())
-            print(f"step {step + 1}  {(time.monotonic() - began) / 60:.1f} min  rate {rate:.2e}  {told}", flush=True)
+            if first:
+                print(f"step {step + 1}  {gone:.1f} min  rate {rate:.2e}  {told}", flush=True)
+                torch.save(mean, keep)
             sums = {}
-            torch.save(average, keep)
         if share >= schedule.end / schedule.steps:
             break
-    network.load_state_dict(average)
-    torch.save(average, keep)
+    network.load_state_dict(mean)
+    if first:
+        torch.save(mean, keep)
+
+
+def _minutes_since(began: float) -> float:
+    """The same number in all processes, which thus end at the same step."""
+    minutes = (time.monotonic() - began) / 60
+    return float(average(torch.tensor(minutes))) if process_count() > 1 else minutes
 
 
 def _ahead(
@@ -156,7 +177,10 @@ def _ahead(
 
     def batch(step: int) -> Any:
         rng = np.random.default_rng([schedule.seed, step, 7])
-        return make(rows, np.sort(rng.choice(count, schedule.batch, p=chances)), rng, worse)
+        chosen = np.sort(rng.choice(count, schedule.batch, p=chances))
+        if process_count() > 1:
+            rng = np.random.default_rng([schedule.seed, step, 7, process_rank()])
+        return make(rows, chosen[process_rank() :: process_count()], rng, worse)
 
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(batch, steps.start)

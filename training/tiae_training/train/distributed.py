@@ -18,7 +18,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -188,6 +188,17 @@ def wait_for_all() -> None:
     """Return when every process has come here. Raises PeerLostError when one is gone."""
     if process_count() > 1:
         _all_reduce(torch.zeros(1))
+
+
+def first_alone(name: str, action: Callable[[], object]) -> None:
+    """Let the first process do something while the others wait for it, however long; `name` is said once a training."""
+    if process_count() == 1:
+        action()
+    elif process_rank() == 0:
+        action()
+        _meeting_place().set(name, "done")
+    else:
+        _meeting_place().wait([name], datetime.timedelta(days=2))
 
 
 def say_once(line: str) -> None:
