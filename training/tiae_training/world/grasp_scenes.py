@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.vision.labels import HAND, OBJECT
-from tiae_training.simulator.frame_set import VARIED
 from tiae_training.simulator.simulator import Sample, SimulatorSettings, render_scene
 
 from .clothes import ARM
 from .scene import LEAST_SHOWN_PX, Frame, HandTruth, WorldSettings
 
 _SUBJECTS_PER_PERSON = 10  # numbered people of the world are spread over so many of the simulator's
+# What makes hands hard to find: things beside, nothing at all, hands that reach, things in front.
+_VARIED = {"bystanders": 2, "empty_share": 0.12, "reaching_share": 0.12, "occluder_share": 0.25}
 _WRIST_X_M = -0.005  # what lies behind this plane of the palm's axes is arm
 
 
@@ -33,7 +34,7 @@ def frames_of_grasp_scene(settings: WorldSettings, number: int) -> Iterator[Fram
         view="desk" if rng.random() < 0.5 else "any",
         smooth_skin=bool(rng.random() < 0.5),
         sensor="none" if settings.clean else "random",
-        **{name: value for name, value in VARIED.items() if name != "view"},  # type: ignore[arg-type]
+        **_VARIED,  # type: ignore[arg-type]
     )
     for sample in render_scene(simulator, number):
         yield _frame(sample)
