@@ -3,7 +3,7 @@
     whole picture:  grid -> proposals -> a crop each -> hand or not, masks, middle -> windows, labels
     followed:       the crop around where the hand was -> the same
 
-The networks are graphs of a model folder, which `tiae_ros.model.segmenter` opens; here, any functions of arrays.
+The networks are graphs of a model folder, which `tiae_ros.model.hand_detector` opens; here, any functions of arrays.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class HandDetector(Segmentation):
             road = WHOLE_PICTURE
             grid = grid_of(color, depth_m, focal)
             answers = self._proposals(grid.padded)[0][0]
-            _check(answers)
+            _check(answers, self.name)
             supposed = proposals_of(answers, grid, _LEAST_SCORE, _MOST_LOOKS)
             places = [_Place(p.x, p.y, p.arm, p.depth_m) for p in supposed if p.depth_m <= 1.3 * settings.depth_max_m]
             found = self._found(color, depth_m, focal, places, settings, metric_size_m)
@@ -190,8 +190,8 @@ class HandDetector(Segmentation):
         pictures = [crop_pictures(color, depth_m, crop) for crop in crops]
         planes = [close_up.planes_of(c, d, crop.depth_m) for (c, d), crop in zip(pictures, crops, strict=True)]
         scores, facts = self._look(np.stack(planes))
-        _check(scores)
-        _check(facts)
+        _check(scores, self.name)
+        _check(facts, self.name)
         result = []
         for crop, (_, depth), score, fact in zip(crops, pictures, scores, facts, strict=True):
             logit, side, dx, dy, ax, ay = (float(value) for value in fact)
@@ -204,9 +204,9 @@ class HandDetector(Segmentation):
         return result
 
 
-def _check(numbers: Floats) -> None:
+def _check(numbers: Floats, name: str) -> None:
     if not math.isfinite(float(numbers.sum())):
-        raise ModelError("the hand detector gave a number that is not finite")
+        raise ModelError(f"segmentation {name} gave a number that is not finite")
 
 
 def _sigmoid(logit: float) -> float:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tiae_ros.model.segmenter import cpu_flags
+from tiae_ros.model.precision import cpu_flags
 from tiae_training.processes import average, process_count, process_rank
 from tiae_training.train.distributed import average_gradients, same_everywhere, use_global_batch_norms
 
