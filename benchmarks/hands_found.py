@@ -70,6 +70,8 @@ def main() -> int:
     parser.add_argument("--no-classical", action="store_true", help="the detector alone")
     parser.add_argument("--docs", action="store_true", help="put the table into docs/hands.md")
     options = parser.parse_args()
+    if options.docs and not options.frames:
+        parser.error("--docs writes the whole table; give rendered frames too, by --frames")
     cv2.setNumThreads(1)
     methods: list[tuple[str, Segmentation]] = [("detector", choose_segmentation("network", str(options.network)))]
     print(methods[0][1].name)
