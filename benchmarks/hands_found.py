@@ -19,6 +19,8 @@ false           share of frames with a window that is no hand's
 beside          pixels of a thing that stands beside taken for held, of all desk frames together
 ece, auc        of the confidence: expected calibration error, area under the curve of true against false
 ms              processor time of one thread a frame, median; whole picture / followed
+
+With --mediapipe, MediaPipe's hand landmarks are held beside (`mediapipe_hands.py`).
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from mediapipe_hands import MediaPipeHands
 from real_frames import BESIDE, FRAMES, camera_frames, on_grasp, overlap
 from recipes import write_between
 from recorded_frames import labelled_frames
@@ -48,6 +51,8 @@ PAGE = ROOT / "docs" / "hands.md"
 TABLES = ROOT.parent / "shared" / "data" / "real_empty_tables"
 BANDS = ("found_0_0.7", "found_0.7_0.8", "found_0.8_1.2")
 HEADS = ("frames", "method", "found", "on hand", "hand", "held", "false", "beside", "ece", "auc", "ms")
+
+_OF_MASKS = ("hand", "held", "beside", "ms")  # MediaPipe has no masks, and its time is another process's
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def main() -> int:
         "--frames", type=Path, nargs="*", default=[], metavar="FRAMES", help="folders of rendered frames"
     )
     parser.add_argument("--limit", type=int, default=1000, help="rendered frames looked at (1000)")
+    parser.add_argument("--mediapipe", metavar="PYTHON", help="an interpreter that has mediapipe==0.10.14, to compare")
     parser.add_argument("--no-classical", action="store_true", help="the detector alone")
     parser.add_argument("--docs", action="store_true", help="put the table into docs/hands.md")
     options = parser.parse_args()
@@ -77,10 +83,16 @@ def main() -> int:
     print(methods[0][1].name)
     if not options.no_classical:
         methods.append(("classical", choose_segmentation("classical")))
+    if options.mediapipe:
+        methods.append(("mediapipe", MediaPipeHands(options.mediapipe)))
     rows = [HEADS]
     print(line(HEADS))
     for name, method in methods:
         for row in all_rows(name, method, options):
+            if isinstance(method, MediaPipeHands):
+                if "depth" in row[0]:
+                    continue  # it goes by colour
+                row = tuple("" if head in _OF_MASKS else cell for head, cell in zip(HEADS, row, strict=True))
             rows.append(row)
             print(line(row), flush=True)
     if options.docs:
