@@ -20,7 +20,8 @@ second one, close up, at each place where a hand may be.
 
 Real pictures of rooms without a hand (--empty) teach it what is none; --test frames calibrate its confidence and
 measure it. Examples are kept in --work and not made again. By several processes, each with its share of every batch:
-`torchrun --nproc-per-node N -m -- tiae_training.detection` takes the same options."""
+`torchrun --nproc-per-node N -m -- tiae_training.detection` takes the same options. The same command, with
+--overwrite, goes on with the part in which a training was stopped."""
 EXAMPLES = """  tiae simulate people --out frames --shards 100
   tiae simulate people --out held_out --shards 8 --seed 2 --people 90000:100000 --things 90000:100000
   tiae train detector --data frames --test held_out --out runs/detector
@@ -63,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, device: Device) -> int:
     """All of it on one device; where several processes train together, the first one writes and prints."""
+    import torch
+
     from tiae_training.detection import recipe
     from tiae_training.detection.examples import read_rows
     from tiae_training.detection.folder import detector_manifest, load_detector, save_detector, with_facts
@@ -87,6 +90,7 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     shards = shards_of(arguments.data)
     test = shards_of(arguments.test) if arguments.test else []
     empty = list(real_frames(arguments.empty, arguments.empty_pattern)) if arguments.empty else []
+    torch.manual_seed(settings.seed)
     detector = load_detector(arguments.start)[0] if arguments.start else Detector()
     detector.to(device)
     wait_for_all()

@@ -657,6 +657,14 @@ def test_a_detector_is_trained_on_the_command_line(folder, tiny, tmp_path, capsy
     assert len(content.manifest.preprocessing[CALIBRATION]) == 2
     assert open_detector(out, precision="int8").name == "network mine (int8)"
     assert "give another --out or --overwrite" in refused(capsys, *words)
+    # The same again trains nothing again but the last part; with other settings all of it.
+    work = tmp_path / "mine_work"
+    before = {path.name: path.stat().st_mtime_ns for path in work.glob("*_alone.pt")}
+    assert sorted(before) == ["close_up_alone.pt", "proposals_alone.pt"]
+    assert main([*words, "--overwrite"]) == 0
+    assert {path.name: path.stat().st_mtime_ns for path in work.glob("*_alone.pt")} == before
+    assert main([*words, "--overwrite", "--seed", "1"]) == 0
+    assert {path.name: path.stat().st_mtime_ns for path in work.glob("*_alone.pt")} != before
 
 
 def test_two_processes_train_a_detector(folder, tiny, tmp_path):

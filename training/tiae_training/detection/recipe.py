@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from tiae_ros.model.folder import CLOSE_UP, PROPOSALS
 from tiae_ros.model.hand_detector import load_detector
 from tiae_ros.vision.labels import Floats
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
-from tiae_training.processes import process_count
+from tiae_training.processes import process_count, process_rank
 from tiae_training.train.distributed import first_alone
 from tiae_training.workers import each_in_order
 from tiae_training.world.shards import StoredFrame, stored_frames
@@ -60,9 +63,11 @@ def train_detector(
 ) -> None:
     """Train both looks in place: each by itself at first, then the second one also with what deceives the first.
 
-    work: a folder with `prepare_once`'s examples. workers: two train both looks at once. Processes that train together
-    (torchrun) have each a share of every batch.
+    work: a folder with `prepare_once`'s examples; what is trained there with the same settings from the same weights is
+    not trained again, so that a training that was stopped goes on with the part it was in. workers: two train both
+    looks at once. Processes that train together (torchrun) have each a share of every batch.
     """
+    first_alone("begun", lambda: _forget_others(detector, work, settings))
     at_once = workers if process_count() == 1 and next(detector.parameters()).device.type == "cpu" else 1
     part = partial(_trained_by_itself, detector=detector, work=work, settings=settings, minutes=minutes)
     proposals, close_up = each_in_order(part, (PROPOSALS, CLOSE_UP), at_once)
@@ -72,15 +77,41 @@ def train_detector(
     _train_close_up(detector, work, settings, minutes, alone=False)
 
 
+def _forget_others(detector: Detector, work: Path, settings: DetectorTraining) -> None:
+    """Remove what was trained in this folder with other settings, from other weights or on other examples."""
+    digest = hashlib.sha256((work / "prepared.json").read_bytes())
+    for value in detector.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    trained = {"settings": asdict(settings), "start": digest.hexdigest()}
+    said = work / "trained.json"
+    if not said.exists() or json.loads(said.read_text()) != trained:
+        for path in (*(_alone(work, look) for look in (PROPOSALS, CLOSE_UP)), work / "deceiving" / "count.txt"):
+            path.unlink(missing_ok=True)
+        said.write_text(json.dumps(trained))
+
+
+def _alone(work: Path, look: str) -> Path:
+    return work / f"{Path(look).stem}_alone.pt"
+
+
 def _trained_by_itself(
     look: str, detector: Detector, work: Path, settings: DetectorTraining, minutes: float
 ) -> dict[str, Tensor]:
     """The weights of one look after a training in which the other has no part."""
+    path = _alone(work, look)
+    if path.exists():
+        return dict(torch.load(path, weights_only=True))
     if look == PROPOSALS:
         _train_proposals(detector, work, settings, minutes)
-        return detector.proposals.state_dict()
-    _train_close_up(detector, work, settings, minutes, alone=True)
-    return detector.close_up.state_dict()
+        weights = detector.proposals.state_dict()
+    else:
+        _train_close_up(detector, work, settings, minutes, alone=True)
+        weights = detector.close_up.state_dict()
+    if process_rank() == 0:
+        staged = path.with_suffix(".staged")
+        torch.save(weights, staged)
+        staged.replace(path)
+    return weights
 
 
 def _train_proposals(detector: Detector, work: Path, settings: DetectorTraining, minutes: float) -> None:
@@ -109,6 +140,8 @@ def collect_deceiving(
 
     Real rooms come first (``real.txt`` has how many).
     """
+    if (work / "deceiving" / "count.txt").exists():
+        return
     network = copy.deepcopy(detector.proposals).cpu()
     rows = RowsWriter(work / "deceiving", _MOST_DECEIVING)
     rows.add(deceiving_crops(network, real, _DECEIVING_PER_ROOM))
