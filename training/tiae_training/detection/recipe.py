@@ -35,9 +35,8 @@ from .training import Schedule, close_loss, proposal_loss, train
 _REAL_SHARE = 0.06  # of pictures of the first look that are a real room's
 _HANDS_SHARE = 0.55  # of crops of the second look that show a hand
 _DECEIVING_SHARE = 0.5  # of those that show none: places that deceived the first look
-_REAL_DECEIVING_SHARE = 0.15  # of those: real rooms
+_REAL_DECEIVING_SHARE = 0.25  # of those: real rooms
 _MOST_DECEIVING, _DECEIVING_PER_ROOM, _DECEIVING_SHARDS = 16_000, 8, 20
-_ALONE_SHARE = 0.6  # of the second look's steps before it sees what deceives the first
 _CALIBRATING = 64  # examples for 8 bits
 
 
@@ -174,7 +173,7 @@ def _train_close_up(detector: Detector, work: Path, settings: DetectorTraining, 
         weights[deceived] = (1 - _HANDS_SHARE) * share / more
         real = int((work / "deceiving" / "real.txt").read_text())
         weights[count : count + real] = (1 - _HANDS_SHARE) * share * _REAL_DECEIVING_SHARE / max(real, 1)
-    middle = round(_ALONE_SHARE * settings.close_steps)
+    middle = round(settings.alone_share * settings.close_steps)
     train(
         detector.close_up,
         both,

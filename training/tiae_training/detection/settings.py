@@ -24,6 +24,9 @@ class DetectorTraining:
     colorless_share: float = _option(0.15, "--colorless-share", "of examples without colour")
     holed_share: float = _option(0.3, "--holed-share", "of examples whose depth has blobs without a reading")
     background_share: float = _option(0.2, "--background-share", "of hands put before another background")
+    alone_share: float = _option(
+        0.6, "--alone-share", "of the second look's steps before it sees what deceives the first"
+    )
     seed: int = _option(0, "--seed", "of weights and examples")
 
     def __post_init__(self) -> None:
@@ -35,6 +38,6 @@ class DetectorTraining:
                 raise ParameterError(f"{name} is {getattr(self, name)}; accepted is 1 to 4096")
         if not 0 < self.learning_rate < 1:
             raise ParameterError(f"learning_rate is {self.learning_rate}; accepted is above 0 and below 1")
-        for name in ("colorless_share", "holed_share", "background_share"):
+        for name in ("colorless_share", "holed_share", "background_share", "alone_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; accepted is 0 to 1")
