@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from tiae_ros.model.precision import cpu_flags
 from tiae_training.processes import average, process_count, process_rank
-from tiae_training.train.distributed import average_gradients, same_everywhere, use_global_batch_norms
+from tiae_training.train.distributed import average_gradients, same_everywhere
 
 from .batches import CropBatch, GridBatch, Rows, Worse
 
@@ -106,11 +106,11 @@ def train(
     """Train a network in place, where it is; what is reached so far is kept in a file every so often.
 
     weights: how often each row is drawn, relative to the others. Processes that train together have equal shares of
-    each batch, the first one prints and writes.
+    each batch; normalisation goes by each one's share (there are cells enough in it), and in the end by their mean. The
+    first one prints and writes.
     """
     torch.manual_seed(schedule.seed)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    use_global_batch_norms(network)
     same_everywhere(network)
     device, first = next(network.parameters()).device, process_rank() == 0
     optimizer = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=1e-3)
@@ -152,6 +152,8 @@ def train(
             sums = {}
         if share >= schedule.end / schedule.steps:
             break
+    if process_count() > 1:
+        mean = {name: average(value) if value.dtype.is_floating_point else value for name, value in mean.items()}
     network.load_state_dict(mean)
     if first:
         torch.save(mean, keep)
