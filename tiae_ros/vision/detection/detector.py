@@ -28,6 +28,7 @@ from tiae_ros.vision.window import Window, has_reading
 
 _LEAST_SCORE = 0.08  # of a proposal: generous, since the second look decides
 _MOST_LOOKS = 6
+_CERTAIN_LOOKS, _LIKELY_SCORE = 2, 0.25  # so many places are looked at anyway, others from this score on
 _AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at once more ...
 _AGAIN_CONFIDENCE = 0.2  # ... if it may be one
 _SAME_HAND_M = 0.06
@@ -134,7 +135,12 @@ class HandDetector(Segmentation):
             answers = self._proposals(grid.padded)[0][0]
             _check(answers, self.name)
             supposed = proposals_of(answers, grid, _LEAST_SCORE, _MOST_LOOKS)
-            places = [_Place(p.x, p.y, p.arm, p.depth_m) for p in supposed if p.depth_m <= 1.3 * settings.depth_max_m]
+            near = [place for place in supposed if place.depth_m <= 1.3 * settings.depth_max_m]
+            places = [
+                _Place(place.x, place.y, place.arm, place.depth_m)
+                for number, place in enumerate(near)
+                if number < _CERTAIN_LOOKS or place.score >= _LIKELY_SCORE
+            ]
             found = self._found(color, depth_m, focal, places, settings, metric_size_m)
         labels = nothing.labels
         for one, _ in found:
