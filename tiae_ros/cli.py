@@ -35,6 +35,7 @@ SUBCOMMANDS = (
     "simulate",
     "simulate people",
     "simulate windows",
+    "imitate hands",
     "play",
     "node",
 )
