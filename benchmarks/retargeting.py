@@ -76,12 +76,13 @@ def dexi(joints: np.ndarray, scale: float = 1.1) -> None:
     import dexi_rs
 
     folder = str(dexi_rs.asset_path("robots/hands"))
-    joints_of = {"th": range(1, 6), "lf": range(1, 6), "ff": range(1, 5), "mf": range(1, 5), "rf": range(1, 5)}
+    count = {"TH": 5, "FF": 4, "MF": 4, "RF": 4, "LF": 5}
+    moved = [f"{finger}J{k}" for finger, last in count.items() for k in range(1, last + 1)]  # not the wrist
     links = ["thtip", "fftip", "mftip", "rftip", "lftip"]
     config = dexi_rs.RetargetingConfig(
         "dexpilot", f"{folder}/shadow_hand/shadow_hand_right.urdf", urdf_dir=folder, wrist_link_name="palm",
         finger_tip_link_names=links, scaling_factor=scale, project_dist=0.014,
-        target_joint_names=[f"{finger.upper()}J{k}" for finger, numbers in joints_of.items() for k in numbers], escape_dist=0.04, low_pass_alpha=1.0,
+        target_joint_names=moved, escape_dist=0.04, low_pass_alpha=1.0,
     )  # fmt: skip
     solver, palm = config.build(), load_hand("shadow").palm
     palm = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]]) @ palm  # its forearm stands turned by 90 degrees
