@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiae_ros.errors import ParameterError
 from tiae_ros.imitation.gate import GateSettings, Observation, State
 from tiae_ros.imitation.hand_files import shipped_hands
-from tiae_ros.imitation.imitator import Imitator
+from tiae_ros.imitation.imitator import FORGET_S, Imitator
 from tiae_ros.imitation.one_euro import OneEuro
 from tiae_ros.imitation.robot_hand import load_hand
 from tiae_ros.imitation.safe_motion import SafeMotion, SafetySettings
@@ -105,6 +105,7 @@ def test_nothing_is_given_out_that_should_not_be(events):
     """The whole of it: gate, retargeting and motion, switched at any time."""
     imitator = Imitator(SMALL, gate=GateSettings(sure_frames=1))
     watch, now, robot = Watch(SMALL), 100.0, SMALL.rest + 0.1
+    given_at = None
     for event, dt, tells in events:
         now = now + dt if np.isfinite(now + dt) else 50.0
         tips = np.random.default_rng(event[1] if isinstance(event, tuple) else 0).uniform(-200, 250, (5, 3))
@@ -123,7 +124,9 @@ def test_nothing_is_given_out_that_should_not_be(events):
             observation = Observation(now, tips * np.nan)
         elif event == "other robot state":
             robot = np.random.default_rng(int(abs(now)) % 1000).uniform(-1, 2, 6)
-        was_started = imitator.motion.started
+        # After a long pause, or when the clock goes back, the robot is asked again where it is.
+        asked = given_at is not None and not 0 <= now - given_at <= FORGET_S
+        was_started = imitator.motion.started and not asked
         result = imitator.step(observation, now, robot if tells else None)
         if imitator.motion.started and not was_started:
             watch.rest()
@@ -138,6 +141,7 @@ def test_nothing_is_given_out_that_should_not_be(events):
             assert imitator.enabled
             assert event not in ("no hand", "unknown", "unsure", "old", "nan joints")
             watch.see(result.angles, now, imitator.motion.settings.gap_s)
+            given_at = now
 
 
 @pytest.mark.parametrize("name", shipped_hands())
