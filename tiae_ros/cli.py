@@ -34,6 +34,7 @@ SUBCOMMANDS = (
     "simulate",
     "simulate people",
     "simulate windows",
+    "imitate hands",
     "play",
     "node",
 )

@@ -6,6 +6,7 @@
     ├── BagError            a recorded bag that cannot be used
     ├── ImageError          a camera image that cannot be decoded
     ├── ParameterError      a setting out of range, misspelt or of the wrong kind
+    ├── HandError           the description of a robot hand that cannot be used
     ├── OutputError         an output that exists already or cannot be written
     ├── TrainingError       a training that went wrong (non-finite, collapsed)
     └── MissingExtraError   an optional package that is not installed
@@ -37,6 +38,10 @@ class ImageError(TiaeError):
 
 class ParameterError(TiaeError):
     """A setting is out of range, misspelt, or of the wrong kind."""
+
+
+class HandError(TiaeError):
+    """The description of a robot hand is absent, lacks something, or contradicts itself."""
 
 
 class OutputError(TiaeError):

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ("package.xml", "launch/perception.launch.py", "config/perception.yaml", "models/grasp/encoder.onnx")
+SHARED = (
+    "package.xml",
+    "launch/perception.launch.py",
+    "config/perception.yaml",
+    "config/hands/shadow.yaml",
+    "models/grasp/encoder.onnx",
+)
 # Tests that `colcon test` runs here: short ones, of two rooms.
 TESTS = ("conftest.py", "node/test_mailbox.py", "vision/test_position.py")
 
