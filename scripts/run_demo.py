@@ -27,11 +27,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tiae_ros.errors import TiaeError
+from tiae_ros.streams.bags import COMPRESSED_IMAGE_TYPE, Bag
 from tiae_ros.streams.image_decoding import decode_message
 
 ROOT = Path(__file__).resolve().parent.parent
-INPUTS = {"color/image": "/camera/color/image", "depth/image": "/camera/depth/image",
-          "color/camera_info": "/camera/color/camera_info"}  # fmt: skip
+INPUTS = ("color/image", "depth/image", "color/camera_info")
 NODE = "/tiae"
 TILE = 240  # pixels of one picture's height
 COLORS = {1: (255, 96, 64), 2: (64, 200, 96)}  # hand, object: rgb
@@ -43,12 +44,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for pictures and table")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing")
     parser.add_argument("--frames", type=int, default=6, help="frames to draw")
-    for name, default in INPUTS.items():
-        parser.add_argument(f"--{name.replace('/', '-')}", default=default, help=f"the bag's topic for {name}")
+    for name in INPUTS:
+        parser.add_argument(f"--{name.replace('/', '-')}", help=f"the bag's topic for {name} (found by its messages)")
     options = parser.parse_args()
     if not options.bag.exists():
         parser.error(f"bag {options.bag} does not exist")
-    topics = {name: getattr(options, name.replace("/", "_").replace("-", "_")) for name in INPUTS}
+    given = {name: getattr(options, name.replace("/", "_")) for name in INPUTS}
+    try:
+        topics = camera_topics(options.bag, given)
+    except TiaeError as error:
+        return fail(str(error))
 
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
@@ -59,17 +64,22 @@ def main() -> int:
     import rclpy
 
     started = time.monotonic()
+    say(started, f"camera: {', '.join(topic.name for topic in topics.values())}")
     rclpy.init()
     received = Received()
     subscriber = rclpy.create_node("demo_subscriber")
     subscribe(subscriber, received, topics)
     try:
-        with running("node", "--ros-args", *[word for n, t in topics.items() for word in ("-r", f"{n}:={t}")]):
+        with running("node", "--ros-args", *node_words(topics)):
             say(started, "node started, loading its models")
-            spin_until(subscriber, lambda: subscriber.count_subscribers(topics["color/image"]) >= 2, 60.0, "the node")
+            color = topics["color/image"].name
+            spin_until(subscriber, lambda: subscriber.count_subscribers(color) >= 2, 60.0, "the node")
             say(started, f"node active; playing {options.bag}")
             # The node and this process: what is played before both have found the player would be lost to one.
-            with running("play", "--bag", options.bag, "--rate", options.rate, "--subscribers", 2, "--quiet") as player:
+            played = [topic.name for topic in topics.values()]
+            with running(
+                "play", "--bag", options.bag, "--rate", options.rate, "--subscribers", 2, "--quiet", "--topics", *played
+            ) as player:
                 spin_until(
                     subscriber,
                     lambda: player.poll() is not None,
@@ -92,6 +102,45 @@ def main() -> int:
         return fail("no grasp was received, so there is nothing to draw")
     say(started, f"{drawn} pictures and table.md are in {options.out}/")
     return 0
+
+
+@dataclass(frozen=True)
+class CameraTopic:
+    """A topic of a bag's camera."""
+
+    name: str
+    compressed: bool = False
+
+
+def camera_topics(bag: Path, given: dict[str, str | None]) -> dict[str, CameraTopic]:
+    """Colour, depth and camera info of a bag; those that are not given are found. Raises TiaeError."""
+    with Bag(bag) as opened:
+        found = opened.find_rgbd_topics(*(given[name] for name in INPUTS))
+        if found[2] is None:
+            raise TiaeError(f"bag {bag} has no camera info, without which nothing is in metres; record it, too")
+        kinds = {topic: opened.topics[topic].type for topic in found if topic is not None}
+    topics = {
+        name: CameraTopic(topic, kinds[topic] == COMPRESSED_IMAGE_TYPE)
+        for name, topic in zip(INPUTS, found, strict=True)
+        if topic is not None
+    }
+    if topics["color/image"].compressed != topics["depth/image"].compressed:
+        raise TiaeError(
+            f"bag {bag} has {' and '.join(topic.name for topic in topics.values())}; colour and depth must both be raw "
+            "or both compressed: name others by --color-image and --depth-image"
+        )
+    return topics
+
+
+def node_words(topics: dict[str, CameraTopic]) -> list[str]:
+    """Arguments of the node that make it listen to these topics."""
+    suffixes = {"color/image": "/compressed", "depth/image": "/compressedDepth"}
+    words = []
+    for name, topic in topics.items():
+        words += ["-r", f"{name}{suffixes[name] if topic.compressed else ''}:={topic.name}"]
+    if topics["color/image"].compressed:
+        words += ["-p", "image_transport:=compressed"]
+    return words
 
 
 @dataclass
@@ -123,17 +172,18 @@ class Received:
         return "\n".join(lines) + "\n"
 
 
-def subscribe(node: Any, received: Received, topics: dict[str, str]) -> None:
+def subscribe(node: Any, received: Received, topics: dict[str, CameraTopic]) -> None:
     """Listen to the camera and to everything of the node that has a stamp."""
     from geometry_msgs.msg import PointStamped, Vector3Stamped
     from rclpy.qos import qos_profile_sensor_data
-    from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
     outputs = {"descriptor": Image, "grasps": PointCloud2, "shift": Vector3Stamped, "position": PointStamped,
                "restored/depth": Image, "restored/camera_info": CameraInfo, "restored/hand_mask": Image,
                "restored/object_mask": Image, "segmentation": Image}  # fmt: skip
-    cameras = {"color/image": Image, "depth/image": Image, "color/camera_info": CameraInfo}
-    listen = [(name, topics[name], kind) for name, kind in cameras.items()]
+    picture = CompressedImage if topics["color/image"].compressed else Image
+    cameras = {"color/image": picture, "depth/image": picture, "color/camera_info": CameraInfo}
+    listen = [(name, topics[name].name, kind) for name, kind in cameras.items()]
     listen += [(f"~/{name}", f"{NODE}/{name}", kind) for name, kind in outputs.items()]
     for name, topic, kind in listen:
 

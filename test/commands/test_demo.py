@@ -43,6 +43,53 @@ def test_the_demo_ends_with_pictures_and_a_table(tmp_path):
     assert max(latencies) < 1000
 
 
+REALSENSE = {
+    "/camera/color/image": "/camera/camera/color/image_raw",
+    "/camera/depth/image": "/camera/camera/aligned_depth_to_color/image_raw",
+    "/camera/color/camera_info": "/camera/camera/color/camera_info",
+}
+
+
+def renamed(bag, path, names, leave_out=()):
+    """The same recording under other names of its topics."""
+    rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="the package rosbags is not installed")
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    with (
+        rosbag2.Reader(bag) as reader,
+        rosbag2.Writer(path, version=8, storage_plugin=rosbag2.StoragePlugin.MCAP) as writer,
+    ):
+        to = {
+            c.topic: writer.add_connection(names.get(c.topic, c.topic), c.msgtype, typestore=store)
+            for c in reader.connections
+            if c.topic not in leave_out
+        }
+        for connection, stamp, content in reader.messages():
+            if connection.topic in to:
+                writer.write(to[connection.topic], stamp, content)
+    return path
+
+
+@pytest.mark.serial
+@pytest.mark.timeout(120)
+def test_a_cameras_own_names_are_found(tmp_path):
+    bag = renamed(ROOT / "test" / "data" / "grasps", tmp_path / "realsense", REALSENSE)
+    result = run_demo(tmp_path, "--bag", bag, "--rate", "4", "--frames", "1")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"camera: {', '.join(REALSENSE.values())}" in result.stdout
+    assert (tmp_path / "out" / "frame_0.png").exists()
+
+
+def test_a_bag_without_camera_info_is_said_in_one_line(tmp_path):
+    info = "/camera/color/camera_info"
+    bag = renamed(ROOT / "test" / "data" / "grasps", tmp_path / "bag", {}, leave_out=(info,))
+    result = run_demo(tmp_path, "--bag", bag)
+    assert result.returncode == 1
+    assert "has no camera info, without which nothing is in metres" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_absent_bag_is_said_in_one_line(tmp_path):
     result = run_demo(tmp_path, "--bag", tmp_path / "nowhere")
     assert result.returncode == 2
