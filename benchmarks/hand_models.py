@@ -5,8 +5,8 @@
     python benchmarks/hand_models.py --work runs/ship --docs    # and docs/hands.md with its pictures
 
 Windows are those of `tiae simulate`: subjects 0–999 to train on, 1000–1199 to test on (grasps_both.npz and
-grasps_test_both.npz); and those of `tiae simulate people`, whose test set shows other people, other things and three
-grasps that were left out of training (world_both.npz and world_test_both.npz; rows "world: "). All are shown under
+grasps_test_both.npz); and those of `tiae simulate people`, whose test set shows other people and other things
+(world_both.npz and world_test_both.npz; rows "world: "). All are shown under
 random shifts of ±8 pixels; medians over --seeds of those. Compared: the slides' ordinary auto-encoder and principal
 components, with as many numbers, fitted on the same windows under the same shifts.
 "Through our segmentation": hand and thing are found in noisy colour and depth pictures of test subjects as the node

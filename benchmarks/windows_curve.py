@@ -51,7 +51,9 @@ def _trained(options: argparse.Namespace, folder: Path, windows):  # type: ignor
     save_arrays(folder / "windows.npz", {**data, **({} if windows.clean is None else {"clean": windows.clean})})
     epochs = max(1, round(options.steps * BATCH / len(windows)))
     words = ["train", "--data", str(folder / "windows.npz"), "--start", options.model, "--out", str(folder / "model")]
-    tiae([*words, "--epochs", str(epochs), "--learning-rate", options.learning_rate, "--seed", str(options.seed)])
+    words += ["--epochs", str(epochs), "--learning-rate", options.learning_rate, "--seed", str(options.seed)]
+    if code := tiae(words):
+        raise SystemExit(code)
     return load_model(folder / "model")
 
 

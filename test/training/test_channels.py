@@ -10,7 +10,7 @@ from small_training import interrupt, small
 from tiae_ros import load_model
 from tiae_ros.cli import main
 from tiae_ros.errors import DataError
-from tiae_training.data.arrays import ImageArrays, joined, load_arrays
+from tiae_training.data.arrays import ImageArrays, join_arrays, left_out, load_arrays
 from tiae_training.model import load_network
 from tiae_training.naming import merge_by_name
 from tiae_training.train.folder import prepare_run
@@ -123,7 +123,7 @@ def test_sets_are_joined(tmp_path):
     one, two = (rng.random((n, 2, 8, 8)).astype(np.float32) for n in (3, 2))
     first = ImageArrays(one, np.array([0, 1, 1]), ("cup", "pen"), clean=one / 2, channels=("a", "b"), data_id="one")
     second = ImageArrays(two, np.array([0, 0]), ("pen",), channels=("b", "a"), data_id="two")
-    both = joined([first, second])
+    both = join_arrays([first, second])
     assert both.channels == ("a", "b")
     assert np.array_equal(both.images, np.concatenate([one, two[:, ::-1]]))
     assert np.array_equal(both.targets, np.concatenate([one / 2, two[:, ::-1]]))
@@ -131,20 +131,39 @@ def test_sets_are_joined(tmp_path):
     assert both.labels is not None
     assert both.labels.tolist() == [0, 1, 1, 1, 1]
     assert both.data_id == "one, two"
-    assert joined([first]) is first
-    assert joined([first, dataclasses.replace(second, labels=None)]).labels is None
+    assert join_arrays([first]) is first
+    assert join_arrays([first, dataclasses.replace(second, labels=None)]).labels is None
 
 
 def test_sets_that_differ_are_not_joined():
     one = ImageArrays(np.zeros((2, 1, 8, 8), np.float32), channels=("a",), data_id="one")
     large = dataclasses.replace(one, images=np.zeros((2, 1, 9, 9), np.float32), data_id="large")
-    cut = dataclasses.replace(one, others={"range_m": np.array(0.2)}, data_id="cut")
-    for other, said in ((large, "large holds 9×9 pixels of a"), (cut, "cut was cut with")):
+    near, far = (
+        dataclasses.replace(one, others={"range_m": np.array(value)}, data_id=f"{value}") for value in (0.2, 0.3)
+    )
+    for parts, said in (((one, large), "large holds 9×9 pixels of a"), ((one, near, far), "0.3 was cut with range_m")):
         with pytest.raises(DataError, match=said):
-            joined([one, other])
+            join_arrays(parts)
+    assert join_arrays([one, near]).preprocessing == {"range_m": 0.2}
+
+
+def test_what_cannot_be_joined_is_said():
+    rows = {"subjects": np.arange(2), "joints": np.zeros((2, 3)), "joint_names": np.array(["a", "b", "c"])}
+    one = ImageArrays(np.zeros((2, 1, 8, 8), np.float32), np.zeros(2, int), ("cup",), data_id="one", others=rows)
+    alike = join_arrays([one, one])
+    assert left_out([one, one], alike) == []
+    assert alike.others["subjects"].tolist() == [0, 1, 0, 1]
+    assert alike.others["joints"].shape == (4, 3)
+    assert alike.others["joint_names"].tolist() == ["a", "b", "c"]
+    other = dataclasses.replace(one, labels=None, label_names=(), data_id="other", others={"subjects": np.arange(2)})
+    whole = join_arrays([one, other])
+    assert left_out([one, other], whole) == [
+        "labels are left out, since other has none with names",
+        "joints is left out, since not all files have it for each window",
+    ]
 
 
 def test_backgrounds_are_joined():
     background = np.zeros((2, 1, 8, 8), np.float32)
     one = ImageArrays(np.ones((2, 1, 8, 8), np.float32), channels=("a",), others={"background": background})
-    assert joined([one, one]).others["background"].shape == (4, 1, 8, 8)
+    assert join_arrays([one, one]).others["background"].shape == (4, 1, 8, 8)

@@ -29,7 +29,7 @@ from tiae_training.train.distributed import (
     GlobalBatchNorm,
     average_gradients,
     gather_batch,
-    joined,
+    joined_processes,
     own_rows,
     use_global_batch_norms,
 )
@@ -266,5 +266,5 @@ def test_a_gpu_of_its_own_for_every_process(monkeypatch):
     for name, said in (("cuda:1", "cuda:1 for 2 processes"), ("cuda", "this machine has 0 GPUs")):
         if name == "cuda" and torch.cuda.is_available():
             continue
-        with pytest.raises(ParameterError, match=said), joined(name):
+        with pytest.raises(ParameterError, match=said), joined_processes(name):
             pass

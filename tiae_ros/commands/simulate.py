@@ -174,7 +174,7 @@ def _arrays(arguments: argparse.Namespace) -> int:
     segmented = Segmented(arguments.segmented_share, arguments.segmentation)
     rows = _take(window_rows(settings, shape, arguments.workers, segmented), arguments.count)
     for kind, path in outputs.items():
-        content = window_arrays(rows, settings.grasps, kind)
+        content = window_arrays(rows, settings.grasps, kind, shape)
         save_arrays(path, content, overwrite=arguments.overwrite)
         print(f"{path}: {kind} {content['images'].shape}, {len(settings.grasps)} grasps")
     return 0

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="of scenes with the hands and rooms of `tiae simulate` (0)",
+        help="of scenes with the hands, things and rooms of `tiae simulate` (0)",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
 

@@ -32,9 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hand and object masks, depth, or both in one window (both)",
     )
     parser.add_argument("--count", type=int, metavar="N", help="windows, at most (all)")
-    parser.add_argument("--segmented-share", type=float, default=0.0, metavar="SHARE", help="(0)")
     parser.add_argument(
-        "--segmentation", default="segmentation", metavar="MODEL", help="what finds those (the shipped one)"
+        "--segmented-share", type=float, default=0.0, metavar="SHARE", help="of frames cut by what is found (0)"
+    )
+    parser.add_argument(
+        "--segmentation",
+        default="segmentation",
+        metavar="MODEL",
+        help="what finds hands in these frames (the shipped detector)",
     )
     parser.add_argument("--window-size", type=int, default=32, help="pixels (32)")
     parser.add_argument("--seed", type=int, default=0, help="of the frames that --segmentation looks at (0)")
@@ -54,10 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(
             f"--channels {' '.join(channels)} makes {len(channels)} files; put {{channels}} into --out"
         )
-    for name in ("count", "workers"):
+    for name, least in (("count", 1), ("workers", 1), ("seed", 0)):
         value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise ParameterError(f"--{name} is {value}; it must be at least 1")
+        if value is not None and value < least:
+            raise ParameterError(f"--{name} is {value}; it must be at least {least}")
     outputs = {kind: Path(arguments.out.replace("{channels}", kind)) for kind in channels}
     for path in outputs.values():
         refuse_existing(path, overwrite=arguments.overwrite)
@@ -73,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise DataError(f"{', '.join(map(str, arguments.frames))} show no hand of which enough is seen")
     rows = rows[: arguments.count]
     for kind, path in outputs.items():
-        content = window_arrays(rows, LABEL_NAMES, kind)
+        content = window_arrays(rows, LABEL_NAMES, kind, shape)
         save_arrays(path, content, overwrite=arguments.overwrite)
         print(f"{path}: {kind} {content['images'].shape}")
     return 0

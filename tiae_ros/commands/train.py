@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import os
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,11 +98,11 @@ def asked_settings(arguments: argparse.Namespace, usual: Any) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.errors import ParameterError
-    from tiae_training.train.distributed import joined
+    from tiae_training.train.distributed import joined_processes
 
     if not arguments.checkpoint_minutes >= 0:
         raise ParameterError(f"--checkpoint-minutes is {arguments.checkpoint_minutes}; accepted is 0 or more")
-    with joined(arguments.device) as device:
+    with joined_processes(arguments.device) as device:
         return _train(arguments, device)
 
 
@@ -113,7 +113,7 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     from tiae_ros.errors import ParameterError
     from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.manifest import check_preprocessing
-    from tiae_training.data.arrays import joined, load_arrays
+    from tiae_training.data.arrays import join_arrays, left_out, load_arrays
     from tiae_training.measures import measure_model
     from tiae_training.model import load_network
     from tiae_training.processes import process_rank
@@ -134,12 +134,16 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     start = load_network(arguments.start) if arguments.start else None
     if arguments.resume:
         settings, saved_path = resumed_settings(arguments.out, asked)
-        data_paths = data_paths or [Path(path) for path in saved_path.split(os.pathsep)]
+        data_paths = data_paths or _paths_of(saved_path)
     else:
         settings = started_settings(asked, start)
     if not data_paths:
         raise ParameterError("--data is missing; give an .npz file with images (N, C, H, W)")
-    arrays = joined([load_arrays(path, at_least=SMALLEST_DATA) for path in data_paths])
+    parts = [load_arrays(path, at_least=SMALLEST_DATA) for path in data_paths]
+    arrays = join_arrays(parts)
+    for line in left_out(parts, arrays) if first else ():
+        print(f"tiae train: {line}", file=sys.stderr)
+    del parts  # of several files: as much memory again
     check_trainable(arrays)
     if start is not None:
         arrays = fit_to_start(arrays, start)
@@ -173,7 +177,7 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
             arrays,
             settings,
             arguments.out,
-            data_path=os.pathsep.join(str(path.resolve()) for path in data_paths),
+            data_path=json.dumps([str(path.resolve()) for path in data_paths]),
             device=device,
             resume=arguments.resume,
             preprocessing={**arrays.preprocessing, **preprocessing},
@@ -193,6 +197,11 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
             measures = measure_model(load_model(arguments.out), held_out, arrays, seed=settings.seed)
             add_measures(arguments.out, measures, held_out.data_id)
     return _tell(arguments.out, measures)
+
+
+def _paths_of(saved: str) -> list[Path]:
+    """Of a checkpoint; earlier ones hold one path as it is."""
+    return [Path(path) for path in (json.loads(saved) if saved.startswith("[") else [saved])]
 
 
 def _tell(out: Path, measures: dict[str, float]) -> int:

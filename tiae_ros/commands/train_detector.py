@@ -56,9 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_training.train.distributed import joined
+    from tiae_training.train.distributed import joined_processes
 
-    with joined(arguments.device) as device:
+    with joined_processes(arguments.device) as device:
         return _train(arguments, device)
 
 
@@ -76,6 +76,10 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     from tiae_training.train.distributed import first_alone, wait_for_all
 
     settings = DetectorTraining(**asked_settings(arguments, DetectorTraining()))
+    if not arguments.minutes > 0:
+        raise ParameterError(f"--minutes is {arguments.minutes}; it must be above 0")
+    if arguments.workers < 1:
+        raise ParameterError(f"--workers is {arguments.workers}; it must be at least 1")
     for name in ("proposal_batch", "close_batch"):
         if getattr(settings, name) % process_count():
             raise ParameterError(
@@ -92,6 +96,8 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     empty = list(real_frames(arguments.empty, arguments.empty_pattern)) if arguments.empty else []
     torch.manual_seed(settings.seed)
     detector = load_detector(arguments.start)[0] if arguments.start else Detector()
+    if len(test) == 1:
+        print("one shard to test on: confidence is calibrated and measured on the same frames", flush=True)
     detector.to(device)
     wait_for_all()
     first_alone("examples", lambda: recipe.prepare_once(shards, empty, work, settings.seed, arguments.workers))

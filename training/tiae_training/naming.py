@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tiae_ros.errors import DataError, ParameterError
 from tiae_ros.model.autoencoder import Autoencoder
-from tiae_training.data.arrays import ImageArrays, joined, load_arrays
+from tiae_training.data.arrays import ImageArrays, join_arrays, load_arrays
 from tiae_training.prototypes import (
     NEAR_SHARE,
     HeldOut,
@@ -55,7 +55,7 @@ def merge_by_name(parts: Sequence[ImageArrays]) -> ImageArrays:
     for part in parts:
         if part.labels is None or not part.label_names:
             raise DataError(f"{part.data_id} has no names of its windows; make it with `tiae extract --label NAME`")
-    return joined(parts)
+    return join_arrays(parts)
 
 
 def numbered_alike(arrays: ImageArrays, other: ImageArrays) -> ImageArrays:

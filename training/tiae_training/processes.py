@@ -50,5 +50,6 @@ def exchange(action: Callable[[], object]) -> None:
     except RuntimeError as error:
         raise PeerLostError(
             f"another process of this training ended, or did not answer for {TIMEOUT_S:g} s "
-            f"({' '.join(str(error).split())[:120]}); start again with --resume to go on from the last checkpoint"
+            f"({' '.join(str(error).split())[:120]}); start the same training again (`tiae train`: with --resume) "
+            "to go on"
         ) from error

@@ -2,34 +2,63 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.pool import Pool
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from tiae_ros.errors import TrainingError
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
 
-def worker_pool(count: int) -> Pool:
-    """New interpreters, since an OpenGL context does not survive a fork; each of one thread."""
-    return multiprocessing.get_context("spawn").Pool(count, _start)
+def each_in_order(
+    make: Callable[[_Job], _Result], jobs: Iterable[_Job], workers: int, ahead: int = 1
+) -> Iterator[_Result]:
+    """What `make` gives for each job; by this process alone where there is one worker, or one job.
 
-
-def each_in_order(make: Callable[[_Job], _Result], jobs: Sequence[_Job], workers: int) -> Iterator[_Result]:
-    """What `make` gives for each job; by this process alone where there is one worker, or one job."""
-    if workers <= 1 or len(jobs) < 2:
+    ahead: so many results may wait to be taken, beside the jobs in work; jobs may be without end.
+    Raises TrainingError where a worker is gone.
+    """
+    count = min(workers, len(jobs)) if isinstance(jobs, Sized) else workers
+    if count <= 1:
         yield from map(make, jobs)
         return
-    with worker_pool(workers) as pool:
-        yield from pool.imap(make, jobs)
+    others = set(multiprocessing.active_children())
+    # New interpreters, since an OpenGL context does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // count)
+    with ProcessPoolExecutor(count, context, _start, (threads,)) as pool:
+        coming, futures = iter(jobs), deque[Future[_Result]]()
+        try:
+            while True:
+                for job in itertools.islice(coming, count + ahead - len(futures)):
+                    futures.append(pool.submit(make, job))
+                if not futures:
+                    return
+                yield futures.popleft().result()
+        except BrokenProcessPool:
+            raise TrainingError(
+                "a worker process ended before its work was done (killed, or out of memory); start again with fewer "
+                "--workers"
+            ) from None
+        finally:
+            for future in futures:
+                future.cancel()
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()  # nobody waits for what it does
 
 
-def _start() -> None:
+def _start(threads: int) -> None:
     import cv2
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupts are the parent's
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)

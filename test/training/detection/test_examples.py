@@ -150,8 +150,40 @@ def test_real_rooms_are_frames_without_a_hand(tmp_path):
     assert frame.focal_px == pytest.approx(0.8203125 * 480)
     assert not hands_of(frame).plain.any()
     (tmp_path / "room_depth_mm.png").unlink()
-    with pytest.raises(DataError, match="or its depth cannot be read"):
+    with pytest.raises(DataError, match=r"room_depth_mm\.png cannot be read as a picture"):
         list(real_frames(tmp_path))
+    cv2.imwrite(str(tmp_path / "room_depth_mm.png"), color)
+    with pytest.raises(DataError, match="is no depth in millimetres; needed is a png of 16 bits and one channel"):
+        list(real_frames(tmp_path))
+    with pytest.raises(DataError, match=r"holds no pictures learn\*"):
+        list(real_frames(tmp_path, "learn*"))
+
+
+def test_examples_are_of_these_frames(tmp_path, monkeypatch):
+    """Not of others of the same name, nor of what was begun and not ended."""
+    from tiae_training.detection import recipe
+
+    made = []
+
+    def prepare(shards, real, work, **_):
+        made.append([path.parent.name for path in shards])
+        if len(made) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipe, "prepare", prepare)
+    for name in ("one", "two"):
+        (tmp_path / name / "frames").mkdir(parents=True)
+        (tmp_path / name / "frames" / "frames-00000.npz").write_bytes(name.encode())
+    one, two = ([tmp_path / name / "frames" / "frames-00000.npz"] for name in ("one", "two"))
+    recipe.prepare_once(one, [], tmp_path, 0)
+    recipe.prepare_once(one, [], tmp_path, 0)
+    assert len(made) == 1
+    with pytest.raises(KeyboardInterrupt):
+        recipe.prepare_once(two, [], tmp_path, 0)
+    recipe.prepare_once(one, [], tmp_path, 0)
+    assert len(made) == 3
+    recipe.prepare_once(one, [hand_frame()], tmp_path, 0)
+    assert len(made) == 4
 
 
 def test_prepared_examples_are_all_frames_the_real_ones_last(tmp_path, monkeypatch):

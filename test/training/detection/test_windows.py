@@ -97,7 +97,7 @@ def test_what_is_hardly_that_hand_is_no_window():
 
 def test_arrays_tell_hands():
     rows = [*rows_of_frame(hand_frame(), SHAPE, None), *rows_of_frame(two_hands(), SHAPE, None)]
-    content = window_arrays(rows, LABEL_NAMES, "both")
+    content = window_arrays(rows, LABEL_NAMES, "both", SHAPE)
     assert content["images"].shape == content["clean"].shape == (3, 3, 32, 32)
     assert content["joints"].shape == (3, 25)
     assert content["tips_mm"].shape == (3, 5, 3)
@@ -105,8 +105,8 @@ def test_arrays_tell_hands():
     assert content["hand_size_m"].tolist() == pytest.approx([0.18] * 3)
     assert content["left_hand"].tolist() == [False, False, True]
     assert [LABEL_NAMES[label] for label in content["labels"]] == ["cup"] * 3
-    assert window_arrays(rows, LABEL_NAMES, "depth")["images"].shape == (3, 1, 32, 32)
-    assert "clean" not in window_arrays(rows, LABEL_NAMES, "masks")
+    assert window_arrays(rows, LABEL_NAMES, "depth", SHAPE)["images"].shape == (3, 1, 32, 32)
+    assert "clean" not in window_arrays(rows, LABEL_NAMES, "masks", SHAPE)
 
 
 def test_shares_are_checked():

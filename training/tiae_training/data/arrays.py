@@ -109,25 +109,27 @@ class ImageArrays:
         )
 
 
-def joined(parts: Sequence[ImageArrays]) -> ImageArrays:
+def join_arrays(parts: Sequence[ImageArrays]) -> ImageArrays:
     """One set of several; one alone is given back as it is.
 
     Windows must be alike. Labels are kept where all have names for theirs: equal names become one label, in the order
     in which they first appear. Where some have clean windows, the others' are their images. Backgrounds are put
-    together, too; how windows were cut must agree. Joints and subjects are left out, since not all files need have
-    them. Raises DataError, naming the set by its data_id.
+    together, and what else all files have for each of their windows; how windows were cut must agree where it is told.
+    `left_out` says what is not kept. Raises DataError, naming the set by its data_id.
     """
     first = parts[0]
     if len(parts) == 1:
         return first
+    cut = dict(first.preprocessing)
     for part in parts[1:]:
         if part.images.shape[1:] != first.images.shape[1:] or set(part.channels) != set(first.channels):
             raise DataError(f"{part.data_id} holds {part.kind}, {first.data_id} {first.kind}; give windows alike")
-        if part.preprocessing != first.preprocessing:
-            raise DataError(
-                f"{part.data_id} was cut with {part.preprocessing}, {first.data_id} with {first.preprocessing}; "
-                "give windows that were cut alike"
-            )
+        for name in _CUT:
+            one, other = part.preprocessing.get(name), cut.get(name)
+            if one is not None and cut.setdefault(name, one) != one:
+                raise DataError(
+                    f"{part.data_id} was cut with {name} {one:g}, others with {other:g}; give windows cut alike"
+                )
     ordered = [part.in_order(first.channels) if first.channels else part for part in parts]
     names: dict[str, int] = {}
     labels = []
@@ -138,10 +140,17 @@ def joined(parts: Sequence[ImageArrays]) -> ImageArrays:
         new = [names.setdefault(n, len(names)) if i in present else -1 for i, n in enumerate(part.label_names)]
         labels.append(np.array(new, np.int64)[part.labels])
     clean = any(part.clean is not None for part in parts)
-    others = {name: np.array(value) for name, value in first.preprocessing.items()}
+    others = {name: np.array(value) for name, value in cut.items()}
     for name in _PER_CHANNEL:
         if held := [part.others[name] for part in ordered if name in part.others]:
             others[name] = np.concatenate(held)
+    for name in _kept_for_windows(ordered):
+        others[name] = np.concatenate([part.others[name] for part in ordered])
+    joints = [tuple(part.others.get("joint_names", ())) for part in ordered]
+    if "joints" in others and len(set(joints)) == 1:
+        others["joint_names"] = np.array(joints[0])
+    else:
+        others.pop("joints", None)
     return ImageArrays(
         images=np.concatenate([part.images for part in ordered]),
         labels=np.concatenate(labels) if named else None,
@@ -151,6 +160,31 @@ def joined(parts: Sequence[ImageArrays]) -> ImageArrays:
         data_id=", ".join(part.data_id for part in parts),
         others=others,
     )
+
+
+def _kept_for_windows(parts: Sequence[ImageArrays]) -> list[str]:
+    """Arrays with a row for each window that all sets have, in one shape."""
+    return [
+        name
+        for name, values in parts[0].others.items()
+        if name not in (*_NOT_PER_WINDOW, *_CUT)
+        and all(
+            name in part.others and part.others[name].ndim and part.others[name].shape == (len(part), *values.shape[1:])
+            for part in parts
+        )
+    ]
+
+
+def left_out(parts: Sequence[ImageArrays], whole: ImageArrays) -> list[str]:
+    """What some sets hold and `join_arrays` did not keep, a line each."""
+    lines = []
+    if whole.labels is None and any(part.labels is not None for part in parts):
+        without = [part.data_id for part in parts if part.labels is None or not part.label_names]
+        lines.append(f"labels are left out, since {', '.join(without)} has none with names")
+    for name in dict.fromkeys(name for part in parts for name in part.others):
+        if name not in whole.others and name != "joint_names":
+            lines.append(f"{name} is left out, since not all files have it for each window")
+    return lines
 
 
 def load_arrays(path: str | os.PathLike[str], *, at_least: int = 1) -> ImageArrays:

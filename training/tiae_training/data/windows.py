@@ -85,7 +85,9 @@ def cut_row(
     return WindowRow(masks, clean_masks, depth, clean_depth, hand)
 
 
-def window_arrays(rows: Sequence[WindowRow], grasps: Sequence[str], channels: str) -> dict[str, np.ndarray]:
+def window_arrays(
+    rows: Sequence[WindowRow], grasps: Sequence[str], channels: str, shape: WindowSize
+) -> dict[str, np.ndarray]:
     """What a file with these channels (a key of CHANNELS) holds; `grasps` names the labels."""
     number = {name: n for n, name in enumerate(grasps)}
     masks = np.stack([row.masks for row in rows])  # (N, 2, S, S)
@@ -104,6 +106,8 @@ def window_arrays(rows: Sequence[WindowRow], grasps: Sequence[str], channels: st
         "subjects": np.array([hand.subject for hand in hands], np.int64),
         "left_hand": np.array([hand.left for hand in hands]),
         "channels": np.array(CHANNELS[channels]),
+        "metric_size_m": np.array(shape.metric_size_m),
+        "range_m": np.array(shape.range_m),
     }
     if channels == "masks":
         return {"images": masks, **({} if np.array_equal(masks, true) else {"clean": true}), **content}

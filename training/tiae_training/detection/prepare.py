@@ -35,11 +35,19 @@ def real_frames(folder: Path, pattern: str = "*_color.*", focal_share: float = 0
 
     focal_share: focal length over the picture's width (0.82 of a Kinect).
     """
-    for path in sorted(folder.glob(pattern)):
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise DataError(
+            f"{folder} holds no pictures {pattern}; needed is NAME_color.jpg (png) beside NAME_depth_mm.png"
+        )
+    for path in found:
+        beside = path.with_name(f"{path.stem.removesuffix('_color')}_depth_mm.png")
         color = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        depth = cv2.imread(str(path).replace("_color" + path.suffix, "_depth_mm.png"), cv2.IMREAD_UNCHANGED)
+        depth = cv2.imread(str(beside), cv2.IMREAD_UNCHANGED)
         if color is None or depth is None:
-            raise DataError(f"{path} or its depth cannot be read")
+            raise DataError(f"{path if color is None else beside} cannot be read as a picture")
+        if depth.dtype != np.uint16 or depth.ndim != 2:
+            raise DataError(f"{beside} is no depth in millimetres; needed is a png of 16 bits and one channel")
         size = (480, round(480 * color.shape[0] / color.shape[1]))  # as large as rendered frames are
         color = cv2.resize(color, size, interpolation=cv2.INTER_CUBIC)
         depth = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST)

@@ -44,9 +44,17 @@ def prepare_once(shards: Sequence[Path], real: Sequence[StoredFrame], work: Path
     """Examples of these shards in a working folder, unless they are there."""
     print(f"examples of {len(shards)} shards and {len(real)} real pictures -> {work}", flush=True)
     said = work / "prepared.json"
-    made_of = {"shards": [f"{path.parent.name}/{path.name}" for path in shards], "real": len(real), "seed": seed}
+    digest = hashlib.sha256()
+    for frame in real:
+        digest.update(frame.color.tobytes())
+    made_of = {
+        "shards": [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in shards],
+        "real": digest.hexdigest(),
+        "seed": seed,
+    }
     if said.exists() and json.loads(said.read_text()) == made_of:
         return
+    said.unlink(missing_ok=True)  # what is half written is nobody's
     prepare(shards, real, work, seed=seed, workers=workers)
     said.write_text(json.dumps(made_of))
 
@@ -66,7 +74,7 @@ def train_detector(
     not trained again, so that a training that was stopped goes on with the part it was in. workers: two train both
     looks at once. Processes that train together (torchrun) have each a share of every batch.
     """
-    first_alone("begun", lambda: _forget_others(detector, work, settings))
+    first_alone("begun", lambda: _forget_others(detector, work, settings, minutes))
     at_once = workers if process_count() == 1 and next(detector.parameters()).device.type == "cpu" else 1
     part = partial(_trained_by_itself, detector=detector, work=work, settings=settings, minutes=minutes)
     proposals, close_up = each_in_order(part, (PROPOSALS, CLOSE_UP), at_once)
@@ -76,12 +84,12 @@ def train_detector(
     _train_close_up(detector, work, settings, minutes, alone=False)
 
 
-def _forget_others(detector: Detector, work: Path, settings: DetectorTraining) -> None:
+def _forget_others(detector: Detector, work: Path, settings: DetectorTraining, minutes: float) -> None:
     """Remove what was trained in this folder with other settings, from other weights or on other examples."""
     digest = hashlib.sha256((work / "prepared.json").read_bytes())
     for value in detector.state_dict().values():
         digest.update(value.cpu().numpy().tobytes())
-    trained = {"settings": asdict(settings), "start": digest.hexdigest()}
+    trained = {"settings": asdict(settings), "minutes": minutes, "start": digest.hexdigest()}
     said = work / "trained.json"
     if not said.exists() or json.loads(said.read_text()) != trained:
         for path in (*(_alone(work, look) for look in (PROPOSALS, CLOSE_UP)), work / "deceiving" / "count.txt"):
@@ -99,7 +107,7 @@ def _trained_by_itself(
     """The weights of one look after a training in which the other has no part."""
     path = _alone(work, look)
     if path.exists():
-        return dict(torch.load(path, weights_only=True))
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
     if look == PROPOSALS:
         _train_proposals(detector, work, settings, minutes)
         weights = detector.proposals.state_dict()
@@ -127,7 +135,7 @@ def _train_proposals(detector: Detector, work: Path, settings: DetectorTraining,
         proposal_loss,
         Schedule(settings.proposal_steps, settings.proposal_batch, settings.learning_rate, settings.seed, minutes),
         _worse(settings),
-        work / "proposals.pt",
+        "first look",
         weights,
     )
 
@@ -189,7 +197,7 @@ def _train_close_up(detector: Detector, work: Path, settings: DetectorTraining, 
             last=middle if alone else None,
         ),
         _worse(settings),
-        work / "close_up.pt",
+        "second look",
         weights,
     )
 

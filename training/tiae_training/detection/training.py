@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tiae_ros.errors import TrainingError
 from tiae_ros.model.precision import cpu_flags
 from tiae_training.processes import average, process_count, process_rank
 from tiae_training.train.distributed import average_gradients, same_everywhere
@@ -88,8 +89,9 @@ def close_loss(network: nn.Module, batch: CropBatch) -> dict[str, Tensor]:
 
 
 def _beside(network: nn.Module) -> Callable[[Any], Tensor]:
-    """What brings arrays to where a network is."""
-    device = next(network.parameters()).device
+    """What brings arrays to where a network is; anything else that is called like one is on the CPU."""
+    weights = network.parameters() if isinstance(network, nn.Module) else iter(())
+    device = next((weight.device for weight in weights), torch.device("cpu"))
     return lambda array: torch.from_numpy(array).to(device)
 
 
@@ -100,14 +102,14 @@ def train(
     loss: Callable[[nn.Module, Any], dict[str, Tensor]],
     schedule: Schedule,
     worse: Worse,
-    keep: Path,
+    title: str,
     weights: np.ndarray | None = None,
 ) -> None:
-    """Train a network in place, where it is; what is reached so far is kept in a file every so often.
+    """Train a network in place, where it is. Raises TrainingError for a loss that is not finite.
 
-    weights: how often each row is drawn, relative to the others. Processes that train together have equal shares of
-    each batch; normalisation goes by each one's share (there are cells enough in it), and in the end by their mean. The
-    first one prints and writes.
+    title: what is printed before each line. weights: how often each row is drawn, relative to the others. Processes that
+    train together have equal shares of each batch; normalisation goes by each one's share (there are cells enough in
+    it), and in the end by their mean. The first one prints.
     """
     torch.manual_seed(schedule.seed)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -130,6 +132,11 @@ def train(
         with torch.autocast(device.type, torch.bfloat16, enabled=quick):
             parts = loss(network, batch)
         total = sum(parts.values())
+        if not math.isfinite(float(total.detach())):  # type: ignore[union-attr]
+            raise TrainingError(
+                f"{title}: the loss is not a finite number at step {step}; give a lower --learning-rate than "
+                f"{schedule.learning_rate:g}"
+            )
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[union-attr]
         average_gradients(network.parameters())
@@ -147,16 +154,13 @@ def train(
         if (done + 1) % schedule.report_every == 0:
             told = "  ".join(f"{name} {value / schedule.report_every:.4f}" for name, value in sums.items())
             if first:
-                print(f"step {step + 1}  {gone:.1f} min  rate {rate:.2e}  {told}", flush=True)
-                torch.save(mean, keep)
+                print(f"{title}  step {step + 1}  {gone:.1f} min  rate {rate:.2e}  {told}", flush=True)
             sums = {}
         if share >= schedule.end / schedule.steps:
             break
     if process_count() > 1:
         mean = {name: average(value) if value.dtype.is_floating_point else value for name, value in mean.items()}
     network.load_state_dict(mean)
-    if first:
-        torch.save(mean, keep)
 
 
 def _minutes_since(began: float) -> float:

@@ -97,7 +97,7 @@ def rendered_masks(count: int, seed: int, first_subject: int, end_subject: int) 
         stream = window_rows(settings, WindowSize(), workers=len(os.sched_getaffinity(0)))
         rows = list(islice(stream, count))
         stream.close()  # type: ignore[attr-defined]  # ends the workers
-        save_arrays(file, window_arrays(rows, settings.grasps, "masks"), overwrite=True)
+        save_arrays(file, window_arrays(rows, settings.grasps, "masks", WindowSize()), overwrite=True)
     return load_arrays(file)
 
 

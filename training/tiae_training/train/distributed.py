@@ -153,7 +153,7 @@ def _all_reduce(values: Tensor) -> Tensor:
 
 
 @contextmanager
-def joined(device_name: str) -> Iterator[torch.device]:
+def joined_processes(device_name: str) -> Iterator[torch.device]:
     """Join the processes that torchrun started (WORLD_SIZE and its like) and yield this one's device.
 
     Without them nothing happens. GPUs exchange by nccl, CPUs by gloo. Raises ParameterError for a device that is not

@@ -14,26 +14,28 @@ from tiae_training.simulator.simulator import Sample, SimulatorSettings, render_
 from .clothes import ARM
 from .scene import LEAST_SHOWN_PX, Frame, HandTruth, WorldSettings
 
-_SUBJECTS_PER_PERSON = 10  # numbered people of the world are spread over so many of the simulator's
 # What makes hands hard to find: things beside, nothing at all, hands that reach, things in front.
-_VARIED = {"bystanders": 2, "empty_share": 0.12, "reaching_share": 0.12, "occluder_share": 0.25}
+_VARIED = {"bystanders": 2, "reaching_share": 0.12, "occluder_share": 0.25}
 _WRIST_X_M = -0.005  # what lies behind this plane of the palm's axes is arm
 
 
 def frames_of_grasp_scene(settings: WorldSettings, number: int) -> Iterator[Frame]:
-    """All views of scene `number`; depends on nothing but the settings and the number."""
+    """All views of scene `number`; depends on nothing but the settings and the number.
+
+    People are the simulator's of the same numbers, things are its own, distances those of its views.
+    """
     rng = np.random.default_rng([settings.seed, number, 33])
-    first, end = (value // _SUBJECTS_PER_PERSON for value in settings.people)
     simulator = SimulatorSettings(
         seed=settings.seed,
         width=settings.width,
         height=settings.height,
         grasps=settings.grasps,
-        subjects=(first, max(end, first + 1)),
+        subjects=settings.people,
         views_per_scene=settings.views,
         view="desk" if rng.random() < 0.5 else "any",
         smooth_skin=bool(rng.random() < 0.5),
         sensor="none" if settings.clean else "random",
+        empty_share=settings.empty_share,
         **_VARIED,  # type: ignore[arg-type]
     )
     for sample in render_scene(simulator, number):
@@ -77,7 +79,7 @@ def _truth(sample: Sample, shown: int) -> HandTruth:
         size_m=palm.length_m,
         grasp=sample.grasp if sample.grasp != "none" else "free",
         holds=bool((sample.labels == OBJECT).any()),
-        person=-1,
+        person=sample.subject,
         thing=-1,
         middle_px=(float(pixels[0, 0]), float(pixels[0, 1])),
         arm_px=(float(arm[0]), float(arm[1])),
