@@ -111,6 +111,21 @@ class RobotHand:
         """(A,) rad/s^2."""
         return np.array([joint.acceleration for joint in self.active])
 
+    @property
+    def not_above(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places in `names`: (N,) joints whose angle must not exceed that of (N,) others."""
+        names = self.names
+        pairs = [(k, names.index(joint.not_above)) for k, joint in enumerate(self.active) if joint.not_above]
+        followers, leaders = np.array(pairs, dtype=int).reshape(-1, 2).T
+        return followers, leaders
+
+    def within_limits(self, angles: np.ndarray) -> np.ndarray:
+        """(A,) radians -> the same within lower and upper, and no joint above its `not_above`."""
+        clipped: np.ndarray = np.clip(angles, self.lower, self.upper)
+        followers, leaders = self.not_above
+        clipped[followers] = np.minimum(clipped[followers], clipped[leaders])
+        return clipped
+
     def in_order(self, names: Sequence[str], angles: Sequence[float]) -> np.ndarray:
         """A joint state of any order, and of other joints too -> (A,) angles in the order of `names`, NaN if absent."""
         given = dict(zip(names, angles, strict=False))
