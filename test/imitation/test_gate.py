@@ -64,6 +64,36 @@ def test_it_has_to_be_sure_again():
     assert states == ["holding", "holding", "following", "unsure", "holding", "holding", "following", "following"]
 
 
+@pytest.mark.parametrize(
+    ("lost_frames", "seen", "states"),
+    [
+        (1, "hhh.h.hh..hhh", "1 2 F . F . F F . . 1 2 F"),  # two in a row may be another hand
+        (0, "hhh.hhh", "1 2 F . 1 2 F"),
+        (1, "hh.h..hhh", "1 2 . F . . 1 2 F"),  # a lost frame while it is not yet sure
+        (2, "hhh..h...h", "1 2 F . . F . . . 1"),
+    ],
+)
+def test_how_many_frames_may_be_lost(lost_frames, seen, states):
+    one = gate(sure_frames=3, lost_frames=lost_frames)
+    shown = []
+    for k, there in enumerate(seen):
+        now = 10.0 + k / 30
+        verdict = one.decide(Observation(now, TIPS) if there == "h" else None, now)
+        if verdict.state is State.FOLLOWING:
+            shown.append("F")
+        else:
+            assert verdict.state is State.HOLDING
+            shown.append("." if there == "." else verdict.reason.split()[4])
+    assert " ".join(shown) == states
+
+
+def test_a_stamp_ahead_of_the_clock_is_seen_now():
+    one = gate()
+    assert one.decide(Observation(10.1, TIPS), 10.0).state is State.FOLLOWING
+    assert one.decide(None, 10.02).reason == "no hand in this frame"
+    assert one.decide(None, 10.55).state is State.STALE  # counted from when it was seen
+
+
 def test_from_enabling_to_a_hand_that_is_gone():
     hand = load_hand("inspire")
     imitator = Imitator(hand, gate=GateSettings(sure_frames=1))

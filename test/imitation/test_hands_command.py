@@ -26,6 +26,37 @@ def test_one_hand(capsys):
     assert "accel*" in text
 
 
+def test_the_template_can_be_filled_in(capsys, tmp_path):
+    assert main(["imitate", "hands", "template"]) == 0
+    mine = tmp_path / "my_hand.yaml"
+    mine.write_text(capsys.readouterr().out)
+    assert main(["imitate", "hands", "--check", str(mine)]) == 0
+    assert "warning" not in capsys.readouterr().out
+    assert main(["imitate", "hands", "--check", str(mine), "--side", "left"]) == 0
+    assert "base link left_palm" in capsys.readouterr().out
+    text = mine.read_text()
+    mine.write_text(text.replace("human: index_mcp_flexion", "").replace("{joint: right_thumb_turn, ", "{").replace(
+        "axis: [0, 0, -1]}\n", "}\n", 1).replace("rest: {right_thumb_turn: 0.0}", ""))  # fmt: skip
+    assert main(["imitate", "hands", "--check", str(mine)]) == 0
+    assert "warning: right_thumb_turn stays in the rest pose: it is in no" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--side", "left"], "--side left cannot be used here, the list has no side; give HAND or --check FILE.yaml"),
+        (["template", "--side", "right"], "--side right cannot be used here, the template is a right hand; give"),
+        (["--check", "shadow"], "--check 'shadow' cannot be used; give a file that ends in .yaml or .yml"),
+        (["--check", ""], "--check '' cannot be used"),
+        (["--check", "~nouser/x.yaml"], "~nouser/x.yaml cannot be the file of a hand"),
+    ],
+)
+def test_what_is_refused(capsys, arguments, line):
+    assert main(["imitate", "hands", *arguments]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert line in said
+
+
 def test_a_check_of_your_own(capsys, tmp_path):
     text = find_hand("shadow").with_name("template.yaml").read_text("utf-8")
     mine = tmp_path / "mine.yaml"

@@ -93,6 +93,20 @@ def test_fingers_alone_are_enough_and_the_wrist_rests_then():
     assert turned[hand.names.index("rh_WRJ1")] == pytest.approx(0.3, abs=1e-3)
 
 
+def test_a_wrist_that_is_not_known_stays():
+    hand = load_hand("shadow")
+    retargeting, wrist = Retargeting(hand), hand.names.index("rh_WRJ1")
+    known, unknown = FIST.copy(), FIST.copy()
+    known[JOINT_NAMES.index("wrist_flexion")], unknown[JOINT_NAMES.index("wrist_flexion")] = 0.3, np.nan
+    tips = TIPS.positions(FIST)
+    assert retargeting.retarget(tips, unknown)[wrist] == 0.0  # never known: at rest
+    assert retargeting.retarget(tips, known)[wrist] == pytest.approx(0.3, abs=1e-3)
+    for joints in (unknown, None, np.full(25, np.nan)):
+        assert retargeting.retarget(tips, joints)[wrist] == pytest.approx(0.3, abs=1e-3)
+    retargeting.reset()
+    assert retargeting.retarget(tips, unknown)[wrist] == 0.0
+
+
 def test_the_last_joint_never_bends_more_than_the_one_before():
     hand = load_hand("shadow")
     retargeting = Retargeting(hand)
@@ -121,7 +135,17 @@ def test_a_hand_without_fingers_follows_joint_by_joint():
     content = yaml.safe_load(find_hand("shadow").with_name("template.yaml").read_text("utf-8")) | {"fingers": {}}
     hand = read_hand(yaml.safe_dump(content, sort_keys=False).encode(), "t")
     joints = pose(index_mcp_flexion=0.8)
-    np.testing.assert_allclose(Retargeting(hand).retarget(TIPS.positions(joints), joints), [0, 0, 0.8])
+    retargeting, tips = Retargeting(hand), TIPS.positions(joints)
+    np.testing.assert_allclose(retargeting.retarget(tips, joints), [0, 0, 0.8])
+    np.testing.assert_allclose(retargeting.retarget(tips), [0, 0, 0.8])  # not known: it stays
+
+
+def test_without_fingers_no_joint_is_above_the_one_it_must_not_exceed():
+    content = yaml.safe_load(find_hand("shadow").read_text("utf-8")) | {"fingers": {}}
+    hand = read_hand(yaml.safe_dump(content, sort_keys=False).encode(), "t")
+    joints = pose(index_pip_flexion=0.3, index_dip_flexion=0.9)
+    angles = Retargeting(hand).retarget(TIPS.positions(joints), joints)
+    assert [angles[hand.names.index(f"rh_FFJ{k}")] for k in (1, 2)] == [pytest.approx(0.3)] * 2
 
 
 def test_what_a_caller_must_not_do():

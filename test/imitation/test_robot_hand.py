@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -56,6 +58,27 @@ def test_names_of_left_hands():
     assert (leap.lower[k], leap.upper[k]) == (-2.443, 0.47)
 
 
+def test_links_of_left_hands():
+    left = load_hand("shadow", "left")
+    assert left.base_link == "lh_palm"
+    assert [finger.tip_link for finger in left.fingers] == ["lh_thtip", "lh_fftip", "lh_mftip", "lh_rftip", "lh_lftip"]
+    content = described()
+    content["palm"]["base_link"] = "base"  # without the prefix: a link that both hands have
+    assert read(content, "left").base_link == "base"
+    assert read(content, "left").fingers[0].tip_link == "left_thumb_tip"
+
+
+def test_joints_that_nothing_moves():
+    for name in shipped_hands():
+        assert load_hand(name).idle == ()
+    content = described()
+    content["joints"]["right_spare"] = {"lower": 0, "upper": 1, "speed": 1, "acceleration": 10}
+    assert read(content).idle == ("right_spare",)
+    content["joints"]["right_last"] = {"lower": 0, "upper": 1, "mimic": "right_spare"}
+    content["fingers"]["thumb"]["chain"].append({"joint": "right_last", "axis": [1, 0, 0]})
+    assert read(content).idle == ()
+
+
 def test_a_joint_state_in_another_order():
     hand = read(described())
     angles = hand.in_order(["elbow", "right_index_bend", "right_thumb_turn"], [9.0, 0.1, 0.2])
@@ -91,12 +114,29 @@ def change(*path, to=None, drop=False, rename=None):
     return apply
 
 
+def below(other, lower=0.0):
+    return {"lower": lower, "upper": 1.3, "speed": 2.0, "acceleration": 10.0, "not_above": other}
+
+
+def both(*changes):
+    def apply(content):
+        for one in changes:
+            one(content)
+
+    return apply
+
+
 TURN = ("joints", "right_thumb_turn")
+chained = both(
+    change(*TURN, to=below("right_thumb_bend")),
+    change("joints", "right_thumb_bend", to=below("right_index_bend")),
+)
 REFUSED = [
     (change("format", to=2), "format is 2: this version reads format 1; write format: 1"),
     (change("name", to="my hand"), "name is 'my hand': accepted are letters, digits, _ and -"),
+    (change("format", to=True), "format is True: this version reads format 1; write format: 1"),
     (change("title", to=3), "title is 3: it must be a text"),
-    (change("source", drop=True), "source is missing; see config/hands/template.yaml for its form"),
+    (change("source", drop=True), "source is missing; `tiae imitate hands template` prints its form"),
     (change("side", to="left"), "side is 'left': describe the right hand, side: right"),
     (change("palm", rename="plam"), "plam is not known; did you mean palm?"),
     (change("chosen", to=["sped"]), "chosen[0] is 'sped': did you mean speed?"),
@@ -106,6 +146,27 @@ REFUSED = [
     (change("joints", to=[1]), "joints is [1]: it must be a mapping"),
     (change(*TURN, "lower", to=2.0), "joints.right_thumb_turn.lower is 2.0: it must be below upper, 1.3"),
     (change(*TURN, "lower", to="a"), "right_thumb_turn.lower is 'a': it must be a number within -6.283 … 6.283 rad"),
+    (change(*TURN, "lower", to="1.2.3e4"), "right_thumb_turn.lower is '1.2.3e4': it must be a number within"),
+    (change(*TURN, "lower", to="1e999"), "right_thumb_turn.lower is '1e999': it must be within"),
+    (change(*TURN, "factor", to=2), "right_thumb_turn.factor is 2: without human or mimic there is nothing it applies"),
+    (change(*TURN, "offset", to=0), "right_thumb_turn.offset is 0: without human or mimic there is nothing it applies"),
+    (
+        change("joints", "right_index_last", "not_above", to="right_index_bend"),
+        "right_index_last.not_above is 'right_index_bend': a joint with mimic has no motor",
+    ),
+    (
+        change(*TURN, to=below("right_index_bend", lower=0.1)),
+        "not_above is 'right_index_bend': this joint's lower limit, 0.1, must not be above the other's, 0",
+    ),
+    (chained, "right_thumb_turn.not_above is 'right_thumb_bend': that joint has a not_above of its own"),
+    (
+        both(change(*TURN, to=below("right_index_bend")), change("rest", "right_thumb_turn", to=0.2)),
+        "rest: right_thumb_turn is at 0.2, above right_index_bend at 0; by its not_above it must not be",
+    ),
+    (
+        change("fingers", "index", "tip", "xyz", to=[0, 0, -0.045]),
+        "fingers.index.tip: it lies 0.0 mm from the finger's knuckle, right_index_bend, in the rest pose; at least 5",
+    ),
     (change(*TURN, "lower", to=float("nan")), "joints.right_thumb_turn.lower is nan: it must be within"),
     (change(*TURN, "upper", to=90), "joints.right_thumb_turn.upper is 90: it must be within -6.283 … 6.283 rad"),
     (change(*TURN, "upper", to=True), "joints.right_thumb_turn.upper is True: it must be a number"),
@@ -166,14 +227,27 @@ def test_what_is_refused_says_so_in_one_line(apply, line):
         (b"[" * 5000, "this is no YAML that can be read"),
         (b"#" * 1_000_001, "a hand's file has at most 1000000"),
         (b"1.5: {}\n", "it must be a name; write it in quotes"),
+        (b"? 0x" + b"f" * 5000 + b"\n: 1\n", "is a number of too many digits: it must be a name"),
     ],
-    ids=["empty", "cut", "twice", "bytes", "python", "deep", "large", "number"],
+    ids=["empty", "cut", "twice", "bytes", "python", "deep", "large", "number", "digits"],
 )
 def test_what_is_no_hand_at_all(content, line):
     with pytest.raises(HandError, match=r"^my\.yaml") as error:
         read_hand(content, "my.yaml")
     assert line in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path, monkeypatch):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(TEMPLATE)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(HandError, match=r"mine\.yaml: it cannot be read: Permission denied$"):
+        load_hand(str(mine))
 
 
 def test_a_hand_that_is_not_there(tmp_path):
@@ -183,5 +257,14 @@ def test_a_hand_that_is_not_there(tmp_path):
         load_hand("shadw")
     with pytest.raises(HandError, match="there is no such file"):
         load_hand(str(tmp_path / "absent.yaml"))
+    with pytest.raises(HandError, match=r"~nouser/x\.yaml cannot be the file of a hand: Could not determine home"):
+        load_hand("~nouser/x.yaml")
+    with pytest.raises(HandError, match=r"^a{100}….* cannot be the file of a hand: File name too long$"):
+        load_hand("a" * 300 + ".yaml")
+    with pytest.raises(HandError, match="cannot be the file of a hand: embedded null"):
+        load_hand("a\0.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(HandError, match="there is no such file"):
+        load_hand(str(tmp_path / "folder.yaml"))
     with pytest.raises(HandError, match="side 'up' is not known; accepted are right, left"):
         load_hand("shadow", "up")

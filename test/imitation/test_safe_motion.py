@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,29 +22,37 @@ HAND = load_hand("shadow")
 SMALL = load_hand("inspire")
 ANY_ANGLE = st.one_of(st.floats(-4, 4), st.sampled_from([np.nan, np.inf, -np.inf, 1e300, 0.0]))
 TIME_STEP = st.one_of(
-    st.sampled_from([1 / 30, 1 / 15, 0.0, 1e-9, 1e-4, 0.2, 0.26, 5.0, -0.5, -1e6, np.nan, np.inf]),
+    st.sampled_from([1 / 30, 1 / 15, 0.0, 1e-9, 1e-4, 0.2, 0.26, 1.0, 1.6, 5.0, -0.5, -1e6, np.nan, np.inf]),
     st.floats(1e-3, 0.24),
 )  # fmt: skip
 
 
 class Watch:
-    """Looks at targets as a robot's controller does: after a pause the robot stands where the last target was."""
+    """Looks at targets as a robot's controller does: after a gap the robot stands where the last target was."""
 
     def __init__(self, hand):
         self.hand = hand
-        self.rest()
-        self.place = None
+        self.anew(None)
 
     def rest(self):
-        self.speed, self.stamp, self.rounding = np.zeros(len(self.hand.names)), None, 0.0
+        self.speed, self.rounding = np.zeros(len(self.hand.names)), 0.0
 
-    def see(self, place, stamp, gap_s):
+    def anew(self, place):
+        self.rest()
+        self.place, self.stamp = place, None
+
+    def see(self, place, stamp, motion):
         hand = self.hand
         assert np.isfinite(place).all()
         assert (hand.lower <= place).all()
         assert (place <= hand.upper).all()
-        if self.stamp is not None and not 0 < stamp - self.stamp <= gap_s:
+        followers, leaders = hand.not_above
+        assert (place[followers] <= place[leaders]).all()
+        if self.stamp is not None and stamp - self.stamp > motion.gap_s:
             self.rest()
+        if self.stamp is not None and not 0 < stamp - self.stamp <= motion.pause_s:
+            self.rest()
+            self.stamp = None
         if self.place is not None:
             if self.stamp is None:  # how long it has had is not known: it must not move
                 speed = place - self.place
@@ -58,9 +68,25 @@ class Watch:
         self.place, self.stamp = place.copy(), stamp
 
 
-@settings(max_examples=200, deadline=None)
+def ordered():
+    """A hand of six joints of which two follow one, and one another, with unlike limits and accelerations."""
+    joints = list(SMALL.joints)
+    for k, (leader, lower, speed, acceleration) in {
+        0: (1, -0.1, 3.0, 5.0),
+        2: (1, -0.2, 0.3, 40.0),
+        4: (5, 0, 1, 2),
+    }.items():
+        joints[k] = dataclasses.replace(
+            joints[k], not_above=joints[leader].name, lower=lower, speed=speed, acceleration=acceleration
+        )
+    joints[1] = dataclasses.replace(joints[1], lower=-0.1)
+    return dataclasses.replace(SMALL, joints=tuple(joints))
+
+
+@settings(max_examples=300, deadline=None)
 @given(
-    start=st.lists(st.floats(-0.2, 0.2), min_size=6, max_size=6),
+    hand=st.sampled_from(["plain", "ordered"]),
+    start=st.lists(st.floats(-0.17, 0.17), min_size=6, max_size=6),
     inputs=st.lists(
         st.tuples(st.one_of(st.lists(ANY_ANGLE, min_size=6, max_size=6), st.just("hold"), st.just("start")), TIME_STEP),
         max_size=40,
@@ -68,21 +94,21 @@ class Watch:
     cutoff_hz=st.floats(0.5, 100),
     ramp_s=st.sampled_from([0.0, 1.0]),
 )
-def test_targets_are_within_limits_whatever_comes(start, inputs, cutoff_hz, ramp_s):
-    motion = SafeMotion(SMALL, SafetySettings(cutoff_hz=cutoff_hz, ramp_s=ramp_s))
-    watch, stamp = Watch(SMALL), 100.0
+def test_targets_are_within_limits_whatever_comes(hand, start, inputs, cutoff_hz, ramp_s):
+    hand = ordered() if hand == "ordered" else SMALL
+    motion = SafeMotion(hand, SafetySettings(cutoff_hz=cutoff_hz, ramp_s=ramp_s))
+    watch, stamp = Watch(hand), 100.0
     assert motion.step(np.zeros(6), stamp) is None  # not started: nothing, and no zeros
     assert motion.start(np.array(start)) == ""
-    watch.place = np.clip(start, SMALL.lower, SMALL.upper)
+    watch.anew(hand.within_limits(np.array(start)))
     for wanted, dt in inputs:
         stamp = stamp + dt if np.isfinite(stamp + dt) else 50.0
         if wanted == "hold":
             motion.hold()
             watch.rest()
         elif wanted == "start":
-            motion.start(SMALL.rest)
-            watch.rest()
-            watch.place = SMALL.rest
+            motion.start(hand.rest)
+            watch.anew(hand.rest)
         else:
             given_stamp = stamp if np.isfinite(dt) else dt
             place = motion.step(np.array(wanted), given_stamp)
@@ -90,7 +116,7 @@ def test_targets_are_within_limits_whatever_comes(start, inputs, cutoff_hz, ramp
                 assert place is None
                 watch.rest()
             if place is not None:
-                watch.see(place, given_stamp, motion.settings.gap_s)
+                watch.see(place, given_stamp, motion.settings)
 
 
 EVENTS = st.one_of(
@@ -129,8 +155,7 @@ def test_nothing_is_given_out_that_should_not_be(events):
         was_started = imitator.motion.started and not asked
         result = imitator.step(observation, now, robot if tells else None)
         if imitator.motion.started and not was_started:
-            watch.rest()
-            watch.place = np.clip(robot, SMALL.lower, SMALL.upper)
+            watch.anew(np.clip(robot, SMALL.lower, SMALL.upper))
         if result.angles is None:
             assert result.state is not State.FOLLOWING
             assert result.reason
@@ -140,7 +165,7 @@ def test_nothing_is_given_out_that_should_not_be(events):
             assert result.state is State.FOLLOWING
             assert imitator.enabled
             assert event not in ("no hand", "unknown", "unsure", "old", "nan joints")
-            watch.see(result.angles, now, imitator.motion.settings.gap_s)
+            watch.see(result.angles, now, imitator.motion.settings)
             given_at = now
 
 
@@ -150,15 +175,15 @@ def test_every_hand_is_driven_within_its_limits(name):
     hand = load_hand(name, "left")
     motion, watch = SafeMotion(hand, SafetySettings(ramp_s=0.2, cutoff_hz=50.0)), Watch(hand)
     rng = np.random.default_rng(0)
-    watch.place = np.clip(hand.rest, hand.lower, hand.upper)
-    assert motion.start(watch.place) == ""
+    watch.anew(hand.rest)
+    assert motion.start(hand.rest) == ""
     stamp, goal, seen = 5.0, hand.upper, []
     for _ in range(400):
-        stamp += rng.choice([0.005, 1 / 30, 0.1, 0.24])
+        stamp += rng.choice([0.005, 1 / 30, 0.1, 0.24, 0.4], p=[0.3, 0.3, 0.2, 0.15, 0.05])
         if rng.random() < 0.1:
             goal = np.where(rng.random(len(goal)) < 0.5, hand.lower - 1.0, hand.upper + 1.0)
         seen.append(motion.step(goal, stamp))
-        watch.see(seen[-1], stamp, motion.settings.gap_s)
+        watch.see(seen[-1], stamp, motion.settings)
     assert (np.ptp(seen, axis=0) > 0.5 * (hand.upper - hand.lower)).all()  # and it does get about
 
 
@@ -188,6 +213,57 @@ def test_it_brakes_in_time_and_does_not_overshoot():
     np.testing.assert_allclose(places[-1], goal, atol=2e-3)
 
 
+@pytest.mark.parametrize(("rate", "moved"), [(1.0, 0.8), (3.0, 1.0), (15.0, 1.0)])
+def test_slow_streams_are_followed(rate, moved):
+    motion, watch = SafeMotion(SMALL), Watch(SMALL)
+    motion.start(SMALL.rest)
+    watch.anew(SMALL.rest)
+    for stamp in np.arange(1, 13 * rate) / rate:
+        watch.see(motion.step(SMALL.upper, stamp), stamp, motion.settings)
+    assert (watch.place - SMALL.rest >= 0.99 * moved * (SMALL.upper - SMALL.rest)).all()
+
+
+def test_a_hand_seen_in_every_second_frame_is_followed():
+    imitator = Imitator(SMALL, starts_at_rest=True)
+    imitator.enabled = True
+    tips = np.array([[60.0, 50, -60], [100, 30, -60], [100, 10, -60], [95, -10, -60], [90, -30, -60]])
+    states, watch = [], Watch(SMALL)
+    watch.anew(SMALL.rest)
+    for k, now in enumerate(1.0 + np.arange(300) / 30):
+        result = imitator.step(Observation(now, tips) if k % 2 else None, now)
+        states.append(result.state)
+        if result.angles is None:
+            watch.rest()
+        else:
+            watch.see(result.angles, now, imitator.motion.settings)
+    assert states.count(State.FOLLOWING) == 148
+    wanted = imitator.retargeting.retarget(tips)
+    assert np.abs(wanted - SMALL.rest).max() > 0.8
+    np.testing.assert_allclose(watch.place, wanted, atol=0.02)
+
+
+@pytest.mark.parametrize("rate", [2.0, 10.0, 30.0, 200.0])
+def test_a_joint_is_never_above_the_one_it_must_not_exceed(rate):
+    """Shadow's outer joints, and a hand whose leader is slower or quicker than its followers."""
+    for hand in (HAND, ordered()):
+        motion, watch = SafeMotion(hand, SafetySettings(ramp_s=0.0, cutoff_hz=100.0)), Watch(hand)
+        motion.start(hand.rest)
+        watch.anew(hand.rest)
+        followers, _ = hand.not_above
+        stamp = 0.0
+        for goal in (hand.upper, hand.lower, hand.upper, hand.rest):
+            for _ in range(int(20 * rate)):
+                stamp += 1 / rate
+                watch.see(motion.step(goal, stamp), stamp, motion.settings)
+            reached = hand.within_limits(goal)  # the order costs time, and no way
+            np.testing.assert_allclose(watch.place, reached, atol=5e-3)
+        goal = hand.rest.copy()
+        goal[followers] = hand.upper[followers]
+        for _ in range(int(rate)):
+            stamp += 1 / rate
+            watch.see(motion.step(goal, stamp), stamp, motion.settings)
+
+
 def test_a_time_jump_starts_anew_from_the_last_target():
     motion = SafeMotion(SMALL)
     motion.start(SMALL.rest)
@@ -206,6 +282,10 @@ def test_a_robot_that_is_elsewhere_is_not_started():
     )
     assert not motion.started
     assert motion.step(np.zeros(6), 1.0) is None
+    shadow = SafeMotion(HAND)
+    robot = HAND.rest.copy()
+    robot[0] = 0.5
+    assert "rh_FFJ1 is at 0.50 rad, above rh_FFJ2 at 0.00 rad, which its not_above excludes" in shadow.start(robot)
 
 
 def test_settings_out_of_range():

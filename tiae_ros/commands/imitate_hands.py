@@ -10,34 +10,50 @@ if TYPE_CHECKING:
 
 HELP = "list the robot hands, print one, or check the file of your own"
 DESCRIPTION = """List the robot hands that come with the package; print the joints and fingers of one; or check a hand's
-YAML file, which says in one line what is wrong with it. To describe your own, copy config/hands/template.yaml."""
+YAML file, which says in one line what is wrong with it. To describe your own, begin with the text of `template`."""
 EXAMPLES = """  tiae imitate hands
   tiae imitate hands shadow
   tiae imitate hands shadow --side left
+  tiae imitate hands template > my_hand.yaml
   tiae imitate hands --check my_hand.yaml"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``tiae imitate hands``."""
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("hand", nargs="?", metavar="HAND", help="name of a shipped hand, or a YAML file")
+    what.add_argument("hand", nargs="?", metavar="HAND", help="name of a shipped hand, a YAML file, or template")
     what.add_argument("--check", metavar="FILE.yaml", help="check the file of a hand, as right and as left hand")
     parser.add_argument(
-        "--side", choices=("right", "left"), default="right", help="of the hand printed (default: right)"
+        "--side", choices=("right", "left"), help="of the hand printed, with HAND or --check (default: right)"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
-    from tiae_ros.imitation.hand_files import shipped_hands
+    from tiae_ros.errors import ParameterError
+    from tiae_ros.imitation.hand_files import TEMPLATE, shipped_hands, template_file
     from tiae_ros.imitation.robot_hand import load_hand
 
-    if arguments.check:
-        hands = [load_hand(arguments.check, side) for side in ("right", "left")]
-        print(hand_table(hands[0]), end="")
-        print(f"\n{arguments.check}: good, as right and as left hand")
-    elif arguments.hand:
-        print(hand_table(load_hand(arguments.hand, arguments.side)), end="")
+    side = arguments.side or "right"
+    if arguments.side and arguments.check is None and arguments.hand in (None, TEMPLATE):
+        what = "the template is a right hand" if arguments.hand else "the list has no side"
+        raise ParameterError(f"--side {side} cannot be used here, {what}; give HAND or --check FILE.yaml with it")
+    if arguments.check is not None:
+        if not arguments.check.endswith((".yaml", ".yml")):
+            raise ParameterError(f"--check {arguments.check!r} cannot be used; give a file that ends in .yaml or .yml")
+        hands = {one: load_hand(arguments.check, one) for one in ("right", "left")}
+        print(hand_table(hands[side]), end="")
+        print()
+        for name in hands[side].idle:
+            print(
+                f"warning: {name} stays in the rest pose: it is in no finger's chain and has no human; put it into a "
+                "chain, or give it human"
+            )
+        print(f"{arguments.check}: good, as right and as left hand")
+    elif arguments.hand == TEMPLATE:
+        print(template_file().read_text("utf-8"), end="")
+    elif arguments.hand is not None:
+        print(hand_table(load_hand(arguments.hand, side)), end="")
     else:
         for name in shipped_hands():
             hand = load_hand(name)

@@ -52,35 +52,44 @@ class GateSettings:
     max_age_s: float = 0.5  # older frames are stale
     max_spread_rad: float = 0.5  # above it: unsure
     sure_frames: int = 3  # so many good frames before it follows (again)
+    lost_frames: int = 1  # so many frames in a row without a hand do not ask for `sure_frames` again
 
     def __post_init__(self) -> None:
-        ranges = {"max_age_s": (0.02, 60.0), "max_spread_rad": (0.01, math.pi), "sure_frames": (1, 1000)}
+        ranges = {
+            "max_age_s": (0.02, 60.0), "max_spread_rad": (0.01, math.pi),
+            "sure_frames": (1, 1000), "lost_frames": (0, 1000),
+        }  # fmt: skip
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be within {low:g} … {high:g}")
 
 
 class Gate:
-    """Decides frame by frame; remembers when a hand was last seen, and for how many frames it was good."""
+    """Decides frame by frame; remembers when a hand was last seen, and for how many frames it was good.
+
+    It follows from the `sure_frames`-th good frame on. The count starts again after a frame that is unsure, stale or
+    disabled, and after more than `lost_frames` frames in a row without a hand (that may be another hand then).
+    """
 
     def __init__(self, settings: GateSettings | None = None) -> None:
         self.settings = settings or GateSettings()
         self.enabled = False
         self._seen_s: float | None = None
-        self._good = 0
+        self._good = self._lost = 0
 
     def reset(self) -> None:
         """Forget what was seen."""
-        self._seen_s, self._good = None, 0
+        self._seen_s, self._good, self._lost = None, 0, 0
 
     def decide(self, observation: Observation | None, now_s: float) -> Verdict:
         """The state for one frame; ``observation`` is None where it shows no hand, ``now_s`` on the stamps' clock."""
         verdict = self._judge(observation, now_s)
+        self._lost = self._lost + 1 if observation is None else 0
         if verdict.state is State.FOLLOWING:
             self._good += 1
             if self._good < self.settings.sure_frames:
                 return Verdict(State.HOLDING, f"a good hand for {self._good} of {self.settings.sure_frames} frames")
-        elif verdict.state is not State.HOLDING:
+        elif verdict.state is not State.HOLDING or self._lost > self.settings.lost_frames:
             self._good = 0
         return verdict
 
@@ -103,7 +112,7 @@ class Gate:
             return Verdict(
                 State.STALE, f"the frame's stamp is {-age_s:.2f} s ahead of the clock; do both use one clock?"
             )
-        self._seen_s = observation.stamp_s
+        self._seen_s = min(observation.stamp_s, now_s)  # a stamp may be a little ahead of the clock
         if wrong := _unusable(observation):
             return Verdict(State.UNSURE, wrong)
         if not observation.known:

@@ -11,7 +11,7 @@ from tiae_ros.imitation.retargeting import Retargeting
 from tiae_ros.imitation.robot_hand import RobotHand
 from tiae_ros.imitation.safe_motion import SafeMotion, SafetySettings
 
-FORGET_S = 1.0
+FORGET_S = 1.5
 """After so long without a target somebody else may have moved the robot: it is asked again where it is."""
 
 

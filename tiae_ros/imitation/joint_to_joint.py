@@ -23,16 +23,16 @@ class JointToJoint:
         self._human = np.array([place[joint.human] for joint in followers], dtype=int)
         self._factor = np.array([joint.factor for joint in followers])
         self._offset = np.array([joint.offset for joint in followers])
-        self._rest, self._lower, self._upper = hand.rest, hand.lower, hand.upper
+        self._hand, self._rest = hand, hand.rest
 
-    def angles(self, joints: np.ndarray | None) -> np.ndarray:
+    def angles(self, joints: np.ndarray | None, unknown: np.ndarray | None = None) -> np.ndarray:
         """(25,) radians in the order of `human_hand.JOINT_NAMES`, or None -> (A,) radians within limits.
 
-        The rest pose stands in for joints that follow none, and for human joints that are NaN.
+        ``unknown``, (A,) radians or the rest pose, stands in where the human joint is NaN; the rest pose for joints
+        that follow none. No joint is above its `not_above`.
         """
-        angles = self._rest.copy()
+        angles = np.where(self.follows, self._rest if unknown is None else unknown, self._rest)
         if joints is not None:
             wanted = self._factor * np.asarray(joints, dtype=float)[self._human] + self._offset
             angles[self.follows] = np.where(np.isfinite(wanted), wanted, angles[self.follows])
-        clipped: np.ndarray = np.clip(angles, self._lower, self._upper)
-        return clipped
+        return self._hand.within_limits(angles)

@@ -66,15 +66,14 @@ class Retargeting:
         # Not at a special pose: where a finger is straight, some joints move its tip along nothing.
         anywhere = self._lower + 0.37 * (self._upper - self._lower)
         self._moves_tips = np.any(self.tips.motion(anywhere)[1] != 0, axis=(0, 1))
-        names, one = hand.names, np.eye(len(hand.names))
-        self._limited = [(k, names.index(joint.not_above)) for k, joint in enumerate(hand.active) if joint.not_above]
-        self._above = np.array([one[k] - one[other] for k, other in self._limited]).reshape(-1, len(names))
+        one, (followers, leaders) = np.eye(len(hand.names)), hand.not_above
+        self._above = one[followers] - one[leaders]
         self._last: np.ndarray | None = None
         self._last_targets = np.zeros((count, 3))
 
     def reset(self, angles: np.ndarray | None = None) -> None:
         """Forget the last solution, or take (A,) angles of the robot for it."""
-        self._last = None if angles is None else np.clip(angles, self._lower, self._upper)
+        self._last = None if angles is None else self.hand.within_limits(np.asarray(angles, dtype=float))
         self._last_targets = np.full_like(self._last_targets, np.inf)
 
     def targets(self, tips_mm: np.ndarray, length_mm: float = LENGTH_MM) -> np.ndarray:
@@ -92,6 +91,7 @@ class Retargeting:
         Args:
             tips_mm: (5, 3) fingertips in the palm frame, in the order of `human_hand.FINGERS`.
             joints: (25,) human joints in radians, in the order of `human_hand.JOINT_NAMES`; NaN where unknown, or None.
+                A wrist that is not known stays where it was.
             length_mm: of the human hand, wrist to tip of the middle finger.
 
         Returns:
@@ -105,9 +105,12 @@ class Retargeting:
             raise ValueError(f"tips_mm must be (5, 3) finite millimetres, not {tips_mm.shape}")
         if joints is not None and np.shape(joints) != (len(JOINT_NAMES),):
             raise ValueError(f"joints must be ({len(JOINT_NAMES)},), not {np.shape(joints)}")
-        alike = self._alike.angles(joints)
+        # What no fingertip tells and the human joints do not, either, stays: a wrist that is not known is not at rest.
+        unknown = None if self._last is None else np.where(self._moves_tips, self.hand.rest, self._last)
+        alike = self._alike.angles(joints, unknown)
         if not len(self._rows):
-            return alike
+            self._last = alike
+            return alike.copy()
         targets = self.targets(tips_mm, length_mm)
         jumped = self._last is None or np.abs(targets - self._last_targets).max() > 40.0
         start = alike if self._last is None else self._last
@@ -189,6 +192,4 @@ class Retargeting:
                 damping *= 8.0
                 if damping > 1e7:
                     break
-        for joint, other in self._limited:
-            angles[joint] = max(min(angles[joint], angles[other]), self._lower[joint])
-        return angles
+        return self.hand.within_limits(angles)

@@ -1,8 +1,8 @@
 """One robot hand: its YAML file, read and checked.
 
-`config/hands/template.yaml` shows every entry with its meaning. A file describes the right hand; the left one is its
-mirror image. Reading never guesses: what is misspelt, missing, of the wrong kind or contradicts itself is refused with
-one line that names the file, the entry, its value and what is accepted.
+`tiae imitate hands template` prints a file that shows every entry with its meaning. A file describes the right hand;
+the left one is its mirror image. Reading never guesses: what is misspelt, missing, of the wrong kind or contradicts
+itself is refused with one line that names the file, the entry, its value and what is accepted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tiae_ros.imitation.human_hand import FINGERS, JOINT_NAMES
 
 FORMAT = 1
 LARGEST_FILE_BYTES = 1_000_000
+SHORTEST_FINGER_MM = 5.0  # from the knuckle to the tip
 MIMIC_TOLERANCE_RAD = 0.02  # makers round the limits of coupled joints
 
 
@@ -111,6 +112,28 @@ class RobotHand:
         """(A,) rad/s^2."""
         return np.array([joint.acceleration for joint in self.active])
 
+    @property
+    def not_above(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places in `names`: (N,) joints whose angle must not exceed that of (N,) others."""
+        names = self.names
+        pairs = [(k, names.index(joint.not_above)) for k, joint in enumerate(self.active) if joint.not_above]
+        followers, leaders = np.array(pairs, dtype=int).reshape(-1, 2).T
+        return followers, leaders
+
+    def within_limits(self, angles: np.ndarray) -> np.ndarray:
+        """(A,) radians -> the same within lower and upper, and no joint above its `not_above`."""
+        clipped: np.ndarray = np.clip(angles, self.lower, self.upper)
+        followers, leaders = self.not_above
+        clipped[followers] = np.minimum(clipped[followers], clipped[leaders])
+        return clipped
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Joints that the driver takes and that stay in the rest pose: in no chain, and following no human joint."""
+        in_chains = {link.joint for finger in self.fingers for link in finger.chain}
+        moves = {joint.mimic for joint in self.joints if joint.name in in_chains} | in_chains
+        return tuple(joint.name for joint in self.active if not joint.human and joint.name not in moves)
+
     def in_order(self, names: Sequence[str], angles: Sequence[float]) -> np.ndarray:
         """A joint state of any order, and of other joints too -> (A,) angles in the order of `names`, NaN if absent."""
         given = dict(zip(names, angles, strict=False))
@@ -135,7 +158,12 @@ def load_hand(name: str, side: str = "right") -> RobotHand:
     path = find_hand(name)
     if side not in ("right", "left"):
         raise HandError(f"{path}: side {side!r} is not known; accepted are right, left")
-    return read_hand(path.read_bytes(), str(path), side)
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE_BYTES + 1)
+    except OSError as error:
+        raise HandError(f"{path}: it cannot be read: {error.strerror}") from None
+    return read_hand(content, str(path), side)
 
 
 def read_hand(content: bytes, file: str, side: str = "right") -> RobotHand:
@@ -146,7 +174,7 @@ def read_hand(content: bytes, file: str, side: str = "right") -> RobotHand:
     """
     top = _Entry(file, "", _parse(content, file))
     top.only(_TOP, needed=("format", "name", "title", "side", "source", "palm", "joints", "fingers"))
-    if top["format"].value != FORMAT:
+    if type(top["format"].value) is not int or top["format"].value != FORMAT:
         top["format"].refuse(f"this version reads format {FORMAT}; write format: {FORMAT}")
     name = top["name"].text()
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
@@ -173,6 +201,7 @@ def read_hand(content: bytes, file: str, side: str = "right") -> RobotHand:
         fingers=fingers,
         rest=_read_rest(top, joints),
     )
+    _check_reach(top, hand)
     left = _read_left(top, hand)
     return left if side == "left" else hand
 
@@ -193,6 +222,13 @@ def _read_joints(entries: _Entry) -> tuple[Joint, ...]:
             entry["lower"].refuse(f"it must be below upper, {limits['upper']:g}")
         if "human" in entry and mimics:
             entry["human"].refuse("a joint follows either a human joint or, with mimic, another of the robot's")
+        if mimics and "not_above" in entry:
+            entry["not_above"].refuse("a joint with mimic has no motor to keep it below; put not_above to its mimic")
+        for key in ("factor", "offset"):
+            if key in entry and not mimics and "human" not in entry:
+                entry[key].refuse(
+                    "without human or mimic there is nothing it applies to; add one of them, or remove it"
+                )
         joints.append(
             Joint(
                 name=name,
@@ -213,6 +249,13 @@ def _read_joints(entries: _Entry) -> tuple[Joint, ...]:
         for key, other in (("mimic", joint.mimic), ("not_above", joint.not_above)):
             if other and (other not in active or other == joint.name):
                 entries[joint.name][key].refuse(f"it must be another joint without mimic: {_some(active)}")
+        if joint.not_above:
+            refuse = entries[joint.name]["not_above"].refuse
+            leader = active[joint.not_above]
+            if leader.not_above:
+                refuse("that joint has a not_above of its own; name one that has none")
+            if joint.lower > leader.lower:
+                refuse(f"this joint's lower limit, {joint.lower:g}, must not be above the other's, {leader.lower:g}")
         if joint.mimic:
             leader = active[joint.mimic]
             for angle in (leader.lower, leader.upper):
@@ -282,7 +325,28 @@ def _read_rest(top: _Entry, joints: tuple[Joint, ...]) -> np.ndarray:
         if name not in active:
             entry.refuse(f"there is no joint {name!r} without mimic; known are {_some(active)}")
         given[name] = entry.number(active[name].lower, active[name].upper, "rad")
-    return np.array([given.get(name, min(max(0.0, joint.lower), joint.upper)) for name, joint in active.items()])
+    rest = {name: given.get(name, min(max(0.0, joint.lower), joint.upper)) for name, joint in active.items()}
+    for name, joint in active.items():
+        if joint.not_above and rest[name] > rest[joint.not_above]:
+            raise HandError(
+                f"{top.file}: rest: {name} is at {rest[name]:g}, above {joint.not_above} at {rest[joint.not_above]:g}; "
+                f"by its not_above it must not be; give rest.{name} or rest.{joint.not_above} another angle"
+            )
+    return np.array(list(rest.values()))
+
+
+def _check_reach(top: _Entry, hand: RobotHand) -> None:
+    from tiae_ros.imitation.fingertips import Fingertips  # which needs this file
+
+    tips = Fingertips(hand)
+    reach_mm = np.linalg.norm(tips.positions(hand.rest) - tips.knuckles(hand.rest), axis=-1)
+    for finger, reach in zip(hand.fingers, reach_mm, strict=True):
+        if reach < SHORTEST_FINGER_MM:
+            top["fingers"][finger.name]["tip"].refuse(
+                f"it lies {reach:.1f} mm from the finger's knuckle, {finger.knuckle}, in the rest pose; at least "
+                f"{SHORTEST_FINGER_MM:g} are needed; correct tip.xyz, the chain or knuckle",
+                show=False,
+            )
 
 
 def _read_left(top: _Entry, hand: RobotHand) -> RobotHand:
@@ -296,10 +360,12 @@ def _read_left(top: _Entry, hand: RobotHand) -> RobotHand:
     entry.only(("prefix", "names", "negate"))
     negated = {one.one_of(known) for one in entry.list("negate")}
     names = {name: name for name in known}
+    prefix = ("", "")
     if "prefix" in entry:
         pair = [one.name() for one in entry.list("prefix")]
         if len(pair) != 2 or not all(name.startswith(pair[0]) for name in known):
             entry["prefix"].refuse("it must be two texts, the start of every right joint's name and that of the left")
+        prefix = (pair[0], pair[1])
         names = {name: pair[1] + name[len(pair[0]) :] for name in known}
     for right, one in entry["names"].items("a mapping: right name: left name") if "names" in entry else ():
         if right not in known:
@@ -327,6 +393,9 @@ def _read_left(top: _Entry, hand: RobotHand) -> RobotHand:
             )
         )
 
+    def of_left(link: str) -> str:
+        return prefix[1] + link[len(prefix[0]) :] if link.startswith(prefix[0]) else link
+
     def mirrored(link: Link) -> Link:
         x, y, z = (signs.get(link.joint, 1.0) * part for part in link.axis)
         return dataclasses.replace(link, joint=names.get(link.joint, ""), axis=(x, y, z))
@@ -338,9 +407,15 @@ def _read_left(top: _Entry, hand: RobotHand) -> RobotHand:
     return dataclasses.replace(
         hand,
         side="left",
+        base_link=of_left(hand.base_link),
         joints=tuple(joints),
         fingers=tuple(
-            dataclasses.replace(finger, chain=tuple(map(mirrored, finger.chain)), knuckle=names[finger.knuckle])
+            dataclasses.replace(
+                finger,
+                chain=tuple(map(mirrored, finger.chain)),
+                tip_link=of_left(finger.tip_link),
+                knuckle=names[finger.knuckle],
+            )
             for finger in hand.fingers
         ),
         rest=np.array([rest[joint.name] for joint in joints if not joint.mimic]),
@@ -369,9 +444,16 @@ _SHORT = reprlib.Repr()  # bounded, whatever aliases a file piles up
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
 
 
+def _shown(value: Any) -> str:
+    try:
+        return " ".join(_SHORT.repr(value).split())[:80]
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number of too many digits"
+
+
 def _parse(content: bytes, file: str) -> dict[Any, Any]:
     if len(content) > LARGEST_FILE_BYTES:
-        raise HandError(f"{file}: {len(content)} bytes; a hand's file has at most {LARGEST_FILE_BYTES}")
+        raise HandError(f"{file}: it is too large; a hand's file has at most {LARGEST_FILE_BYTES} bytes")
     try:
         parsed = yaml.load(content, _UniqueKeys)  # a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
@@ -381,7 +463,7 @@ def _parse(content: bytes, file: str) -> dict[Any, Any]:
         raise HandError(f"{file}{where}: this is no YAML that can be read: {' '.join(problem.split())}") from None
     if not isinstance(parsed, dict):
         raise HandError(
-            f"{file}: it holds {type(parsed).__name__}; it must be a mapping as in config/hands/template.yaml"
+            f"{file}: it holds {type(parsed).__name__}; it must be a mapping as `tiae imitate hands template` prints it"
         )
     return parsed
 
@@ -393,7 +475,7 @@ class _Entry:
         self.file, self.path, self.value = file, path, value
 
     def refuse(self, reason: str, *, show: bool = True) -> NoReturn:
-        value = f" is {' '.join(_SHORT.repr(self.value).split())[:80]}" if show else ""
+        value = f" is {_shown(self.value)}" if show else ""
         raise HandError(f"{self.file}: {self.path or 'the file'}{value}: {reason}")
 
     def __getitem__(self, key: str) -> _Entry:
@@ -432,7 +514,7 @@ class _Entry:
                 raise HandError(f"{self.file}: {prefix}{key} is not known; {hint}")
         for key in needed:
             if key not in mapping:
-                raise HandError(f"{self.file}: {prefix}{key} is missing; see config/hands/template.yaml for its form")
+                raise HandError(f"{self.file}: {prefix}{key} is missing; `tiae imitate hands template` prints its form")
 
     def text(self) -> str:
         if not isinstance(self.value, str) or not self.value.strip():
@@ -443,7 +525,7 @@ class _Entry:
         return self._named(self.value)
 
     def _named(self, value: Any) -> str:
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
             return str(value)  # LEAP's joints are numbers
         if not isinstance(value, str) or not value:
             _Entry(self.file, self.path, value).refuse('it must be a name; write it in quotes, as in "1.0" or "yes"')
@@ -458,7 +540,7 @@ class _Entry:
 
     def number(self, low: float, high: float, unit: str = "") -> float:
         value = self.value
-        if isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+[eE][-+]?\d+", value):
+        if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value, re.ASCII):
             value = float(value)  # YAML 1.1 takes 1e-3 for a text
         unit = f" {unit}" if unit else ""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
