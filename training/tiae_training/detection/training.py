@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tiae_ros.errors import TrainingError
-from tiae_ros.model.precision import cpu_flags
+from tiae_ros.model.segmenter import cpu_flags
 from tiae_training.processes import average, process_count, process_rank
 from tiae_training.train.distributed import average_gradients, same_everywhere
 
@@ -107,9 +107,9 @@ def train(
 ) -> None:
     """Train a network in place, where it is. Raises TrainingError for a loss that is not finite.
 
-    title: what is printed before each line. weights: how often each row is drawn, relative to the others. Processes that
-    train together have equal shares of each batch; normalisation goes by each one's share (there are cells enough in
-    it), and in the end by their mean. The first one prints.
+    title: what is printed before each line. weights: how often each row is drawn, relative to the others. Processes
+    that train together have equal shares of each batch; normalisation goes by each one's share (there are cells enough
+    in it), and in the end by their mean. The first one prints.
     """
     torch.manual_seed(schedule.seed)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
