@@ -106,7 +106,7 @@ def all_rows(name: str, method: Segmentation, options: argparse.Namespace) -> It
         shards = shards_of(options.frames)
         for label, color in (("renders", True), ("renders, depth", False)):
             frames = itertools.islice(itertools.chain.from_iterable(map(stored_frames, shards)), options.limit)
-            figures = judge(method, frames, use_color=color).figures()  # type: ignore[arg-type]
+            figures = judge(method, frames, use_color=color).figures()
             yield (
                 label,
                 name,

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.vision.detection.detector import HandDetector
 from tiae_ros.vision.labels import HAND, OBJECT
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
-from tiae_ros.vision.sight import FoundHand, Sight
+from tiae_ros.vision.sight import FoundHand, Segmentation, Sight
 from tiae_training.world.clothes import ARM
 from tiae_training.world.shards import StoredFrame
 
@@ -85,15 +84,16 @@ def auc(sure: list[tuple[float, bool]]) -> float:
 
 
 def judge(
-    detector: HandDetector, frames: Iterable[StoredFrame], *, use_color: bool = True, least: float = 0.5
+    detector: Segmentation, frames: Iterable[StoredFrame], *, use_color: bool = True, least: float = 0.5
 ) -> Tally:
-    """Look at frames as the node does, each by itself."""
+    """Look at frames as the node does, each by itself. What tells no confidence is taken to be sure."""
     tally = Tally()
     everything = SegmentationSettings(hand_confidence_min=0.02, depth_max_m=2.0)
     for frame in frames:
         color = frame.color if use_color else None
         generous = detector.see(color, frame.depth_m, everything, focal_px=frame.focal_px)
-        sight = Sight(generous.labels, [h for h in generous.hands if (h.confidence or 0) >= least], generous.road)
+        sure = [hand for hand in generous.hands if hand.confidence is None or hand.confidence >= least]
+        sight = Sight(generous.labels, sure, generous.road)
         hands = hands_of(frame)
         _count(tally, frame, hands, sight, generous)
     return tally
@@ -103,8 +103,8 @@ def _count(tally: Tally, frame: StoredFrame, hands: Hands, sight: Sight, generou
     whose = [whose_hand(found, frame, hands) for found in sight.hands]
     for found in generous.hands:
         number = whose_hand(found, frame, hands)
-        if number is None or hands.plain[number]:
-            tally.sure.append((found.confidence or 0.0, number is not None))
+        if found.confidence is not None and (number is None or hands.plain[number]):
+            tally.sure.append((found.confidence, number is not None))
     tally.false_frames.append(any(number is None for number in whose))
     for n in np.flatnonzero(hands.plain).tolist():
         tally.found.append((float(hands.distance_m[n]), n in whose))
