@@ -36,9 +36,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from mediapipe_hands import MediaPipeHands
-from real_frames import BESIDE, FRAMES, camera_frames, on_grasp, overlap
+from real_frames import FRAMES, on_grasp, overlap
 from recipes import write_between
-from recorded_frames import labelled_frames
+from segmentation import BESIDE, bag_frames, camera_frames
 
 from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.vision.sight import Segmentation, Sight
@@ -79,7 +79,7 @@ def main() -> int:
     if options.docs and not options.frames:
         parser.error("--docs writes the whole table; give rendered frames too, by --frames")
     cv2.setNumThreads(1)
-    methods: list[tuple[str, Segmentation]] = [("detector", choose_segmentation("network", str(options.network)))]
+    methods: list[tuple[str, Segmentation]] = [("network", choose_segmentation("network", str(options.network)))]
     print(methods[0][1].name)
     if not options.no_classical:
         methods.append(("classical", choose_segmentation("classical")))
@@ -126,7 +126,7 @@ def all_rows(name: str, method: Segmentation, options: argparse.Namespace) -> It
         ("desk, turned", [turned(frame, turns) for frame in desk for turns in (1, 2, 3)], True),
         ("desk, half", [half(frame) for frame in desk], True),
         ("desk, depth", desk, False),
-        ("bag", [Labelled(*frame) for frame in labelled_frames()], True),
+        ("bag", [Labelled(*frame) for frame in bag_frames(ROOT / "test" / "data" / "grasps")], True),
     ):
         if frames:
             yield label, name, *labelled_figures(method, frames, color)

@@ -1,12 +1,14 @@
-"""Do the shipped auto-encoders say what they said before? Every measure of their cards, and the differences.
+"""Do the shipped models say through this code what they said before? Every measure of their cards, and the differences.
 
     tiae simulate --out 'DIR/test_{channels}.npz' --channels masks both depth --count 2000 --seed 2 --subjects 1000:1200
     tiae simulate --out 'DIR/gallery_{channels}.npz' --channels masks both depth --count 4000 --seed 1 --subjects 0:1000
+    tiae simulate --out DIR/held_any.npz --channels frames --count 1000 --seed 901 --subjects 1000:1200
     python benchmarks/models_agree.py --data DIR
     python benchmarks/models_agree.py --data DIR --against /old/.venv/bin/python /old/models
 
-They are measured by `tiae evaluate`, in either Python; knn_accuracy depends on the gallery, which is another than the
-card's. What finds hands is measured by `hands_found.py`.
+Auto-encoders are measured by `tiae evaluate`, in either Python; knn_accuracy depends on the gallery, which is another
+than the card's. Segmentations: intersection over union of all cells of held_any.npz, in float32 and in 8 bits, with
+colour and by depth alone.
 """
 
 from __future__ import annotations
@@ -20,10 +22,21 @@ import tempfile
 from pathlib import Path
 
 from tiae_ros.model.folder import read_manifest
-from tiae_ros.model.manifest import AUTOENCODER
+from tiae_ros.model.manifest import SEGMENTATION
+from tiae_training.segmentation.folder import measures_of
+from tiae_training.segmentation.frames import load_frames
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 KINDS = {1: "depth", 2: "masks", 3: "both"}  # channels -> name of the data
+SEGMENTATION_BEFORE = """
+import json, pathlib, sys, torch
+from tiae_ros.vision.segmentation_network import load_network
+from tiae_training.segmentation import evaluate, load_frames
+torch.set_num_threads(1)
+network, frames = load_network(sys.argv[1]), load_frames([pathlib.Path(sys.argv[2])])
+parts = {suffix: evaluate(network, frames, colour=not suffix) for suffix in ("", "_depth_only")}
+print(json.dumps({name + suffix: value for suffix, part in parts.items() for name, value in part.items()}))
+"""
 
 
 def main() -> None:
@@ -40,11 +53,17 @@ def main() -> None:
         if options.only and folder.name not in options.only:
             continue
         manifest = read_manifest(folder)
-        if manifest.kind != AUTOENCODER:
-            continue
-        words = evaluation(options.data.absolute(), KINDS[len(manifest.channels)], options.seed)
-        now = told(sys.executable, *words, "--model", folder.absolute())
-        before = told(python, *words, "--model", Path(old_models).absolute() / folder.name) if python else {}
+        old, frames = Path(old_models).absolute() / folder.name, options.data / "held_any.npz"
+        before: dict[str, float] = {}
+        if manifest.kind == SEGMENTATION:
+            now = measures_of(folder, load_frames([frames]))
+            if python:
+                before = told(python, "-c", SEGMENTATION_BEFORE, old, frames.absolute())
+        else:
+            words = evaluation(options.data.absolute(), KINDS[len(manifest.channels)], options.seed)
+            now = told(sys.executable, *words, "--model", folder.absolute())
+            if python:
+                before = told(python, *words, "--model", old)
         for name, value in now.items():
             cells = [f"{part[name]:10.4f}" if name in part else f"{'–':>10s}" for part in (manifest.measures, before)]
             apart = f"{value - before[name]:+12.5f}" if name in before else ""

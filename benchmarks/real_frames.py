@@ -1,4 +1,4 @@
-"""Labelled frames of a real camera, and what the classical method makes of one; `hands_found.py` prints the table.
+"""Labelled frames of a real camera, and what our segmentation makes of one; `segmentation.py` prints the table.
 
 A folder holds triples NAME_color.jpg (or .png), NAME_depth_mm.png (16 bit, 0 = nothing) and NAME_label.png
 (0 none, 1 hand, 2 object, 3 a thing that nobody holds, anything else is background). The usual one is
@@ -8,7 +8,6 @@ notice there). Nothing was trained on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -20,20 +19,12 @@ from tiae_ros.vision.segmentation.classical import segment
 
 FRAMES = Path(__file__).resolve().parents[2] / "shared" / "data" / "real_rgbd_desk"
 FOCAL_PX = 345.0  # of those frames, at 640 x 360
-BESIDE = 3  # label of a thing that nobody holds
 
 
 def frame_names(folder: Path) -> list[Path]:
     """The colour pictures that have a depth and a label picture beside them."""
     colors = sorted([*folder.glob("*_color.jpg"), *folder.glob("*_color.png")])
     return [path for path in colors if _beside(path, "depth_mm").exists() and _beside(path, "label").exists()]
-
-
-def camera_frames(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
-    """rgb, depth, labels (background 0) and focal length of each frame; none where there is no such folder."""
-    for name in frame_names(folder):
-        rgb, depth, labels = load_frame(name)
-        yield rgb, depth, np.where(labels <= BESIDE, labels, 0).astype(np.uint8), FOCAL_PX
 
 
 def load_frame(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

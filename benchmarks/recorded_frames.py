@@ -1,8 +1,7 @@
-"""The frames that benchmarks show the node: those of a bag, at 640x480 as a camera would send them, or with labels."""
+"""The frames that benchmarks show the node: those of a bag, at 640x480 as a camera would send them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -27,14 +26,3 @@ def read_frames(bag: str | Path = BAG) -> list[tuple[np.ndarray, np.ndarray, np.
             k[:2, 2] = (SIZE[0] - 1) / 2, (SIZE[1] - 1) / 2
             frames.append((rgb, depth, k))
     return frames
-
-
-def labelled_frames(bag: Path = BAG) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
-    """rgb, depth in metres, labels and focal length of every third frame; the truth lies beside it: NAME_truth.npz."""
-    with np.load(bag.with_name(f"{bag.name}_truth.npz"), allow_pickle=False) as truth:
-        labels, focal = truth["labels"], float(truth["k"][0, 0])
-        rows = {int(stamp): row for row, stamp in enumerate(truth["stamp_ns"])}
-    with Bag(bag) as recorded:
-        for number, frame in enumerate(recorded.rgbd_frames()):
-            if number % 3 == 0 and frame.stamp_ns in rows:
-                yield frame.color, frame.depth_m, labels[rows[frame.stamp_ns]], focal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,26 +39,18 @@ def joint_model() -> str:
 
 
 @pytest.fixture(scope="session")
-def detector_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hand detector by depth alone: what stands out towards the camera is hand (`drawn_detector`)."""
-    pytest.importorskip("torch", reason="models are made with torch, which is not installed")
-    from drawn_detector import near_is_hand
+def network_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A segmentation network that takes all within `depth_max_m` for hand; its other weights are random."""
+    torch = pytest.importorskip("torch", reason="models are made with torch, which is not installed")
+    from tiae_training.networks.segmentation import SegmentationNetwork
+    from tiae_training.segmentation.folder import save_segmentation, segmentation_manifest
 
-    from tiae_training.detection.folder import detector_manifest, save_detector
-
-    detector = near_is_hand()
-    folder = tmp_path_factory.mktemp("detectors") / "near_is_hand"
-    save_detector(detector, folder, detector_manifest(detector, model_id="near-is-hand"))
-    return folder
-
-
-@pytest.fixture
-def old_network(detector_folder: Path, tmp_path: Path) -> Path:
-    """A folder of the kind that found hands in earlier releases."""
-    folder = tmp_path / "u_net"
-    shutil.copytree(detector_folder, folder)
-    manifest = (folder / "manifest.json").read_text("utf-8")
-    (folder / "manifest.json").write_text(manifest.replace('"kind": "detector"', '"kind": "segmentation"'), "utf-8")
+    torch.manual_seed(0)
+    network = SegmentationNetwork(widths=(8, 8, 8, 8), blocks=(0, 0, 1, 1))
+    with torch.no_grad():
+        network.head.bias[4:8] += 100  # the second of three classes, four cells each
+    folder = tmp_path_factory.mktemp("segmentation") / "all_hand"
+    save_segmentation(network, folder, segmentation_manifest(network, model_id="all-hand"))
     return folder
 
 

@@ -2,7 +2,7 @@
 
 A subcommand is a module of ``tiae_ros.commands`` with ``HELP``, ``DESCRIPTION``, ``EXAMPLES``,
 ``add_arguments(parser)`` and ``run(arguments)``. Nothing heavy is imported before one is chosen. A subcommand of two
-words, such as ``train detector``, is the module of both words.
+words, such as ``train segmentation``, is the module of both words.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tiae_ros.errors import TiaeError
 
 SUBCOMMANDS = (
     "train",
+    "train segmentation",
     "train detector",
     "evaluate",
     "name",

@@ -152,12 +152,12 @@ class Settings:
         "auto",
         "",
         CONFIGURE,
-        "our own segmentation: by the hand detector (network; auto is the same), or classical, which needs no model "
-        "and takes most rooms without a hand for one",
+        "our own segmentation: the network (auto is the same), or classical, which needs no model and takes most rooms "
+        "without a hand for one",
         choices=("auto", "network", "classical"),
     )
     segmentation_model: str = _parameter(
-        "segmentation", "", CONFIGURE, "hand detector of our own segmentation: a folder, or the name of a shipped model"
+        "segmentation", "", CONFIGURE, "network of our own segmentation: a folder, or the name of a shipped model"
     )
     use_color: str = _parameter(
         "auto",
@@ -170,7 +170,7 @@ class Settings:
         0.5,
         "",
         LIVE,
-        "what the hand detector is less sure of is no hand; .9: of ten such nine are hands",
+        "what the network is less sure of is no hand; .9: of ten such nine are hands",
         low=0.01,
         high=0.999,
     )
@@ -218,13 +218,13 @@ class Settings:
         6.0,
         "",
         LIVE,
-        "lower bound of the classical method's skin threshold; grey is 0, skin in daylight 10-30",
+        "lower bound of classical segmentation's skin threshold; grey is 0, skin in daylight 10-30",
         low=0.1,
         high=200.0,
     )
     skin_max: float = _parameter(30.0, "", LIVE, "upper bound of that threshold", low=0.1, high=200.0)
     segmentation_grid: int = _parameter(
-        160, "", LIVE, "of the classical method: cells along the longer side of the picture", low=16, high=640
+        160, "", LIVE, "of classical segmentation: cells along the longer side of the picture", low=16, high=640
     )
     min_valid_fraction: float = _parameter(
         0.01, "", LIVE, "frames with a smaller share of depth readings are skipped", low=0.0, high=1.0

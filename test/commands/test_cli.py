@@ -54,7 +54,7 @@ def test_from_training_to_restored_windows(files, tmp_path, capsys):
     assert (manifest["kind"], manifest["network"]["name"]) == ("autoencoder", "standard")
 
 
-@pytest.mark.parametrize(("name", "said"), [("hands", "invariant to: shift"), ("segmentation", "two looks")])
+@pytest.mark.parametrize(("name", "said"), [("hands", "invariant to: shift"), ("segmentation", "U-Net")])
 def test_info_takes_a_shipped_model_s_name(capsys, name, said):
     assert main(["info", name]) == 0
     text = capsys.readouterr().out
@@ -84,15 +84,13 @@ def test_info_takes_a_shipped_model_s_name(capsys, name, said):
         ("train --data {data} --out {text}", "is a file"),
         ("train --data {data} --out {model}", "already holds"),
         ("train --data {data} --test {other} --out {new}", "must be alike"),
-        ("train segmentation --data {data} --out {new}", "unrecognized arguments: segmentation"),
-        ("train detector --data {absent} --out {new}", "hold no shards of frames; `tiae simulate people` makes them"),
-        ("train detector --out {new}", "--data"),
-        ("train detector --data {absent} --out {model}", "exists; give another --out"),
-        ("train detector --data {absent} --out {text}", "is a file"),
-        ("train detector --data {absent} --out {new} --proposal-steps -1", "proposal_steps is -1"),
-        ("train detector --data {absent} --out {new} --close-steps many", "--close-steps"),
+        ("train segmentation --data {absent} --out {new}", "cannot be used"),
+        ("train segmentation --out {new}", "--data is missing"),
+        ("train segmentation --data {data} --out {model}", "exists; give another --out"),
+        ("train segmentation --average {model} --keep 1000 --out {new}", "--average trains nothing"),
+        ("train segmentation --data {data} --out {new} --steps many", "--steps"),
         ("evaluate --model {absent} --data {data}", "does not exist"),
-        ("evaluate --model segmentation --data {data}", "holds a model of kind detector"),
+        ("evaluate --model segmentation --data {data}", "holds a model of kind segmentation"),
         ("evaluate --model {model} --data {other}", "windows of 16×16"),
         ("evaluate --model {model} --data {data} --shift-radius 900", "0 to 64"),
         ("evaluate --model {model} --data {data} --gallery {other}", "must be alike"),
@@ -103,6 +101,7 @@ def test_info_takes_a_shipped_model_s_name(capsys, name, said):
         ("restore --model {model} --data {data} --out {text}/below.npz", "cannot write"),
         ("export --run {absent} --out {new}", "the folder does not exist"),
         ("export --run {model} --out {model}", "exists already"),
+        ("export --run {model} --out {new} --calibrate {data}", "are for segmentations"),
         ("info {text}", "is a file"),
         ("info segmentatoin", "shipped models: depth, grasp, hands, segmentation"),
         ("info", "DIR"),

@@ -17,7 +17,7 @@ from tiae_ros.model import devices
 from tiae_ros.model.devices import available_devices, choose_device, gpu_count, open_engine
 from tiae_ros.model.engines.eager_torch import EagerTorch
 from tiae_ros.model.engines.onnx_runtime import OnnxRuntime, usual_threads
-from tiae_ros.model.folder import CLOSE_UP, CLOSE_UP_INT8, DECODER, ENCODER, PROPOSALS, WEIGHTS, read_folder
+from tiae_ros.model.folder import DECODER, ENCODER, NETWORK, NETWORK_INT8, WEIGHTS, read_folder
 from tiae_ros.model.shipped import find_model
 
 
@@ -40,9 +40,8 @@ def random(*shape):
         ("hands", ENCODER, [(2, 3, 32, 32)]),
         ("hands", DECODER, [(2, 96), (2, 2)]),
         ("depth", DECODER, [(1, 96), (1, 2)]),
-        ("segmentation", PROPOSALS, [(1, 6, 64, 80)]),
-        ("segmentation", PROPOSALS, [(2, 6, 16, 32)]),
-        ("segmentation", CLOSE_UP, [(3, 5, 96, 96)]),
+        ("segmentation", NETWORK, [(1, 9, 64, 80)]),
+        ("segmentation", NETWORK, [(2, 9, 16, 32)]),
     ],
 )
 def test_pytorch_gives_what_onnx_runtime_gives(name, file, inputs):
@@ -57,16 +56,17 @@ def test_pytorch_gives_what_onnx_runtime_gives(name, file, inputs):
     assert [engine.name.split()[0] for engine in engines] == ["ONNX", "PyTorch"]
 
 
-def test_pytorch_needs_weights_and_networks(monkeypatch, detector_folder):
-    folder = read_folder(detector_folder)
-    without = dataclasses.replace(folder, files={CLOSE_UP: folder.files[CLOSE_UP]})
+def test_pytorch_needs_weights_and_networks(monkeypatch):
+    pytest.importorskip("torch")
+    folder = read_folder(find_model("segmentation"))
+    without = dataclasses.replace(folder, files={NETWORK: folder.files[NETWORK]})
     with pytest.raises(ModelError, match=f"cannot run in PyTorch without {WEIGHTS}; use device cpu"):
-        EagerTorch("cpu").open(without, CLOSE_UP)
-    with pytest.raises(ModelError, match=f"{CLOSE_UP_INT8} has no torch network"):
-        EagerTorch("cpu").open(folder, CLOSE_UP_INT8)
+        EagerTorch("cpu").open(without, NETWORK)
+    with pytest.raises(ModelError, match=f"{NETWORK_INT8} has no torch network"):
+        EagerTorch("cpu").open(folder, NETWORK_INT8)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [])
     with pytest.raises(ModelError, match="without the installed package tiae_ros with its tiae_training"):
-        EagerTorch("cpu").open(folder, CLOSE_UP)
+        EagerTorch("cpu").open(folder, NETWORK)
 
 
 def test_a_gpu_without_any_engine(monkeypatch):
@@ -86,9 +86,9 @@ def test_no_memory_is_a_memory_error(monkeypatch):
         name, load = "torch", staticmethod(lambda: lambda *_: Greedy())
 
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [Point])
-    graph = EagerTorch("cpu").open(read_folder(find_model("depth")), ENCODER)
+    graph = EagerTorch("cpu").open(read_folder(find_model("segmentation")), NETWORK)
     with pytest.raises(MemoryError, match=r"^CUDA out of memory\.$"):
-        graph(random(1, 1, 32, 32))
+        graph(random(1, 9, 16, 16))
 
 
 def test_graphs_onnx_runtime_cannot_open(tmp_path):
@@ -148,7 +148,7 @@ def test_what_pytorch_cannot_open_is_one_line(monkeypatch):
     point = type("Point", (), {"name": "torch", "load": staticmethod(lambda: failing)})
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
     with pytest.raises(ModelError, match=r"cannot open .*: Torch not compiled with CUDA enabled; use device cpu"):
-        EagerTorch("cpu").open(read_folder(find_model("depth")), ENCODER)
+        EagerTorch("cpu").open(read_folder(find_model("segmentation")), NETWORK)
 
 
 @pytest.mark.parametrize("name", ["cuda:77", "cuda:-1", "cuda:x", "banana", "", "3.5", "CPU"])

@@ -17,25 +17,23 @@ from tiae_ros import load_model
 from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.model import folder as folder_module
 from tiae_ros.model.folder import (
-    CLOSE_UP,
-    CLOSE_UP_INT8,
     DECODER,
     ENCODER,
     MANIFEST,
-    PROPOSALS,
-    PROPOSALS_INT8,
+    NETWORK,
+    NETWORK_INT8,
     PROTOTYPES,
     WEIGHTS,
     read_folder,
     read_manifest,
     write_folder,
 )
-from tiae_ros.model.hand_detector import load_detector
+from tiae_ros.model.segmenter import load_segmentation
 from tiae_ros.model.shipped import find_model
 
 KINDS = {
     "autoencoder": ("depth", load_model, (ENCODER, DECODER, PROTOTYPES, WEIGHTS)),
-    "detector": ("segmentation", load_detector, (PROPOSALS, CLOSE_UP, PROPOSALS_INT8, CLOSE_UP_INT8, WEIGHTS)),
+    "segmentation": ("segmentation", load_segmentation, (NETWORK, NETWORK_INT8, WEIGHTS)),
 }
 FILES = [(kind, name) for kind, (_, _, names) in KINDS.items() for name in names]
 every_file = pytest.mark.parametrize(("folder", "name"), FILES, indirect=["folder"])
@@ -172,8 +170,7 @@ def test_prototypes_that_do_not_fit(folder, rows, said):
         ({"format_version": True}, "format_version is True"),
         ({"format_version": None}, "format_version is None"),
         ({"format_version": 1}, "tiae export --run"),
-        ({"kind": "other"}, "accepted are autoencoder, detector"),
-        ({"kind": "segmentation"}, "take the shipped detector (segmentation) or train one: tiae train detector"),
+        ({"kind": "other"}, "accepted are autoencoder, segmentation"),
         ({"window_size": 100_000}, "window_size"),
         ({"window_size": "32"}, "window_size"),
         ({"descriptor_size": -1}, "descriptor_size"),
@@ -208,7 +205,7 @@ def test_other_file_names_are_refused(folder, name):
 
 
 def test_files_of_the_other_kind(folder):
-    other = PROPOSALS if folder.name == "autoencoder" else ENCODER
+    other = NETWORK if folder.name == "autoencoder" else ENCODER
     edit(folder, files={**read_manifest(folder).files, other: "0" * 64})
     assert f"files name '{other}'" in refused(folder)
 
@@ -241,11 +238,10 @@ def test_graphs_that_do_not_fit_the_manifest(folder, changes):
     assert "copy the model folder again" in refused(folder)
 
 
-@pytest.mark.parametrize("folder", ["detector"], indirect=True)
-@pytest.mark.parametrize("name", [PROPOSALS_INT8, CLOSE_UP_INT8])
-def test_a_detector_of_another_graph(folder, name):
-    put(folder, name, (find_model("depth") / ENCODER).read_bytes(), listed=True)
-    assert "does not take inputs" in refused(folder, folder / name)
+@pytest.mark.parametrize("folder", ["segmentation"], indirect=True)
+def test_a_segmentation_of_another_graph(folder):
+    put(folder, NETWORK_INT8, (find_model("depth") / ENCODER).read_bytes(), listed=True)
+    assert "does not take inputs" in refused(folder, folder / NETWORK_INT8)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -371,7 +367,7 @@ def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_model("grasp").manifest.channels == ("hand_mask", "object_mask")
     assert load_model("models/depth").manifest.channels == ("depth",)
-    assert load_detector("segmentation").name.startswith("network")
+    assert load_segmentation("segmentation").name.startswith("network")
     with pytest.raises(ModelError, match=r"no model 'gras'.*depth, grasp"):
         load_model("gras")
     for name in ("~nosuchuser/x", "x" * 5000, "a\0b"):
@@ -380,4 +376,4 @@ def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
     for name in ("grasp", "segmentation"):  # a folder that is called so by chance
         (tmp_path / name).mkdir()
     assert load_model("grasp").manifest.channels == ("hand_mask", "object_mask")
-    assert load_detector("segmentation").name.startswith("network")
+    assert load_segmentation("segmentation").name.startswith("network")

@@ -10,11 +10,15 @@ import pytest
 from synthetic_scenes import FOCAL, make_scene
 
 from tiae_ros.errors import ModelError, ParameterError
-from tiae_ros.model import hand_detector, precision
+from tiae_ros.model import hand_detector, segmenter
 from tiae_ros.model.folder import CLOSE_UP, CLOSE_UP_INT8, PROPOSALS, PROPOSALS_INT8, read_folder, write_folder
 from tiae_ros.model.hand_detector import CALIBRATION, calibration_of, load_detector
+from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.vision.detection import close_up, proposals
 from tiae_ros.vision.detection.detector import HandDetector
+from tiae_ros.vision.labels import HAND
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
+from tiae_ros.vision.sight import Segmentation
 
 pytest.importorskip("torch", reason="models are made with torch, which is not installed")
 
@@ -25,6 +29,19 @@ def crops(count: int) -> np.ndarray:
     """Planes of crops, noise."""
     shape = (count, close_up.PLANES, close_up.CELLS, close_up.CELLS)
     return np.random.default_rng(0).normal(0, 0.3, shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def detector_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hand detector by depth alone: what stands out towards the camera is hand (`drawn_detector`)."""
+    from drawn_detector import near_is_hand
+
+    from tiae_training.detection.folder import detector_manifest, save_detector
+
+    detector = near_is_hand()
+    folder = tmp_path_factory.mktemp("detectors") / "near_is_hand"
+    save_detector(detector, folder, detector_manifest(detector, model_id="near-is-hand"))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +62,21 @@ def both_precisions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def labels_of(segmentation: Segmentation, depth_max_m: float = 1.5) -> set[int]:
+    """What is found in a drawn scene: a hand with a box, half a metre away, before a wall that is 1 m away."""
+    scene, limits = make_scene(), SegmentationSettings(depth_max_m=depth_max_m)
+    found = segmentation.segment(scene.color, scene.depth_mm / np.float32(1000), limits, focal_px=FOCAL)
+    return {int(label) for label in np.unique(found)}
+
+
+@pytest.mark.parametrize("method", ["auto", "network"])
+def test_a_network_is_taken_by_its_folder(detector_folder, method):
+    chosen = choose_segmentation(method, str(detector_folder))
+    assert chosen.name == "network near-is-hand (float32)"
+    assert labels_of(chosen) == {0, HAND}
+    assert labels_of(chosen, depth_max_m=0.4) == {0}
+
+
 def test_the_looks_are_not_to_be_exchanged(detector_folder, tmp_path):
     content = read_folder(detector_folder)
     files = {**content.files, PROPOSALS: content.files[CLOSE_UP], CLOSE_UP: content.files[PROPOSALS]}
@@ -58,8 +90,8 @@ def test_unknown_choices_are_refused(detector_folder, both_precisions):
         load_detector(both_precisions, precision="int4")
     with pytest.raises(ModelError, match=f"has no {' and '.join(INT8_FILES)}; use precision float32 or auto"):
         load_detector(detector_folder, precision="int8")
-    with pytest.raises(ModelError, match="holds a model of kind autoencoder; needed here is one of kind detector"):
-        load_detector("hands")
+    with pytest.raises(ModelError, match="holds a model of kind segmentation; needed here is one of kind detector"):
+        load_detector("segmentation")
 
 
 @pytest.mark.parametrize(
@@ -107,15 +139,9 @@ def test_the_quickest_precision_is_taken(monkeypatch, both_precisions, flags, in
     graphs = {PROPOSALS: first, PROPOSALS_INT8: first, CLOSE_UP: second(5), CLOSE_UP_INT8: second(int8_score)}
     seconds = {graphs[CLOSE_UP]: 5, graphs[CLOSE_UP_INT8]: int8_seconds}
     monkeypatch.setattr(hand_detector, "cpu_flags", lambda: flags)
-    monkeypatch.setattr(precision, "_seconds", lambda graph, shape: seconds[graph])
+    monkeypatch.setattr(segmenter, "_seconds", lambda graph, shape: seconds[graph])
     monkeypatch.setattr(hand_detector.OnnxRuntime, "open", lambda self, folder, file: graphs[file])
     assert load_detector(both_precisions).name.endswith(f"({expected})")
-
-
-def test_precisions_are_named(monkeypatch, both_precisions):
-    monkeypatch.setattr(hand_detector, "cpu_flags", lambda: {"avx512_vnni"})
-    names = [load_detector(both_precisions, precision=one).name for one in precision.PRECISIONS]
-    assert [name.rpartition(" ")[2] for name in names] == ["(int8)", "(float32)", "(int8)"]
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

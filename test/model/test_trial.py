@@ -13,8 +13,8 @@ from tiae_ros import load_model
 from tiae_ros.errors import ModelError
 from tiae_ros.model import trial
 from tiae_ros.model.folder import DECODER, ENCODER, MANIFEST, read_folder, write_folder
-from tiae_ros.model.hand_detector import load_detector
 from tiae_ros.model.onnx_file import check_onnx
+from tiae_ros.model.segmenter import load_segmentation
 from tiae_ros.model.shipped import find_model, is_shipped
 
 onnx = pytest.importorskip("onnx", reason="graphs are made with onnx, which is not installed")
@@ -80,7 +80,7 @@ def test_harmless_graphs_are_tried_and_used(tmp_path):
     model = load_model(with_encoder(tmp_path, graph(*doubled(3))))
     assert model.encode(np.zeros((2, 2, 32, 32), np.float32)).shape == (2, 96)
     copy = shutil.copytree(find_model("segmentation"), tmp_path / "segmentation")
-    assert load_detector(copy).name.startswith("network")
+    assert load_segmentation(copy).name.startswith("network")
 
 
 HARMFUL = {

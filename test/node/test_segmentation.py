@@ -1,4 +1,4 @@
-"""The node's own segmentation by a hand detector: taken, refused, mended and failing; one real node process."""
+"""The node's own segmentation by a network: taken, refused, mended and failing; one real node process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ros_processes import Camera, Client, node_process, pixels_of
 from sensor_msgs.msg import Image, PointCloud2
 from synthetic_scenes import make_scene
 
-from tiae_ros.model.folder import CLOSE_UP, ENCODER, MANIFEST, PROPOSALS, read_folder, write_folder
+from tiae_ros.model.folder import ENCODER, MANIFEST, NETWORK, read_folder, write_folder
 
 pytestmark = pytest.mark.timeout(120)
 
 NODE = "/seg/tiae"
-NAME = "network near-is-hand (float32)"
+NAME = "network all-hand (float32)"
 
 
 @pytest.fixture(scope="module")
@@ -78,23 +78,23 @@ def found(client: Client, camera: Camera) -> set[int]:
     return {int(label) for label in np.unique(pixels_of(client.received[f"{NODE}/segmentation"][-1]))}
 
 
-def test_what_the_detector_sees_becomes_windows(client, node, active, detector_folder):
-    camera = active(segmentation_method="network", segmentation_model=str(detector_folder), depth_max_m=0.6)
-    assert found(client, camera) == {0, 1}  # this detector takes all for hand that stands out towards the camera
+def test_the_network_s_labels_become_windows(client, node, active, network_folder):
+    camera = active(segmentation_method="network", segmentation_model=str(network_folder), depth_max_m=0.6)
+    assert found(client, camera) == {0, 1}  # this network takes all for hand that is near enough
     assert client.received[f"{NODE}/grasps"][-1].width == 1
     node.wait_for(re.escape(f"segmentation {NAME}, device cpu"), 5)
     client.spin_until(lambda: facts(client).get("segmentation") == NAME, 5, "diagnostics that name it")
 
 
-def test_12_auto_needs_its_detector_until_mended(client, node, active, detector_folder, tmp_path):
-    """Nothing takes the detector's place: configure fails, log and diagnostics say why, and it works once mended."""
+def test_12_auto_needs_its_network_until_mended(client, node, active, network_folder, tmp_path):
+    """Nothing takes the network's place: configure fails, log and diagnostics say why, and it works once mended."""
     folder = tmp_path / "mended"
     assert client.set_parameter("segmentation_method", "auto", NODE)[0]
     assert client.set_parameter("segmentation_model", str(folder), NODE)[0]
     for reason in ("there is no model", "damaged or altered"):
         if reason == "damaged or altered":
-            shutil.copytree(detector_folder, folder)
-            (folder / CLOSE_UP).write_bytes(b"no graph")
+            shutil.copytree(network_folder, folder)
+            (folder / NETWORK).write_bytes(b"no graph")
         client.received["/diagnostics"].clear()
         assert not client.change_state("configure", NODE)
         assert client.state(NODE) == "unconfigured"
@@ -105,36 +105,32 @@ def test_12_auto_needs_its_detector_until_mended(client, node, active, detector_
             return any("configuration failed" in line and reason in line for line in lines)  # noqa: B023
 
         client.spin_until(said, 5, "diagnostics that name the fault")
-    shutil.copy(detector_folder / CLOSE_UP, folder)
+    shutil.copy(network_folder / NETWORK, folder)
     camera = active(depth_max_m=0.6)
     assert found(client, camera) == {0, 1}
     client.spin_until(lambda: facts(client).get("segmentation") == NAME, 5, "diagnostics that name it")
 
 
-def test_12_unusable_detectors_fail_configure_with_one_line(
-    client, node, shipped_models, detector_folder, old_network, tmp_path
-):
+def test_12_unusable_networks_fail_configure_with_one_line(client, node, shipped_models, network_folder, tmp_path):
     def broken(name: str, change: Callable[[Path], Any]) -> str:
-        shutil.copytree(detector_folder, tmp_path / name)
+        shutil.copytree(network_folder, tmp_path / name)
         change(tmp_path / name)
         return str(tmp_path / name)
 
     def flip_a_bit(folder: Path) -> None:
-        content = (folder / CLOSE_UP).read_bytes()
-        (folder / CLOSE_UP).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        content = (folder / NETWORK).read_bytes()
+        (folder / NETWORK).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
     def put_another_graph(folder: Path) -> None:
         graph = read_folder(shipped_models["model"]).files[ENCODER]
-        content = read_folder(folder)
-        write_folder(folder, content.manifest, {**content.files, PROPOSALS: graph})
+        write_folder(folder, read_folder(folder).manifest, {NETWORK: graph})
 
     faults = {
         broken("bit", flip_a_bit): "damaged or altered",
         broken("graph", put_another_graph): "does not take inputs",
         broken("manifest", lambda folder: (folder / MANIFEST).write_text("{")): "not valid JSON",
-        broken("look", lambda folder: (folder / CLOSE_UP).unlink()): "is absent",
-        shipped_models["model"]: "holds a model of kind autoencoder; needed here is one of kind detector",
-        str(old_network): "take the shipped detector .* tiae train detector",
+        broken("network", lambda folder: (folder / NETWORK).unlink()): "is absent",
+        shipped_models["model"]: "holds a model of kind autoencoder; needed here is one of kind segmentation",
     }
     assert client.set_parameter("segmentation_method", "network", NODE)[0]
     for model, reason in faults.items():
@@ -142,15 +138,15 @@ def test_12_unusable_detectors_fail_configure_with_one_line(
         assert not client.change_state("configure", NODE)
         assert len(node.wait_for(f"configure failed: .*{reason}.*", 5)) < 400
         assert client.state(NODE) == "unconfigured"
-    # Masks from topics need no detector, whatever is wrong with it.
+    # Masks from topics need no network, whatever is wrong with it.
     assert client.set_parameter("mask_source", "topics", NODE)[0]
     assert client.change_state("configure", NODE)
     assert client.change_state("cleanup", NODE)
     assert client.set_parameter("mask_source", "segmentation", NODE)[0]
 
 
-def test_16_non_finite_scores_cost_the_frame(client, node, active, detector_folder, tmp_path):
-    spoilt = with_nan(detector_folder, tmp_path / "nan")
+def test_16_non_finite_scores_cost_the_frame(client, node, active, network_folder, tmp_path):
+    spoilt = with_nan(network_folder, tmp_path / "nan")
     camera = active(segmentation_method="network", segmentation_model=spoilt)
     said = f"segmentation {NAME} gave a number that is not finite; the result is withheld"
 

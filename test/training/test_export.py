@@ -14,12 +14,15 @@ from small_training import patterns
 from tiae_ros import load_model
 from tiae_ros.cli import main
 from tiae_ros.errors import ModelError
-from tiae_ros.model.folder import CLOSE_UP_INT8, PROPOSALS_INT8, WEIGHTS, read_folder, read_manifest
+from tiae_ros.model.folder import NETWORK_INT8, WEIGHTS, read_folder, read_manifest
+from tiae_ros.model.segmenter import load_segmentation
 from tiae_ros.model.shipped import find_model
 from tiae_training import TransformInvariantAutoencoder, load_network
 from tiae_training.data.arrays import save_arrays
 from tiae_training.export import save_model
 from tiae_training.networks.config import NETWORKS
+from tiae_training.networks.segmentation import SegmentationNetwork
+from tiae_training.segmentation.folder import save_segmentation, segmentation_manifest
 
 SIZE = 16
 PARTS = {"trunk": "eyes", "linear_encoder": "describe_straight", "linear_decoder": "expand_straight",
@@ -86,12 +89,23 @@ def test_what_differs_is_not_written(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_detector_is_exported_as_it_is(tmp_path):
+def test_a_segmentation_is_exported_as_it_is(tmp_path, capsys):
+    assert main(["export", "--run", "segmentation", "--out", str(tmp_path / "new"), "--test", "absent.npz"]) == 2
+    assert "absent.npz" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
     assert main(["export", "--run", "segmentation", "--out", str(tmp_path / "new")]) == 0
     shipped, written = (read_folder(find_model(name)) for name in ("segmentation", str(tmp_path / "new")))
     assert written.manifest.measures == shipped.manifest.measures
-    for name in (PROPOSALS_INT8, CLOSE_UP_INT8, WEIGHTS):
+    for name in (NETWORK_INT8, WEIGHTS):
         assert written.files[name] == shipped.files[name]
+
+
+def test_figures_go_with_their_graph(tmp_path):
+    network = shaken(SegmentationNetwork([8, 8, 8, 8], [0, 0, 1, 1]))
+    manifest = segmentation_manifest(network, measures={"hand_iou": 0.9, "hand_iou_int8": 0.8})
+    save_segmentation(network, tmp_path / "old", manifest)
+    assert main(["export", "--run", str(tmp_path / "old"), "--out", str(tmp_path / "new")]) == 0
+    assert read_manifest(tmp_path / "new").measures == {"hand_iou": 0.9}
 
 
 def write_old(folder, tensors, **manifest) -> str:
@@ -134,11 +148,27 @@ def test_an_old_autoencoder_is_converted(network, tmp_path):
     assert loaded.label(np.zeros(9, np.float32)) == ""
 
 
+def test_an_old_segmentation_is_converted(tmp_path):
+    widths, blocks = [8, 8, 8, 8], [0, 0, 1, 1]
+    network = shaken(SegmentationNetwork(widths, blocks))
+    network.load_state_dict({name: t.half().to(t.dtype) for name, t in network.state_dict().items()})
+    more = {"format": "tiae_segmentation", "widths": widths, "blocks": blocks}
+    old = write_old(tmp_path / "old", network.state_dict(), second_look=False, **more)
+    with pytest.raises(ModelError, match="tiae export --run OLD_FOLDER"):
+        load_segmentation(old)
+    assert main(["export", "--run", old, "--out", str(tmp_path / "new")]) == 0
+    planes = np.random.default_rng(0).random((1, 9, 32, 48), dtype=np.float32)
+    with torch.inference_mode():
+        scores = network(torch.from_numpy(planes)).numpy()
+    assert load_segmentation(tmp_path / "new").scores(planes[0]) == pytest.approx(scores[0], abs=1e-4)
+    assert read_manifest(tmp_path / "new").measures == {"dispersion": 0.5}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"network": "voting"}, "network 'voting' is no longer there; train again"),
-        ({"format": "tiae_segmentation"}, "take the shipped detector (segmentation) or train one: tiae train detector"),
+        ({"format": "tiae_segmentation", "second_look": True}, "second look, which is no longer there; train again"),
         ({"network": "slide-fc"}, "cannot be converted"),
     ],
 )

@@ -12,6 +12,7 @@ from tiae_training.networks.config import NETWORKS, NetworkConfig
 from tiae_training.networks.layers import lowest_waves
 from tiae_training.networks.network import build_network
 from tiae_training.networks.pattern import _on_masks
+from tiae_training.networks.segmentation import SegmentationNetwork, segmentation_network
 from tiae_training.transforms.poses import wrap_angle
 from tiae_training.transforms.shifts import shift_images
 
@@ -152,6 +153,34 @@ def test_an_untrained_static_network_dims_the_pattern():
     assert not shifts.any()
     assert float(torch.cosine_similarity(restored.flatten(1), image.flatten(1))) > 0.99
     assert 0.4 < float(restored.sum() / image.sum()) < 0.6
+
+
+def test_segmentation_scores_have_the_grids_size():
+    network = SegmentationNetwork(widths=(8, 8, 8, 8), blocks=(0, 0, 1, 1)).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 9, 32, 48)).shape == (2, 3, 32, 48)
+    again = segmentation_network(network.parts)
+    assert (again.widths, again.blocks) == (network.widths, network.blocks)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"widths": [8, 8]}, "widths"),
+        ({"widths": [8, 8, 8, 1e9]}, "widths"),
+        ({"widths": "8888"}, "widths"),
+        ({"widths": 3}, "widths"),
+        ({"widths": None}, "widths"),
+        ({"widths": [[1], 2, 3, 4]}, "widths"),
+        ({"blocks": [8, 8, 8, 99]}, "blocks"),
+        ({"blocks": [True, 1, 1, 1]}, "blocks"),
+        ({"name": "another"}, "accepted is u-net"),
+        ({"nonsense": 1}, "accepted is u-net"),
+    ],
+)
+def test_impossible_segmentation_networks_are_refused(change, said):
+    with pytest.raises(ModelError, match=said):
+        segmentation_network({**SegmentationNetwork().parts, **change})
 
 
 def test_one_seed_one_network():

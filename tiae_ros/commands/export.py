@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 HELP = "write a model folder from a training run, and check it"
 DESCRIPTION = """Write a model folder that runs without torch (ONNX) from the trained weights of a run, and check that
-both give the same, to 1e-4. `tiae train` does so at its end; this does it again, or for an auto-encoder of an earlier
-release, whose weights and figures stay as they are. Graphs in 8 bits of a detector are kept."""
+both give the same, to 1e-4. `tiae train` does so at its end; this does it again, or for a folder of an earlier release,
+whose weights and figures stay as they are. A segmentation network gets its graph in 8 bits from --calibrate."""
 EXAMPLES = """  tiae export --run runs/digits --out models/digits
-  tiae export --run runs/detector --out models/mine
-  tiae export --run old_model --out new_model                    # an auto-encoder of release 0.1"""
+  tiae export --run old_model --out new_model                    # a folder of release 0.1
+  tiae export --run runs/segmentation --out models/mine --calibrate frames.npz --test held_out.npz"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,29 +20,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", dest="source", type=Path, required=True, metavar="DIR", help="a folder with trained weights"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="folder to write")
+    parser.add_argument(
+        "--calibrate", type=Path, nargs="+", metavar="FRAMES.npz", help="frames for the 8-bit graph of a segmentation"
+    )
+    parser.add_argument(
+        "--test", type=Path, nargs="+", metavar="FRAMES.npz", help="held-out frames to measure a segmentation on"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_ros.model.folder import MANIFEST, read_folder
-    from tiae_ros.model.manifest import DETECTOR
+    from tiae_ros.errors import ParameterError
+    from tiae_ros.model.folder import MANIFEST, NETWORK_INT8, read_folder, read_manifest
+    from tiae_ros.model.manifest import AUTOENCODER, DETECTOR
     from tiae_ros.model.shipped import find_model
     from tiae_training.data.arrays import refuse_existing
-    from tiae_training.detection.folder import load_detector, save_detector
     from tiae_training.export import save_model
     from tiae_training.legacy import is_legacy, load_legacy
-    from tiae_training.model import network_of
+    from tiae_training.model import TransformInvariantAutoencoder, network_of
+    from tiae_training.segmentation.folder import (
+        load_segmentation_network,
+        measures_of,
+        save_segmentation,
+        with_measures,
+    )
+    from tiae_training.segmentation.frames import load_frames
 
     refuse_existing(arguments.out / MANIFEST, overwrite=arguments.overwrite)
-    source = find_model(str(arguments.source))
+    source, int8 = find_model(str(arguments.source)), None
+    if not is_legacy(source) and read_manifest(source).kind == DETECTOR:
+        return _export_detector(source, arguments.out)
     if is_legacy(source):
-        written = save_model(load_legacy(source), arguments.out)
+        trained = load_legacy(source)
     else:
         content = read_folder(source)
-        if content.manifest.kind == DETECTOR:
-            detector, manifest = load_detector(source)
-            written = save_detector(detector, arguments.out, manifest, int8=content.files, rounded=False)
-        else:
-            written = save_model(network_of(content), arguments.out)
-    print(f"{arguments.out}: {', '.join(written.files)}; engine and torch give the same")
+        int8 = content.files.get(NETWORK_INT8)
+        is_autoencoder = content.manifest.kind == AUTOENCODER
+        trained = network_of(content) if is_autoencoder else load_segmentation_network(source)
+    if isinstance(trained, TransformInvariantAutoencoder):
+        if arguments.calibrate or arguments.test:
+            raise ParameterError(f"--calibrate and --test are for segmentations; {arguments.source} is an auto-encoder")
+        written = save_model(trained, arguments.out)
+        print(f"{arguments.out}: {', '.join(written.files)}; engine and torch give the same")
+        return 0
+    network, manifest = trained
+    test = load_frames(arguments.test) if arguments.test else None
+    frames = load_frames(arguments.calibrate) if arguments.calibrate else None
+    if frames is not None:
+        words = " ".join(path.name for path in arguments.calibrate)
+        training = {**manifest.training, "calibration": f"tiae export --calibrate {words}"}
+        manifest = dataclasses.replace(manifest, training=training)
+    if frames is not None or int8 is None:  # what was measured of another 8-bit graph, or of one that is gone
+        measures = {name: value for name, value in manifest.measures.items() if "_int8" not in name}
+        manifest = dataclasses.replace(manifest, measures=measures)
+    manifest = save_segmentation(network, arguments.out, manifest, frames, rounded=False, int8=int8)
+    if test is not None:
+        with_measures(arguments.out, measures_of(arguments.out, test))
+    print(f"{arguments.out}: {', '.join(manifest.files)}; engine and torch give the same")
+    return 0
+
+
+def _export_detector(source: Path, out: Path) -> int:
+    from tiae_ros.model.folder import read_folder
+    from tiae_training.detection.folder import load_detector, save_detector
+
+    detector, manifest = load_detector(source)
+    written = save_detector(detector, out, manifest, int8=read_folder(source).files, rounded=False)
+    print(f"{out}: {', '.join(written.files)}; engine and torch give the same")
     return 0

@@ -41,13 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--segmentation",
         choices=("auto", "network", "classical"),
         default="auto",
-        help="what finds the hand; auto and network are the hand detector (auto)",
+        help="what finds the hand; auto is the network (auto)",
     )
     parser.add_argument(
         "--segmentation-model",
         default="segmentation",
         metavar="DIR",
-        help="the hand detector: a folder, or the name of a shipped model (segmentation)",
+        help="the network: a folder, or the name of a shipped model (segmentation)",
     )
     parser.add_argument("--color", metavar="TOPIC", help="colour images (default: the only ones)")
     parser.add_argument("--depth", metavar="TOPIC", help="registered depth images (default: the only ones)")

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.folder import read_folder
-    from tiae_ros.model.hand_detector import load_detector
     from tiae_ros.model.manifest import AUTOENCODER
+    from tiae_ros.model.segmenter import choose_segmentation
     from tiae_ros.model.shipped import find_model
     from tiae_training.card import card_text
 
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     if content.manifest.kind == AUTOENCODER:
         load_model(folder)
     else:
-        load_detector(folder)
+        choose_segmentation("network", str(folder))
     if arguments.json:
         print(content.manifest.to_json(), end="")
         return 0

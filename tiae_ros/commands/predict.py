@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--segmentation-model",
         default="segmentation",
         metavar="DIR",
-        help="what finds hands (the shipped detector)",
+        help="what finds hands (the shipped segmentation)",
     )
     parser.add_argument(
         "--use-color", choices=("auto", "true", "false"), default="auto", help="as the node's parameter (auto)"
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.5,
         metavar="C",
-        help="what the detector is less sure of is no hand (0.5)",
+        help="of a detector: what it is less sure of is no hand (0.5)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for annotated pictures and sheet.jpg")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")

@@ -7,11 +7,13 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiae_ros.errors import ParameterError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tiae_training.simulator.simulator import SimulatorSettings
 
 _Row = TypeVar("_Row")
@@ -20,13 +22,14 @@ HELP = "render hands that hold things: training windows (FILE.npz) or a bag"
 DESCRIPTION = """Render hands of many people holding things, with known masks, depth and joint angles.
 
 An output that ends in .npz gets windows (images, labels, label_names, joints, joint_names, subjects; for depth
-also clean, the same windows without sensor noise). Any other output is a rosbag2 folder (mcap) with colour, depth
-and camera info; --truth adds what is known of each frame. The same seed gives the same bytes, whatever --workers is.
-Subjects are numbered people: train on some and test on others with --subjects. Whole frames to train what finds hands
-on: `tiae simulate people`."""
+also clean, the same windows without sensor noise), or with --channels frames whole pictures with their labels
+(color, depth_mm, segmentation, labels, k), some of them without a hand. Any other output is a rosbag2 folder (mcap)
+with colour, depth and camera info; --truth adds what is known of each frame. The same seed gives the same bytes,
+whatever --workers is. Subjects are numbered people: train on some and test on others with --subjects."""
 EXAMPLES = """  tiae simulate --out windows.npz --count 2000 --seed 1 --channels masks
   tiae simulate --out train_{channels}.npz --count 12000 --seed 1 --subjects 0:1000 --channels masks depth --workers 2
   tiae simulate --out test_{channels}.npz --count 2000 --seed 2 --subjects 1000:1200 --channels masks depth --workers 2
+  tiae simulate --out frames.npz --count 5000 --seed 4 --channels frames --workers 2
   tiae simulate --out mybag --count 90 --seed 3 --truth mybag_truth.npz"""
 
 
@@ -40,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channels",
         nargs="+",
-        choices=("masks", "depth", "both"),
+        choices=("masks", "depth", "both", "frames"),
         default=["masks"],
-        help="hand and object masks, depth, or both in one window (default: masks)",
+        help="hand and object masks, depth, or both in one window; or whole frames with their labels (default: masks)",
     )
     parser.add_argument(
         "--grasps",
@@ -56,8 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--view",
         choices=("desk", "any"),
-        default="desk",
-        help="cameras where people would look from, or everywhere (default: desk)",
+        help="cameras where people would look from (default), or everywhere (default of frames)",
     )
     parser.add_argument(
         "--view-spread-deg", type=float, default=30.0, help="how far cameras of --view desk differ (default: 30)"
@@ -65,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hands",
         choices=("smooth", "primitives"),
-        help="one smooth skin (default of bags), or capsules and ellipsoids (default of windows: faster)",
+        help="one smooth skin (default of frames and bags), or capsules and ellipsoids (default of windows: faster)",
     )
     parser.add_argument(
         "--sensor", choices=("random", "structured_light", "stereo", "none"), default="random", help="depth noise"
@@ -84,9 +86,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of windows, cut from masks that --segmentation found; the true ones are what is restored (default: 0)",
     )
     parser.add_argument(
-        "--segmentation", default="segmentation", metavar="MODEL", help="what finds those (the shipped detector)"
+        "--segmentation", default="segmentation", metavar="MODEL", help="network of those (default: the shipped one)"
     )
     parser.add_argument("--window-size", type=int, default=32, help="pixels (default: 32)")
+    parser.add_argument(
+        "--empty-share", type=float, metavar="SHARE", help="of scenes without any hand (default: 0; frames: 0.12)"
+    )
     parser.add_argument("--views-per-scene", type=int, default=3, help="pictures of each grasped thing (default: 3)")
     parser.add_argument(
         "--photographs", default="", metavar="FOLDER", help="pictures (jpg, png) that replace the walls now and then"
@@ -124,18 +129,24 @@ def run(arguments: argparse.Namespace) -> int:
     return _bag(arguments)
 
 
-def _settings(arguments: argparse.Namespace, width: int, height: int, *, smooth: bool) -> SimulatorSettings:
+def _settings(
+    arguments: argparse.Namespace, width: int, height: int, *, smooth: bool, varied: bool = False
+) -> SimulatorSettings:
+    from tiae_training.simulator.frame_set import VARIED
     from tiae_training.simulator.grasps import GRASP_NAMES, SLIDE_GRASPS
     from tiae_training.simulator.simulator import SimulatorSettings
 
     grasps = {"all": GRASP_NAMES, "slides": SLIDE_GRASPS}.get(arguments.grasps) or tuple(arguments.grasps.split(","))
+    variations: dict[str, Any] = dict(VARIED) if varied else {}
+    variations["smooth_skin"] = smooth if arguments.hands is None else arguments.hands == "smooth"
+    for name in ("view", "empty_share"):
+        if (value := getattr(arguments, name)) is not None:
+            variations[name] = value
     return SimulatorSettings(
         seed=arguments.seed,
         width=width if arguments.width is None else arguments.width,
         height=height if arguments.height is None else arguments.height,
         grasps=grasps,
-        view=arguments.view,
-        smooth_skin=smooth if arguments.hands is None else arguments.hands == "smooth",
         subjects=_subjects(arguments.subjects),
         views_per_scene=arguments.views_per_scene,
         view_spread_deg=arguments.view_spread_deg,
@@ -143,6 +154,7 @@ def _settings(arguments: argparse.Namespace, width: int, height: int, *, smooth:
         max_depth_m=arguments.max_depth_m,
         colour_noise=arguments.colour_noise,
         photographs=arguments.photographs,
+        **variations,
     )
 
 
@@ -159,24 +171,32 @@ def _arrays(arguments: argparse.Namespace) -> int:
         raise ParameterError(
             f"--channels {' '.join(channels)} makes {len(channels)} files; put {{channels}} into --out"
         )
+    if "frames" in channels and len(channels) > 1:
+        raise ParameterError("--channels frames goes alone: its pictures are drawn with other variations than windows")
     from tiae_training.data.arrays import refuse_existing, save_arrays
     from tiae_training.data.windows import WindowSize, window_arrays
+    from tiae_training.simulator import frame_set, window_set
     from tiae_training.simulator.photographs import load_photographs
-    from tiae_training.simulator.window_set import Segmented, window_rows
 
     outputs = {kind: Path(arguments.out.replace("{channels}", kind)) for kind in channels}
     for path in outputs.values():
         refuse_existing(path, overwrite=arguments.overwrite)
-    settings = _settings(arguments, 160, 120, smooth=False)
+    settings = _settings(arguments, 160, 120, smooth=channels == ["frames"], varied=channels == ["frames"])
     if settings.photographs:
         load_photographs(settings.photographs)  # complain before workers start
-    shape = WindowSize(arguments.window_size)
-    segmented = Segmented(arguments.segmented_share, arguments.segmentation)
-    rows = _take(window_rows(settings, shape, arguments.workers, segmented), arguments.count)
+    content: dict[str, dict[str, np.ndarray]]
+    if channels == ["frames"]:
+        samples = _take(frame_set.frames(settings, arguments.workers), arguments.count)
+        content = {"frames": frame_set.arrays(samples, settings)}
+    else:
+        shape = WindowSize(arguments.window_size)
+        segmented = window_set.Segmented(arguments.segmented_share, arguments.segmentation)
+        rows = _take(window_set.window_rows(settings, shape, arguments.workers, segmented), arguments.count)
+        content = {kind: window_arrays(rows, settings.grasps, kind, shape) for kind in channels}
     for kind, path in outputs.items():
-        content = window_arrays(rows, settings.grasps, kind, shape)
-        save_arrays(path, content, overwrite=arguments.overwrite)
-        print(f"{path}: {kind} {content['images'].shape}, {len(settings.grasps)} grasps")
+        save_arrays(path, content[kind], overwrite=arguments.overwrite)
+        pictures = content[kind]["color" if kind == "frames" else "images"]
+        print(f"{path}: {kind} {pictures.shape}, {len(settings.grasps)} grasps")
     return 0
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tiae_training.devices import Device
     from tiae_training.train.settings import TrainingSettings
 
-HELP = "train an auto-encoder on FILE.npz (or: train detector)"
+HELP = "train an auto-encoder on FILE.npz (or: train segmentation, train detector)"
 DESCRIPTION = """Train a (transform-invariant) auto-encoder on the windows of FILE.npz; no labels are needed.
 
 Progress is saved every minute into the output folder: an interrupted training goes on with --resume, and
@@ -25,7 +25,8 @@ A training that collapses (one restored picture for every input) starts again fr
 
 By several processes, each with its share of every batch, with the same result as by one:
 `torchrun --nproc-per-node N -m tiae_training` takes the same options.
-What finds hands in a frame is trained by `tiae train detector`."""
+What finds hands in a frame is trained by `tiae train segmentation` or `tiae train
+detector`."""
 EXAMPLES = """  tiae train --data digits.npz --transforms shift --out runs/digits
   tiae train --data digits.npz --test held_out.npz --out runs/digits --epochs 100 --seed 3
   tiae train --data mine.npz theirs.npz --start hands --out runs/ours

@@ -7,8 +7,6 @@ engines/      what runs its graphs: ONNX Runtime, or on a GPU without it plain P
 devices       a device's name -> the engine and the device
 shipped       the name of a shipped model -> its folder
 autoencoder   encode, decode, restore, estimate_shift, place, label
-segmenter     what finds hands in a frame, by a method's name
-hand_detector a detector of a model folder, its two networks opened
-precision     8 bits or float32
+segmenter     colour and depth -> hand, held object, or neither
 shifts        the convention of shifts; whole shifts and the best of them
 """

@@ -12,7 +12,7 @@ from tiae_ros.model.engines.engine import Graph, probe
 from tiae_ros.model.engines.onnx_runtime import OnnxRuntime
 from tiae_ros.model.folder import CLOSE_UP, CLOSE_UP_INT8, PROPOSALS, PROPOSALS_INT8, ModelFolder, read_folder
 from tiae_ros.model.manifest import DETECTOR
-from tiae_ros.model.precision import PRECISIONS, QUICK_WITH_8_BITS, cpu_flags, quickest
+from tiae_ros.model.segmenter import PRECISIONS, QUICK_WITH_8_BITS, cpu_flags, quickest
 from tiae_ros.model.shipped import find_model
 from tiae_ros.model.trial import try_graphs
 from tiae_ros.vision.detection import close_up, proposals

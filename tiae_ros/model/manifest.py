@@ -11,9 +11,8 @@ from typing import Any
 from tiae_ros.errors import ModelError
 
 FORMAT_VERSION = 2
-AUTOENCODER, DETECTOR = "autoencoder", "detector"
-KINDS = (AUTOENCODER, DETECTOR)
-_BEFORE = "segmentation"  # the kind of what found hands in earlier releases
+AUTOENCODER, SEGMENTATION, DETECTOR = "autoencoder", "segmentation", "detector"
+KINDS = (AUTOENCODER, SEGMENTATION, DETECTOR)
 METRIC = ("metric_size_m", "range_m")  # of the preprocessing, where a model has them
 _SIZES = {"window_size": (8, 256), "descriptor_size": (1, 4096)}  # of an auto-encoder
 
@@ -24,11 +23,11 @@ class Manifest:
 
     Attributes:
         model_id: a name for people and diagnostics, e.g. ``grasp-20261123``.
-        kind: ``autoencoder``, or ``detector`` for what finds hands in a frame.
+        kind: ``autoencoder``; for what finds hands in a frame ``segmentation`` or, by two looks, ``detector``.
         network: its name and sizes, as `tiae_training.networks` builds it again, e.g. ``{"name": "standard"}``.
         channels: what each input channel means, e.g. ``("hand_mask", "object_mask")``.
-        window_size: side S of the square input window, pixels; 0 for a detector, which takes any picture.
-        descriptor_size: K; 0 for a detector.
+        window_size: side S of the square input window, pixels; 0 for what finds hands, which takes any picture.
+        descriptor_size: K; 0 for what finds hands.
         transforms: kind -> its range, e.g. ``{"shift": {"radius_px": 8}}``; empty for an ordinary auto-encoder.
         preprocessing: how a camera frame becomes the input, e.g. ``{"metric_size_m": 0.3, "range_m": 0.3}``.
         training: data id, command, seed, settings: how to make this model again.
@@ -55,11 +54,6 @@ class Manifest:
 
     def __post_init__(self) -> None:
         _check_version(self.format_version)
-        if self.kind == _BEFORE:
-            raise ModelError(
-                f"kind is {_BEFORE!r}, a network that finds hands and runs no longer; take the shipped detector "
-                "(segmentation) or train one: tiae train detector"
-            )
         if self.kind not in KINDS:
             raise ModelError(f"kind is {self.kind!r}; accepted are {', '.join(KINDS)}")
         for name, (low, high) in _SIZES.items():

@@ -1,8 +1,7 @@
 """From a camera frame to the windows that the models see; numpy and OpenCV, no ROS.
 
     labels         what a labelled frame says of each pixel
-    detection/     colour + depth -> hands, their windows and labels: 0 none, 1 hand, 2 held object
-    segmentation/  the same labels without anything learned; limits of both
+    segmentation/  colour + depth -> labels: 0 none, 1 hand, 2 held object
     find_windows   labels + depth -> square windows of a fixed metric size
     cut_windows    what lies in a window: masks and depth
     window         a window, and the way from it back to the picture

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tiae_ros.model.folder import CARD, CLOSE_UP_INT8, write_whole
-from tiae_ros.model.manifest import DETECTOR, Manifest
+from tiae_ros.model.folder import CARD, CLOSE_UP_INT8, NETWORK_INT8, write_whole
+from tiae_ros.model.manifest import DETECTOR, SEGMENTATION, Manifest
 
-_EIGHT_BITS = "On CPUs with VNNI it runs in whole numbers of 8 bits."
+_EIGHT_BITS = [
+    "On CPUs with VNNI it runs in whole numbers of 8 bits; what that costs is the difference to the rows",
+    "with `_int8`.",
+]
 
 
 def card_text(manifest: Manifest) -> str:
@@ -42,7 +45,14 @@ def _what_it_is(manifest: Manifest) -> list[str]:
             "Finds hands from colour and registered depth, or from depth alone, by two looks: proposals over the whole",
             "picture, then each close up: hand, held thing, arm or sleeve, nothing; is it a hand, a left one.",
         ]
-        return [*lines, *([_EIGHT_BITS] if CLOSE_UP_INT8 in manifest.files else [])]
+        return [*lines, *(_EIGHT_BITS if CLOSE_UP_INT8 in manifest.files else [])]
+    if manifest.kind == SEGMENTATION:
+        widths = ", ".join(map(str, manifest.network.get("widths", "?")))
+        lines = [
+            "Hand (with arm and sleeve) / held thing / nothing, from colour and registered depth, or from depth alone.",
+            f"U-Net, channels {widths}, on a grid of about 160 x 120 cells.",
+        ]
+        return [*lines, *(_EIGHT_BITS if NETWORK_INT8 in manifest.files else [])]
     size = manifest.window_size
     transforms = (
         "; ".join(

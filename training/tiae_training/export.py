@@ -1,6 +1,6 @@
 """A trained network -> a model folder that runs without torch, and the check that both give the same.
 
-Graphs are exported by `torch.onnx`, with the batch (and the grid of a detector) left free. Weights that float16
+Graphs are exported by `torch.onnx`, with the batch (and for segmentations the grid) left free. Weights that float16
 holds exactly are stored so, with a cast behind them, in half the space; the runtime makes them float32 when it loads.
 """
 
@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from tiae_ros.errors import MissingExtraError, ModelError
 from tiae_ros.model.engines.onnx_runtime import OnnxRuntime
-from tiae_ros.model.folder import DECODER, ENCODER, PROTOTYPES, WEIGHTS, ModelFolder, write_folder
-from tiae_ros.model.manifest import AUTOENCODER, Manifest
+from tiae_ros.model.folder import DECODER, ENCODER, NETWORK, PROTOTYPES, WEIGHTS, ModelFolder, write_folder
+from tiae_ros.model.manifest import AUTOENCODER, DETECTOR, Manifest
 from tiae_ros.model.trial import know
 from tiae_training.card import write_card
 from tiae_training.model import DecoderGraph, EncoderGraph, TransformInvariantAutoencoder, network_of, weights_of
+from tiae_training.networks.segmentation import SegmentationNetwork, segmentation_network
 
 OPSET = 20
 TOLERANCE = 1e-4
@@ -125,9 +126,17 @@ def graph_module(folder: ModelFolder, file: str) -> nn.Module:
     """What a graph of a folder was exported from; the engine of plain PyTorch asks for it (`tiae_ros.networks`)."""
     if folder.manifest.kind == AUTOENCODER:
         return graphs_of(network_of(folder))[file]
-    from tiae_training.detection.folder import graph_of
+    if folder.manifest.kind == DETECTOR:
+        from tiae_training.detection.folder import graph_of
 
-    return graph_of(folder, file)
+        return graph_of(folder, file)
+    from tiae_training.model import load_weights
+
+    network: SegmentationNetwork = segmentation_network(folder.manifest.network)
+    load_weights(network, folder)
+    if file != NETWORK:
+        raise ModelError(f"{file} has no torch network; accepted is {NETWORK}")
+    return network
 
 
 def _halve(proto: Any) -> None:

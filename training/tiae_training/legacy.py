@@ -1,7 +1,8 @@
-"""Auto-encoders of release 0.1 (format_version 1): their networks by today's names, for `tiae export`."""
+"""Folders of release 0.1 (format_version 1): their networks by today's names, for `tiae export`."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -17,6 +18,7 @@ from tiae_ros.model.folder import MANIFEST
 from tiae_ros.model.manifest import Manifest
 from tiae_training.model import TransformInvariantAutoencoder
 from tiae_training.networks.config import NETWORKS
+from tiae_training.networks.segmentation import SegmentationNetwork
 
 RELEASE = "0.1"
 _OLD_WEIGHTS = "model.safetensors"
@@ -52,17 +54,12 @@ def is_legacy(folder: Path) -> bool:
         return False
 
 
-def load_legacy(folder: Path) -> TransformInvariantAutoencoder:
-    """The trained network of such a folder. Raises ModelError."""
+def load_legacy(folder: Path) -> TransformInvariantAutoencoder | tuple[SegmentationNetwork, Manifest]:
+    """The trained network of such a folder: an auto-encoder, or a segmentation with its manifest. Raises ModelError."""
     try:
         old: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if old.get("format") == _OLD_SEGMENTATION:
-            raise ModelError(
-                f"{folder} holds a network that finds hands, which runs no longer; take the shipped detector "
-                "(segmentation) or train one: tiae train detector"
-            )
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in _tensors(folder).items()}
-        return _autoencoder(old, tensors)
+        return _segmentation(old, tensors) if old.get("format") == _OLD_SEGMENTATION else _autoencoder(old, tensors)
     except (OSError, SafetensorError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         detail = " ".join(str(error).split())[:200]
         raise ModelError(f"{folder} cannot be converted: {detail}; copy the model folder again") from None
@@ -118,3 +115,14 @@ def renamed_training(training: dict[str, Any]) -> dict[str, Any]:
     new = {_SETTINGS.get(key, key): value for key, value in settings.items()}
     new["network"] = _NAMES.get(new.get("network", ""), new.get("network", ""))
     return {**training, "settings": new}
+
+
+def _segmentation(old: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[SegmentationNetwork, Manifest]:
+    from tiae_training.segmentation.folder import segmentation_manifest
+
+    if old.get("second_look"):
+        raise ModelError("a segmentation with a second look, which is no longer there; train again")
+    network = SegmentationNetwork(old["widths"], old["blocks"])
+    network.load_state_dict(tensors)
+    manifest = segmentation_manifest(network, model_id=old["model_id"], training=renamed_training(old["training"]))
+    return network.eval(), dataclasses.replace(manifest, measures=old["measures"])

@@ -17,7 +17,7 @@ from tiae_ros.cli import main
 
 FOCAL = 300.0
 FRAMES = 6
-CLASSICALLY = ("--segmentation", "classical")  # the detector need not take a drawn hand for one
+CLASSICALLY = ("--segmentation", "classical")  # a network need not take a drawn hand for one
 
 
 def frame(x: int, *, hand: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -161,16 +161,16 @@ def test_what_cannot_be_extracted_is_one_line(how, words, said, tmp_path, capsys
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
 
 
-def test_the_detector_is_taken_and_never_replaced(bag, tmp_path, capsys, detector_folder):
+def test_the_network_is_taken_and_never_replaced(bag, tmp_path, capsys, network_folder):
     words = ["extract", "--bag", str(bag), "--segmentation-model"]
-    assert main([*words, str(detector_folder), "--out", str(tmp_path / "detector.npz")]) == 0
-    assert "segmentation: network near-is-hand" in capsys.readouterr().out
+    assert main([*words, str(network_folder), "--out", str(tmp_path / "network.npz")]) == 0
+    assert "segmentation: network all-hand" in capsys.readouterr().out
     assert extract(bag, tmp_path / "classical.npz") == 0
     assert "segmentation: classical" in capsys.readouterr().out
     for method in ("auto", "network"):
         absent = ("--segmentation", method, "--segmentation-model", str(tmp_path / "none"))
         assert "there is no model" in refused(capsys, "--bag", str(bag), "--out", str(tmp_path / "o.npz"), *absent)
-    with np.load(tmp_path / "detector.npz") as one, np.load(tmp_path / "classical.npz") as other:
+    with np.load(tmp_path / "network.npz") as one, np.load(tmp_path / "classical.npz") as other:
         assert one["images"][0, 0].sum() > other["images"][0, 0].sum()  # this network takes the table too
 
 

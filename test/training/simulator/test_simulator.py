@@ -372,22 +372,29 @@ def test_segmented_windows_keep_true_masks_to_restore(tmp_path: Path) -> None:
     assert main([*words, "--out", str(tmp_path / "x.npz"), "--segmented-share", "1", "--segmentation", "no"]) == 2
 
 
-def test_scenes_of_all_kinds() -> None:
-    """Hands that hold, that reach for something, and none."""
-    shares = {"bystanders": 2, "empty_share": 0.3, "reaching_share": 0.3, "occluder_share": 0.25}
-    settings = SimulatorSettings(seed=3, width=96, height=72, view="any", **shares)
-    samples = [sample for number in range(12) for sample in render_scene(settings, number)]
-    named = np.array([sample.grasp in settings.grasps for sample in samples])
-    hand, held = (np.array([(sample.labels == label).any() for sample in samples]) for label in (1, 2))
+def test_command_writes_frames_with_and_without_hands(tmp_path: Path) -> None:
+    out = tmp_path / "frames.npz"
+    words = ["--count", "36", "--seed", "3", "--channels", "frames", "--width", "96", "--height", "72"]
+    assert main(["simulate", "--out", str(out), *words, "--workers", "1"]) == 0
+    with np.load(out) as frames:
+        assert frames["color"].shape == (36, 72, 96, 3)
+        assert frames["depth_mm"].shape == frames["segmentation"].shape == (36, 72, 96)
+        assert frames["k"].shape == (36, 3, 3)
+        named = frames["labels"] >= 0
+        hand = (frames["segmentation"] == 1).any(axis=(1, 2))
+        held = (frames["segmentation"] == 2).any(axis=(1, 2))
     assert 0 < (~hand).sum() < 18
     assert not (held & ~named).any()
     assert (hand & ~named).any()  # a hand that reaches for something
 
 
-def test_a_share_of_scenes_has_no_hand() -> None:
-    for sample in render_scene(SimulatorSettings(width=48, height=36, empty_share=1.0), 0):
-        assert not sample.labels.any()
-        assert sample.grasp not in GRASP_NAMES
+def test_a_share_of_frames_has_no_hand(tmp_path: Path) -> None:
+    out = tmp_path / "empty.npz"
+    words = ["--count", "6", "--channels", "frames", "--width", "48", "--height", "36", "--empty-share", "1"]
+    assert main(["simulate", "--out", str(out), *words, "--workers", "1"]) == 0
+    with np.load(out) as frames:
+        assert not frames["segmentation"].any()
+        assert (frames["labels"] == -1).all()
 
 
 def test_photographs_that_packages_carry(tmp_path: Path) -> None:

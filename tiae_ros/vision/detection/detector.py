@@ -3,7 +3,7 @@
     whole picture:  grid -> proposals -> a crop each -> hand or not, masks, middle -> windows, labels
     followed:       the crop around where the hand was -> the same
 
-The networks are graphs of a model folder, which `tiae_ros.model.hand_detector` opens; here, any functions of arrays.
+The networks are graphs of a model folder, which `tiae_ros.model.segmenter` opens; here, any functions of arrays.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class HandDetector(Segmentation):
             road = WHOLE_PICTURE
             grid = grid_of(color, depth_m, focal)
             answers = self._proposals(grid.padded)[0][0]
-            _check(answers, self.name)
+            _check(answers)
             supposed = proposals_of(answers, grid, _LEAST_SCORE, _MOST_LOOKS)
             near = [place for place in supposed if place.depth_m <= 1.3 * settings.depth_max_m]
             places = [
@@ -196,8 +196,8 @@ class HandDetector(Segmentation):
         pictures = [crop_pictures(color, depth_m, crop) for crop in crops]
         planes = [close_up.planes_of(c, d, crop.depth_m) for (c, d), crop in zip(pictures, crops, strict=True)]
         scores, facts = self._look(np.stack(planes))
-        _check(scores, self.name)
-        _check(facts, self.name)
+        _check(scores)
+        _check(facts)
         result = []
         for crop, (_, depth), score, fact in zip(crops, pictures, scores, facts, strict=True):
             logit, side, dx, dy, ax, ay = (float(value) for value in fact)
@@ -210,9 +210,9 @@ class HandDetector(Segmentation):
         return result
 
 
-def _check(numbers: Floats, name: str) -> None:
+def _check(numbers: Floats) -> None:
     if not math.isfinite(float(numbers.sum())):
-        raise ModelError(f"segmentation {name} gave a number that is not finite")
+        raise ModelError("the hand detector gave a number that is not finite")
 
 
 def _sigmoid(logit: float) -> float:

@@ -1,7 +1,8 @@
 """Which pixels are a hand, and which the thing it holds.
 
-settings    limits of sizes and depths, and the least confidence
-classical/  by colour and depth alone, nothing learned; by explicit choice only
-
-What ships finds hands by two looks (`tiae_ros.vision.detection`).
+planes      a frame -> a grid of cells -> what the network sees of each
+network     planes -> class scores -> labels of pixels
+regions     which cells of what the network says may count
+settings    limits of sizes, depths and certainty
+classical/  the same from colour and depth alone, nothing learned; by explicit choice only
 """

@@ -1,4 +1,4 @@
-"""What counts as a hand and as held; most of it for the classical method, which has learnt nothing."""
+"""What counts as a hand and as held, for both kinds of segmentation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from tiae_ros.errors import ParameterError
 
+STRIDE = 16  # cells; the network takes grids of a multiple of it
 USUAL_FOCAL = 0.8  # focal length over the longer side; 0.54 (wide stereo) ... 0.96 (RealSense colour)
 
 
@@ -32,6 +33,8 @@ class SegmentationSettings:
     """Smaller regions (5 x 5 cm) are not hands: a fist seen from the front has some 50 square centimetres."""
     hand_area_max_m2: float = 0.12
     """Larger regions are not hands: a hand with a bare forearm has some 500 square centimetres."""
+    hand_certainty_min: float = 0.77
+    """Of the network alone: regions whose cells have a lower mean probability of being hand are not hands."""
     hand_confidence_min: float = 0.5
     """Of the detector alone: what it is less sure of is no hand."""
     object_area_min_m2: float = 0.0003

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tiae_ros.errors import TrainingError
-from tiae_ros.model.precision import cpu_flags
+from tiae_ros.model.segmenter import cpu_flags
 from tiae_training.processes import average, process_count, process_rank
 from tiae_training.train.distributed import average_gradients, same_everywhere
 

@@ -14,4 +14,5 @@ gradient vanishes and training stays (measured: two of two seeds). The model's d
     centre_votes    where a pattern lies;   pose_votes  also how it is turned and how large it is
     layers          trunk, decoder, linear path
     slide           the slides' networks
+    segmentation    the U-Net that finds hands in a frame
 """

@@ -1,4 +1,4 @@
-"""Windows of simulated grasps, cut from true masks, or a share of them from those that the hand detector finds."""
+"""Windows of simulated grasps, cut from true masks, or a share of them from those that a segmentation finds."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ MIN_HAND_PIXELS = 40
 
 @dataclass(frozen=True)
 class Segmented:
-    """How many of the windows are cut from masks that the hand detector found."""
+    """How many of the windows are cut from masks that a segmentation network found."""
 
     share: float = 0.0
-    detector: str = SHIPPED  # a shipped model's name or a folder
+    network: str = SHIPPED  # a shipped model's name or a folder
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise ParameterError(f"the share of segmented windows is {self.share}; it must be within 0 to 1")
 
     def open(self) -> Segmentation:
-        """The detector, opened once in each process. Raises ModelError."""
-        return _opened(self.detector)
+        """The network, opened once in each process. Raises ModelError."""
+        return _network(self.network)
 
 
 def window_row(sample: Sample, shape: WindowSize, segmentation: Segmentation | None = None) -> WindowRow | None:
@@ -61,13 +61,13 @@ def _rows_of_scene(job: tuple[SimulatorSettings, int, tuple[WindowSize, Segmente
     rng = np.random.default_rng((settings.seed, number))  # the number of workers does not change the bytes
     rows = []
     for sample in render_scene(settings, number):
-        found = rng.random() < segmented.share
-        rows.append(window_row(sample, shape, segmented.open() if found else None))
+        by_network = rng.random() < segmented.share
+        rows.append(window_row(sample, shape, segmented.open() if by_network else None))
     return [row for row in rows if row is not None]
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(model: str) -> Segmentation:
+def _network(model: str) -> Segmentation:
     return choose_segmentation("network", model)
 
 
@@ -76,7 +76,7 @@ def window_rows(
 ) -> Iterator[WindowRow]:
     """Windows without end; the number of workers changes the speed, not the bytes.
 
-    Raises ModelError for a detector that cannot be read.
+    Raises ModelError for a segmentation network that cannot be read.
     """
     segmented = segmented or Segmented()
     if segmented.share:
