@@ -17,23 +17,29 @@ from tiae_ros import load_model
 from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.model import folder as folder_module
 from tiae_ros.model.folder import (
+    CLOSE_UP,
+    CLOSE_UP_INT8,
     DECODER,
     ENCODER,
     MANIFEST,
     NETWORK,
     NETWORK_INT8,
+    PROPOSALS,
+    PROPOSALS_INT8,
     PROTOTYPES,
     WEIGHTS,
     read_folder,
     read_manifest,
     write_folder,
 )
+from tiae_ros.model.hand_detector import load_detector
 from tiae_ros.model.segmenter import load_segmentation
 from tiae_ros.model.shipped import find_model
 
 KINDS = {
     "autoencoder": ("depth", load_model, (ENCODER, DECODER, PROTOTYPES, WEIGHTS)),
     "segmentation": ("segmentation", load_segmentation, (NETWORK, NETWORK_INT8, WEIGHTS)),
+    "detector": ("detector", load_detector, (PROPOSALS, CLOSE_UP, PROPOSALS_INT8, CLOSE_UP_INT8, WEIGHTS)),
 }
 FILES = [(kind, name) for kind, (_, _, names) in KINDS.items() for name in names]
 every_file = pytest.mark.parametrize(("folder", "name"), FILES, indirect=["folder"])
@@ -368,7 +374,7 @@ def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
     assert load_model("grasp").manifest.channels == ("hand_mask", "object_mask")
     assert load_model("models/depth").manifest.channels == ("depth",)
     assert load_segmentation("segmentation").name.startswith("network")
-    with pytest.raises(ModelError, match=r"no model 'gras'.*depth, grasp"):
+    with pytest.raises(ModelError, match=r"no model 'gras'.*depth, detector, grasp"):
         load_model("gras")
     for name in ("~nosuchuser/x", "x" * 5000, "a\0b"):
         with pytest.raises(ModelError, match=r"cannot be the path of a model|there is no model"):

@@ -11,7 +11,7 @@ from tiae_ros.errors import ModelError
 from tiae_ros.model.onnx_file import check_onnx
 from tiae_ros.model.shipped import find_model
 
-MODELS = ("depth", "grasp", "hands", "segmentation")
+MODELS = ("depth", "detector", "grasp", "hands", "segmentation")
 GRAPHS = [path for name in MODELS for path in sorted(find_model(name).glob("*.onnx"))]
 
 onnx = pytest.importorskip("onnx", reason="graphs are made with onnx, which is not installed")

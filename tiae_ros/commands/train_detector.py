@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tiae_ros.commands.train import add_settings, asked_settings
 from tiae_ros.errors import OutputError, ParameterError
@@ -95,7 +95,7 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     test = shards_of(arguments.test) if arguments.test else []
     empty = list(real_frames(arguments.empty, arguments.empty_pattern)) if arguments.empty else []
     torch.manual_seed(settings.seed)
-    detector = load_detector(arguments.start)[0] if arguments.start else Detector()
+    detector, start = load_detector(arguments.start) if arguments.start else (Detector(), None)
     if len(test) == 1:
         print("one shard to test on: confidence is calibrated and measured on the same frames", flush=True)
     detector.to(device)
@@ -106,12 +106,14 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
         return 0
     trained = detector_of(detector.parts)  # of one process, on the CPU
     trained.load_state_dict(detector.state_dict())
-    training = {
+    training: dict[str, Any] = {
         "command": _command_line(arguments, settings),
         "data": " ".join(folder.name for folder in arguments.data),
         "frames": 0,
         "settings": dataclasses.asdict(settings),
     }
+    if start is not None:
+        training["started from"] = dict(start.training)
     training["frames"] = len(read_rows(work / "grids")["focal"])
     manifest = detector_manifest(trained, model_id=out.name, training=training)
     save_detector(trained.eval(), out, manifest, recipe.examples_for_8_bits(work, settings))
