@@ -18,14 +18,12 @@ from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.model import folder as folder_module
 from tiae_ros.model.folder import (
     CLOSE_UP,
-    CLOSE_UP_INT8,
     DECODER,
     ENCODER,
     MANIFEST,
     NETWORK,
     NETWORK_INT8,
     PROPOSALS,
-    PROPOSALS_INT8,
     PROTOTYPES,
     WEIGHTS,
     read_folder,
@@ -39,7 +37,7 @@ from tiae_ros.model.shipped import find_model
 KINDS = {
     "autoencoder": ("depth", load_model, (ENCODER, DECODER, PROTOTYPES, WEIGHTS)),
     "segmentation": ("segmentation", load_segmentation, (NETWORK, NETWORK_INT8, WEIGHTS)),
-    "detector": ("detector", load_detector, (PROPOSALS, CLOSE_UP, PROPOSALS_INT8, CLOSE_UP_INT8, WEIGHTS)),
+    "detector": ("detector", load_detector, (PROPOSALS, CLOSE_UP, WEIGHTS)),
 }
 FILES = [(kind, name) for kind, (_, _, names) in KINDS.items() for name in names]
 every_file = pytest.mark.parametrize(("folder", "name"), FILES, indirect=["folder"])
