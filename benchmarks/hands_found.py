@@ -1,7 +1,7 @@
 """Hands found, masks, false windows, confidence: by a detector and the classical method, on renders and real frames.
 
     python benchmarks/hands_found.py --frames held_out             # folders of `tiae simulate people`
-    python benchmarks/hands_found.py --network runs/detector        # another model
+    python benchmarks/hands_found.py --network models/segmentation models/detector runs/mine
     python benchmarks/hands_found.py --frames held_out --docs       # the table of docs/hands.md
 
 Sets:
@@ -67,20 +67,30 @@ class Labelled:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", type=Path, default=ROOT / "models" / "segmentation", metavar="DIR")
+    shipped = [ROOT / "models" / "segmentation", ROOT / "models" / "detector"]
+    parser.add_argument("--network", type=Path, nargs="+", default=shipped, metavar="DIR", help="(those that ship)")
     parser.add_argument(
         "--frames", type=Path, nargs="*", default=[], metavar="FRAMES", help="folders of rendered frames"
     )
+    parser.add_argument(
+        "--skip-shards",
+        type=int,
+        default=0,
+        metavar="N",
+        help="at the beginning: those that calibrated the confidence (0)",
+    )
     parser.add_argument("--limit", type=int, default=1000, help="rendered frames looked at (1000)")
     parser.add_argument("--mediapipe", metavar="PYTHON", help="an interpreter that has mediapipe==0.10.14, to compare")
-    parser.add_argument("--no-classical", action="store_true", help="the detector alone")
+    parser.add_argument("--no-classical", action="store_true", help="the networks alone")
     parser.add_argument("--docs", action="store_true", help="put the table into docs/hands.md")
     options = parser.parse_args()
     if options.docs and not options.frames:
         parser.error("--docs writes the whole table; give rendered frames too, by --frames")
     cv2.setNumThreads(1)
-    methods: list[tuple[str, Segmentation]] = [("network", choose_segmentation("network", str(options.network)))]
-    print(methods[0][1].name)
+    methods: list[tuple[str, Segmentation]] = [
+        (folder.name, choose_segmentation("network", str(folder))) for folder in options.network
+    ]
+    print(", ".join(method.name for _, method in methods))
     if not options.no_classical:
         methods.append(("classical", choose_segmentation("classical")))
     if options.mediapipe:
@@ -103,7 +113,7 @@ def main() -> int:
 
 def all_rows(name: str, method: Segmentation, options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
     if options.frames:
-        shards = shards_of(options.frames)
+        shards = shards_of(options.frames)[options.skip_shards :]
         for label, color in (("renders", True), ("renders, depth", False)):
             frames = itertools.islice(itertools.chain.from_iterable(map(stored_frames, shards)), options.limit)
             figures = judge(method, frames, use_color=color).figures()
@@ -186,7 +196,7 @@ def half(frame: Labelled) -> Labelled:
 
 
 def line(row: tuple[str, ...]) -> str:
-    widths = (-15, -11, 24, 8, 7, 7, 9, 8, 7, 7, 13)
+    widths = (-15, -13, 24, 8, 7, 7, 9, 8, 7, 7, 13)
     return "".join(f"{cell:<{-w}}" if w < 0 else f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
 
 

@@ -148,7 +148,9 @@ def test_every_subcommand_has_examples_that_parse(name, capsys):
         main([*name.split(), "--help"])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    examples = [line.split("#")[0].strip() for line in text.splitlines() if line.strip().startswith("tiae ")]
+    examples = [
+        line.split("#")[0].split(" > ")[0].strip() for line in text.splitlines() if line.strip().startswith("tiae ")
+    ]
     assert any(example.startswith(f"tiae {name}") for example in examples)
     for example in examples:
         words = shlex.split(example)[1:]

@@ -136,7 +136,7 @@ def test_kill_9_loses_neither_model_nor_checkpoint(tmp_path):
     assert load_model(run).manifest.files == before
     settings, path = resumed_settings(run, {})
     assert settings.epochs == 500
-    assert path == str(tmp_path / "data.npz")
+    assert json.loads(path) == [str(tmp_path / "data.npz")]
 
 
 def test_kill_9_inside_an_epoch_changes_nothing(tmp_path, monkeypatch):
@@ -385,3 +385,11 @@ def test_weights_of_channels(tmp_path):
         TrainingSettings(channel_weights="depth=-1")
     with pytest.raises(ParameterError, match="name deep; the data has the channels hand_mask, object_mask, depth"):
         channel_emphasis(arrays, TrainingSettings(channel_weights="deep=2"))
+
+
+def test_paths_of_a_checkpoint_are_read_whatever_they_hold():
+    """Several files, names with a colon, and the one path that checkpoints of earlier releases hold."""
+    from tiae_ros.commands.train import _paths_of
+
+    assert _paths_of('["/data/run:3/a.npz", "/b.npz"]') == [Path("/data/run:3/a.npz"), Path("/b.npz")]
+    assert _paths_of("/data/run:3/a.npz") == [Path("/data/run:3/a.npz")]

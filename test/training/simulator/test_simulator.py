@@ -76,7 +76,7 @@ def test_number_of_workers_does_not_change_the_bytes() -> None:
     for one, two in zip(rows[1], rows[2], strict=True):
         np.testing.assert_array_equal(one.masks, two.masks)
         np.testing.assert_array_equal(one.depth, two.depth)
-        assert one.subject == two.subject
+        assert one.hand.subject == two.hand.subject
 
 
 def test_shapes_types_and_names(one_of_each: list[Sample]) -> None:
