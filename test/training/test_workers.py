@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(120)
 power_of_two = partial(operator.pow, 2)  # what a new interpreter can import
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_order_also_of_jobs_without_end(workers):
     assert list(each_in_order(power_of_two, range(7), workers)) == [1, 2, 4, 8, 16, 32, 64]

@@ -49,10 +49,9 @@ def each_in_order(
                 "--workers"
             ) from None
         finally:
-            for future in futures:
-                future.cancel()
-            for child in set(multiprocessing.active_children()) - others:
-                child.terminate()  # nobody waits for what it does
+            if futures:  # nobody waits for what is in work
+                for child in set(multiprocessing.active_children()) - others:
+                    child.terminate()
 
 
 def _start(threads: int) -> None:
