@@ -661,9 +661,9 @@ def test_a_detector_is_trained_on_the_command_line(folder, tiny, tmp_path, capsy
     work = tmp_path / "mine_work"
     before = {path.name: path.stat().st_mtime_ns for path in work.glob("*_alone.pt")}
     assert sorted(before) == ["close_up_alone.pt", "proposals_alone.pt"]
-    assert main([*words, "--overwrite"]) == 0
+    assert main([*words, "--overwrite", "--workers", "1"]) == 0
     assert {path.name: path.stat().st_mtime_ns for path in work.glob("*_alone.pt")} == before
-    assert main([*words, "--overwrite", "--seed", "1"]) == 0
+    assert main([*words, "--overwrite", "--workers", "1", "--seed", "1"]) == 0
     assert {path.name: path.stat().st_mtime_ns for path in work.glob("*_alone.pt")} != before
 
 
