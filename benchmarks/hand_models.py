@@ -4,8 +4,8 @@
     python benchmarks/hand_models.py --work runs/ship           # the tables
     python benchmarks/hand_models.py --work runs/ship --docs    # and docs/hands.md with its pictures
 
-Windows are those of `tiae simulate`: subjects 0–999 to train on, 1000–1199 to test on (grasps_both.npz and
-grasps_test_both.npz); and those of `tiae simulate people`, whose test set shows other people and other things
+Windows are those of `tiae simulate`: subjects 0–999 to train on, 1000–1199 to test on (train_late_both.npz and
+test_both.npz); and those of `tiae simulate people`, whose test set shows other people and other things
 (world_both.npz and world_test_both.npz; rows "world: "). All are shown under
 random shifts of ±8 pixels; medians over --seeds of those. Compared: the slides' ordinary auto-encoder and principal
 components, with as many numbers, fitted on the same windows under the same shifts.
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--docs", action="store_true", help="write docs/hands.md and docs/hands/*.png")
     options = parser.parse_args()
     training, test, world, world_test = (
-        load_arrays(options.work / f"{part}_both.npz") for part in ("grasps", "grasps_test", "world", "world_test")
+        load_arrays(options.work / f"{part}_both.npz") for part in ("train_late", "test", "world", "world_test")
     )
     rows: Rows = []
     missed = 0
