@@ -78,7 +78,7 @@ def model_rows(folder: Path, training: ImageArrays, test: ImageArrays, options: 
     own_training, own_test = (only(arrays, names) for arrays in (training, test))
     measured = medians(model, own_test, own_training, options.seeds)
     rows = [(folder.name, name, value, target(name)) for name, value in measured.items()]
-    few = own_training.take(np.random.default_rng(0).permutation(len(training))[:BASELINE_WINDOWS])
+    few = for_baselines(own_training)
     others = {
         "ordinary AE": fit_baseline("ordinary-ae", few, radius_px=RADIUS, descriptor_size=size, epochs=options.epochs),
         f"PCA-{size}": fit_baseline("pca", few, radius_px=RADIUS, descriptor_size=size),
@@ -106,7 +106,7 @@ def world_rows(folder: Path, training: ImageArrays, test: ImageArrays, options: 
     own_training, own_test = (only(arrays, names) for arrays in (training, test))
     measured = medians(model, own_test, own_training, options.seeds)
     rows = [(folder.name, f"world: {name}", value, world_target(name)) for name, value in measured.items()]
-    few = own_training.take(np.random.default_rng(0).permutation(len(training))[:BASELINE_WINDOWS])
+    few = for_baselines(own_training)
     baseline = fit_baseline("centroid-pca", few, radius_px=RADIUS, descriptor_size=size)
     theirs = measure_model(baseline, own_test, own_training, shift_radius_px=RADIUS)
     other = f"{folder.name}: centroid + PCA-{size}"
@@ -144,6 +144,11 @@ def target(measure: str) -> str:
         "depth_error_mm": "≤ 6",
         "shift_error": "≤ 0.3",
     }.get(measure, "")
+
+
+def for_baselines(training: ImageArrays) -> ImageArrays:
+    """Some of the training windows, always the same."""
+    return training.take(np.random.default_rng(0).permutation(len(training))[:BASELINE_WINDOWS])
 
 
 def world_target(measure: str) -> str:

@@ -44,7 +44,7 @@ if __name__ == "__main__":
     serve()
     raise SystemExit(0)
 
-from tiae_ros.vision.labels import Floats, Labels, Picture  # noqa: E402  # what serves has neither
+from tiae_ros.vision.labels import Floats, Picture  # noqa: E402  # what serves has neither
 from tiae_ros.vision.segmentation.settings import SegmentationSettings, usable_focal_px  # noqa: E402
 from tiae_ros.vision.sight import WHOLE_PICTURE, FoundHand, Segmentation, Sight  # noqa: E402
 from tiae_ros.vision.window import Window, has_reading  # noqa: E402
@@ -61,16 +61,6 @@ class MediaPipeHands(Segmentation):
             [python, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
-    def segment(
-        self,
-        color: Picture | None,
-        depth_m: Floats,
-        settings: SegmentationSettings | None = None,
-        *,
-        focal_px: float | None = None,
-    ) -> Labels:
-        return np.zeros(depth_m.shape, np.uint8)
-
     def see(
         self,
         color: Picture | None,
@@ -81,7 +71,7 @@ class MediaPipeHands(Segmentation):
         metric_size_m: float = 0.30,
         before: Sequence[FoundHand] = (),
     ) -> Sight:
-        labels = self.segment(color, depth_m)
+        labels = np.zeros(depth_m.shape, np.uint8)
         if color is None:
             return Sight(labels, [], WHOLE_PICTURE)
         assert self._process.stdin is not None
@@ -90,7 +80,12 @@ class MediaPipeHands(Segmentation):
         self._process.stdin.write(_HEADER.pack(height, width) + np.ascontiguousarray(color).tobytes())
         self._process.stdin.flush()
         focal, found = usable_focal_px(focal_px, max(depth_m.shape)), []
-        for hand in json.loads(self._process.stdout.readline()):
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(
+                f"MediaPipe's process ended with {self._process.wait(10)}; does its interpreter have mediapipe?"
+            )
+        for hand in json.loads(answer):
             points = np.array(hand["landmarks"]) * (width, height)
             x, y = points[list(_PALM)].mean(0)
             rows, columns = points.round().astype(int)[:, ::-1].T

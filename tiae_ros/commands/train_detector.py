@@ -64,16 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, device: Device) -> int:
     """All of it on one device; where several processes train together, the first one writes and prints."""
-    import torch
-
     from tiae_training.detection import recipe
     from tiae_training.detection.examples import read_rows
     from tiae_training.detection.folder import detector_manifest, load_detector, save_detector, with_facts
-    from tiae_training.detection.networks import Detector, detector_of
+    from tiae_training.detection.networks import detector_of, new_detector
     from tiae_training.detection.prepare import real_frames, shards_of
     from tiae_training.detection.settings import DetectorTraining
     from tiae_training.processes import process_count, process_rank
-    from tiae_training.train.distributed import first_alone, wait_for_all
+    from tiae_training.train.distributed import first_alone
 
     settings = DetectorTraining(**asked_settings(arguments, DetectorTraining()))
     if not arguments.minutes > 0:
@@ -94,12 +92,10 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     shards = shards_of(arguments.data)
     test = shards_of(arguments.test) if arguments.test else []
     empty = list(real_frames(arguments.empty, arguments.empty_pattern)) if arguments.empty else []
-    torch.manual_seed(settings.seed)
-    detector, start = load_detector(arguments.start) if arguments.start else (Detector(), None)
+    detector, start = load_detector(arguments.start) if arguments.start else (new_detector(settings.seed), None)
     if len(test) == 1:
         print("one shard to test on: confidence is calibrated and measured on the same frames", flush=True)
     detector.to(device)
-    wait_for_all()
     first_alone("examples", lambda: recipe.prepare_once(shards, empty, work, settings.seed, arguments.workers))
     recipe.train_detector(detector, shards, empty, work, settings, arguments.minutes, arguments.workers)
     if process_rank():

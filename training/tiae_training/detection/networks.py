@@ -113,6 +113,12 @@ class Detector(nn.Module):
         return {PROPOSALS: self.proposals, CLOSE_UP: self.close_up}
 
 
+def new_detector(seed: int) -> Detector:
+    """An untrained detector; the same seed gives the same weights."""
+    torch.manual_seed(seed)
+    return Detector()
+
+
 def detector_of(parts: Mapping[str, Any]) -> Detector:
     """The untrained detector of a manifest. Raises ModelError."""
     given = dict(parts)
