@@ -27,6 +27,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tiae_ros import palette
 from tiae_ros.errors import TiaeError
 from tiae_ros.streams.bags import COMPRESSED_IMAGE_TYPE, Bag
 from tiae_ros.streams.image_decoding import decode_message
@@ -35,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 INPUTS = ("color/image", "depth/image", "color/camera_info")
 NODE = "/tiae"
 TILE = 240  # pixels of one picture's height
-COLORS = {1: (255, 96, 64), 2: (64, 200, 96)}  # hand, object: rgb
+COLORS = {1: palette.HAND, 2: palette.OBJECT}  # of labels
 
 
 def main() -> int:
@@ -225,7 +226,7 @@ def draw_frame(frame: dict[str, Any]) -> np.ndarray:
     for label, paint in COLORS.items():
         camera[labels == label] = (0.5 * camera[labels == label] + 0.5 * np.array(paint)).astype(np.uint8)
     corners = (np.array([[-0.5, -0.5], [size - 0.5, size - 0.5]]) * window[:2] + window[2:]).round().astype(int)
-    cv2.rectangle(camera, *map(tuple, corners.tolist()), (255, 255, 0), 2)
+    cv2.rectangle(camera, *map(tuple, corners.tolist()), palette.WINDOW, 2)
     camera = cv2.resize(camera, (round(TILE * camera.shape[1] / camera.shape[0]), TILE), interpolation=cv2.INTER_AREA)
     masks = np.stack([cut((labels == label).astype(np.float32), window, size) for label in COLORS])
     restored = np.stack(
@@ -280,7 +281,7 @@ def paint_masks(masks: np.ndarray, outline: np.ndarray | None = None) -> np.ndar
     if outline is not None:
         whole = cv2.resize(np.clip(outline.sum(0), 0, 1), (TILE, TILE), interpolation=cv2.INTER_LINEAR) > 0.5
         contours, _ = cv2.findContours(whole.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, contours, -1, (255, 255, 255), 1)
+        cv2.drawContours(picture, contours, -1, palette.INPUT, 1)
     return picture
 
 

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from tiae_ros import palette
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels, Picture
 
 if TYPE_CHECKING:
     from tiae_ros.perception import Result
 
-HAND_COLOR = (255, 140, 60)
-OBJECT_COLOR = (70, 150, 255)
-_OUTLINE_COLOR = (255, 255, 255)
-_OTHER_COLOR = (150, 150, 150)
 
 
 def draw(color: Picture, result: Result, depth_m: Floats | None = None) -> Picture:
@@ -25,7 +22,7 @@ def draw(color: Picture, result: Result, depth_m: Floats | None = None) -> Pictu
     height = color.shape[0]
     picture = _with_masks(color, result.labels)
     for index, (window, (dx, dy)) in enumerate(zip(result.windows, result.shifts, strict=True)):
-        shade = _OUTLINE_COLOR if index == 0 else _OTHER_COLOR
+        shade = palette.WINDOW if index == 0 else palette.OTHER_WINDOW
         half = window.side_px / 2
         corners = [(round(window.center_x + sign * half), round(window.center_y + sign * half)) for sign in (-1, 1)]
         cv2.rectangle(picture, corners[0], corners[1], shade, 1)
@@ -53,7 +50,7 @@ def draw(color: Picture, result: Result, depth_m: Floats | None = None) -> Pictu
 
 def masks_picture(masks: Floats) -> Picture:
     """Hand and object masks (2, S, S) 0..1 as one coloured picture (S, S, 3)."""
-    mixed = masks[0][..., None] * np.array(HAND_COLOR) + masks[1][..., None] * np.array(OBJECT_COLOR)
+    mixed = masks[0][..., None] * np.array(palette.HAND) + masks[1][..., None] * np.array(palette.OBJECT)
     picture: Picture = np.clip(mixed, 0, 255).astype(np.uint8)
     return picture
 
@@ -71,7 +68,7 @@ def depth_picture(depth_m: Floats) -> Picture:
 
 def _with_masks(color: Picture, labels: Labels) -> Picture:
     tint = np.zeros((3, 3), np.uint8)
-    tint[HAND], tint[OBJECT] = HAND_COLOR, OBJECT_COLOR
+    tint[HAND], tint[OBJECT] = palette.HAND, palette.OBJECT
     mixed = cv2.addWeighted(color, 0.55, tint[labels], 0.45, 0)
     shown: Picture = np.where(labels[..., None] > 0, mixed, color).astype(np.uint8)
     return shown

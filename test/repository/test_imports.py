@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"tiae_ros": ROOT / "tiae_ros", "tiae_training": ROOT / "training" / "tiae_training"}
 # From left to right; a room may use those to its left, and those of its own place each other.
 ORDER = (
-    ("errors",),
+    ("errors", "palette"),
     ("streams",),
     ("vision",),
     ("model",),

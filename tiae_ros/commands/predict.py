@@ -195,14 +195,16 @@ def annotated(color: Picture, grasps: list[Grasp]) -> Picture:
     """The picture with each grasp's window, name and confidence."""
     import cv2
 
+    from tiae_ros import palette
+
     seen = color.copy()
     scale = max(color.shape[:2]) / 640
     for grasp in grasps:
         window = grasp.window
         half = window.side_px / 2
         corners = [(round(window.center_x + sign * half), round(window.center_y + sign * half)) for sign in (-1, 1)]
-        cv2.rectangle(seen, corners[0], corners[1], (40, 220, 40), max(1, round(2 * scale)))
+        cv2.rectangle(seen, corners[0], corners[1], palette.WINDOW, max(1, round(2 * scale)))
         told = f"{grasp.label or 'unknown'} {grasp.confidence:.2f}"
         place = (max(2, corners[0][0]), max(round(16 * scale), corners[0][1] - 4))
-        cv2.putText(seen, told, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, (40, 220, 40), max(1, round(2 * scale)))
+        cv2.putText(seen, told, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, palette.WINDOW, max(1, round(2 * scale)))
     return seen

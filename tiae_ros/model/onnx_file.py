@@ -25,7 +25,7 @@ _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 
 _ATTRIBUTE_SPARSE, _ATTRIBUTE_SPARSES = 22, 23
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 
-_Field = tuple[int, int, memoryview]  # number, whole number (0 where it is bytes), bytes
+Field = tuple[int, int, memoryview]  # number, whole number (0 where it is bytes), bytes
 
 
 def check_onnx(content: bytes) -> None:
@@ -35,7 +35,7 @@ def check_onnx(content: bytes) -> None:
         ModelError: what is wrong with it.
     """
     try:
-        model = list(_fields(memoryview(content)))
+        model = list(fields(memoryview(content)))
         graphs = [data for number, _, data in model if number == _MODEL_GRAPH]
         if len(graphs) != 1 or not any(number == _MODEL_OPSET for number, _, _ in model):
             raise ModelError("not an ONNX model")
@@ -49,7 +49,7 @@ def check_onnx(content: bytes) -> None:
 def _check_graph(graph: memoryview, depth: int) -> None:
     if depth > _DEEPEST:
         raise ModelError(f"an ONNX model with graphs nested more than {_DEEPEST} deep")
-    for number, _, data in _fields(graph):
+    for number, _, data in fields(graph):
         if number == _GRAPH_NODE:
             _check_node(data, depth)
         elif number == _GRAPH_INITIALIZER:
@@ -59,8 +59,8 @@ def _check_graph(graph: memoryview, depth: int) -> None:
 
 
 def _check_node(node: memoryview, depth: int) -> None:
-    fields = list(_fields(node))
-    texts = {number: bytes(data).decode("utf-8", "replace") for number, _, data in fields if number in (4, 7)}
+    parts = list(fields(node))
+    texts = {number: bytes(data).decode("utf-8", "replace") for number, _, data in parts if number in (4, 7)}
     domain = texts.get(_NODE_DOMAIN, "")
     if domain not in _STANDARD:
         raise ModelError(
@@ -69,9 +69,9 @@ def _check_node(node: memoryview, depth: int) -> None:
         )
     if texts.get(_NODE_OPERATOR, "") in _ENDLESS:
         raise ModelError(f"an ONNX model with the operator {texts[_NODE_OPERATOR]!r}; accepted are those without loops")
-    for number, _, data in fields:
+    for number, _, data in parts:
         if number == _NODE_ATTRIBUTE:
-            for kind, _, part in _fields(data):
+            for kind, _, part in fields(data):
                 if kind in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
                     _check_tensor(part)
                 elif kind in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
@@ -81,12 +81,12 @@ def _check_node(node: memoryview, depth: int) -> None:
 
 
 def _check_tensor(tensor: memoryview) -> None:
-    for number, value, _ in _fields(tensor):
+    for number, value, _ in fields(tensor):
         if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and value):
             raise ModelError("an ONNX model whose weights lie in another file; accepted are those with all data inside")
 
 
-def _fields(message: memoryview) -> Iterator[_Field]:
+def fields(message: memoryview) -> Iterator[Field]:
     """The fields of one message. Raises IndexError or ValueError for what is no message."""
     at, end = 0, len(message)
     while at < end:

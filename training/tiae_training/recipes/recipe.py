@@ -17,6 +17,7 @@ from tiae_ros.errors import OutputError, ParameterError
 from tiae_ros.model.autoencoder import Autoencoder, load_model
 from tiae_training.data.arrays import ImageArrays, load_arrays, split
 from tiae_training.data.digits import load_digits
+from tiae_training.data.window_picture import window_picture
 from tiae_training.train.checks import check_trainable
 from tiae_training.train.collapse import has_collapsed
 from tiae_training.train.folder import prepare_run, read_history
@@ -179,9 +180,6 @@ def draw_rows(path: Path, rows: Sequence[tuple[str, Any]], title: str) -> None:
 
 
 def as_picture(window: Any) -> np.ndarray:
-    """A window (C, S, S) to look at: grey (S, S) of one channel, colours (S, S, 3) of two (orange, blue) or more."""
+    """A window (C, S, S) to look at: grey (S, S) of one channel, the palette's colours (S, S, 3) of more."""
     channels = np.clip(np.asarray(window, np.float32), 0.0, 1.0)
-    if len(channels) == 1:
-        return channels[0]
-    colours = np.array([[1.0, 0.55, 0.1], [0.2, 0.6, 1.0]], np.float32) if len(channels) == 2 else np.eye(3)
-    return np.clip(np.einsum("chw,cr->hwr", channels[:3], colours), 0.0, 1.0)
+    return channels[0] if len(channels) == 1 else window_picture(channels)
