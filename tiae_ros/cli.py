@@ -30,6 +30,7 @@ SUBCOMMANDS = (
     "info",
     "export",
     "recipe",
+    "explore",
     "predict",
     "extract",
     "simulate",
@@ -87,7 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.subcommand not in ("node", "play"):  # these two have their own way with signals
         let_sigterm_clean_up()
     try:
-        return int(parsed.run(parsed))
+        if parsed.subcommand in ("node", "play"):  # they speak at once
+            return int(parsed.run(parsed))
+        from tiae_ros.commands.progress import progress_of
+
+        with progress_of(f"tiae {parsed.subcommand}"):
+            return int(parsed.run(parsed))
     except TiaeError as error:
         print(f"tiae {parsed.subcommand}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

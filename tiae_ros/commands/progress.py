@@ -1,0 +1,135 @@
+"""What a command that takes long says meanwhile, and what it says to programs.
+
+Nobody waits more than two seconds for a word: a command says what it is at as soon as that takes long, and again now
+and then. A quick command says nothing, so that its only lines are its result's. Progress goes to the standard error,
+results to the standard output; with --json that is one JSON object and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+FIRST_WORD_S = 1.0  # what takes longer is said
+AGAIN_S = 10.0
+_REDRAW_S = 0.25  # of a count, in a terminal
+_COUNT_S = 2.0  # of a count, elsewhere
+
+_Item = TypeVar("_Item")
+
+
+class Progress:
+    """Says, from a thread of its own, what the command is at; `at_work` is told what that is."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._doing = "starting"
+        self._since = self._begun = time.monotonic()
+        self._said = False
+        self._change = threading.Condition()
+        self._over = False
+        self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+        self._thread.start()
+
+    def at_work(self, doing: str) -> None:
+        with self._change:
+            self._doing, self._said = doing, False
+            self._since = time.monotonic()
+            self._change.notify()
+
+    def quiet(self) -> None:
+        """The command speaks for itself from here on."""
+        with self._change:
+            self._over = True
+            self._change.notify()
+
+    def _watch(self) -> None:
+        with self._change:
+            while not self._over:
+                now = time.monotonic()
+                due = self._since + (AGAIN_S if self._said else FIRST_WORD_S)
+                if now < due:
+                    self._change.wait(due - now)
+                    continue
+                spent = f" ({now - self._begun:.0f} s)" if self._said else ""
+                _write(f"{self._prefix}: {self._doing} …{spent}\n")
+                self._said, self._since = True, now
+
+
+_current: Progress | None = None
+
+
+@contextlib.contextmanager
+def progress_of(prefix: str) -> Iterator[None]:
+    """While a command runs, say what it is at when that takes long."""
+    global _current
+    _current = Progress(prefix)
+    try:
+        yield
+    finally:
+        _current.quiet()
+        _current = None
+
+
+def at_work(doing: str) -> None:
+    """Say what comes now, should it take long: a few words that go on from "tiae evaluate: "."""
+    if _current is not None:
+        _current.at_work(doing)
+
+
+def speaks_for_itself() -> None:
+    """No more lines of progress: the command prints its own."""
+    if _current is not None:
+        _current.quiet()
+
+
+def counted(items: Iterable[_Item], what: str, total: int | None = None) -> Iterator[_Item]:
+    """The items, with a count of them on the standard error: redrawn in a terminal, else a line now and then."""
+    in_terminal = sys.stderr.isatty()
+    began = time.monotonic()
+    told, drawn, count = began, False, 0
+    iterator = iter(items)
+    try:
+        for item in iterator:
+            count += 1
+            now = time.monotonic()
+            if now - told >= (_REDRAW_S if in_terminal else _COUNT_S) or (count == total and drawn):
+                told, drawn = now, True
+                speaks_for_itself()
+                line = f"{count}{f'/{total}' if total else ''} {what}, {count / (now - began):.1f}/s"
+                start, end = ("\r", "") if in_terminal else ("", "\n")
+                print(start + line, end=end, file=sys.stderr, flush=True)
+            yield item
+    finally:
+        if in_terminal and drawn:
+            print(file=sys.stderr)
+        if hasattr(iterator, "close"):
+            iterator.close()
+
+
+def print_json(result: Any) -> None:
+    """One JSON object on the standard output; numbers that are not finite are null, since JSON has none."""
+    print(json.dumps(_finite(result), allow_nan=False, ensure_ascii=False), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(name): _finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return value
+
+
+def _write(line: str) -> None:
+    """Past the stream's lock, which a process that is forked meanwhile would keep; nowhere if there is no file."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.write(sys.stderr.fileno(), line.encode(sys.stderr.encoding or "utf-8", "backslashreplace"))

@@ -1,0 +1,6 @@
+"""`tiae explore`: one HTML file that shows what a model has learnt. No torch.
+
+atlas           descriptors of windows, the axes in which they differ most, and their clusters
+decoder_graph   the decoder's graph and weights, as the page computes it
+page            all of it as one file, with page.html around it
+"""
