@@ -15,10 +15,12 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NoReturn
 
 from tiae_ros import __version__
 from tiae_ros.errors import TiaeError
+from tiae_ros.options import DefaultsInHelp, OneLineParser
 
 SUBCOMMANDS = (
     "train",
@@ -39,38 +41,35 @@ SUBCOMMANDS = (
     "imitate hands",
     "play",
     "node",
+    "completion",
 )
 
 OF_TRAINING = ("torch", "safetensors", "onnx", "onnxscript", "tqdm")  # what a robot does not have
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose complaint is one line (argparse puts the usage in front of it)."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see `{self.prog} --help`)\n")
-
-
-def build_parser(chosen: str = "") -> argparse.ArgumentParser:
-    """The parser of ``tiae`` with the arguments of the chosen subcommand, or of all."""
+def build_parser(chosen: str = "", *, options: bool = True) -> argparse.ArgumentParser:
+    """The parser of ``tiae`` with the arguments of the chosen subcommand, or of all; or with none, for its own help."""
     parser = OneLineParser(
         prog="tiae",
         description="Transform-invariant auto-encoders for grasp perception: train, inspect, run.",
+        epilog="`tiae SUBCOMMAND --help` has examples. Tab completes after `tiae completion bash` (or zsh).",
     )
     parser.add_argument("--version", action="version", version=f"tiae_ros {__version__}")
     choices = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
     for name in [chosen] if chosen else SUBCOMMANDS:
         command = importlib.import_module(f"tiae_ros.commands.{name.replace(' ', '_')}")
-        choice = choices.add_parser(
-            name,
-            help=command.HELP,
-            description=command.DESCRIPTION,
-            epilog=f"examples:\n{command.EXAMPLES}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.add_arguments(choice)
-        choice.set_defaults(run=command.run)
+        choice = choices.add_parser(name, help=command.HELP)
+        if options:
+            add_options(choice, command)
+            choice.set_defaults(run=command.run)
     return parser
+
+
+def add_options(parser: argparse.ArgumentParser, command: ModuleType) -> None:
+    """A subcommand's description, examples and options."""
+    parser.description, parser.epilog = command.DESCRIPTION, f"examples:\n{command.EXAMPLES}"
+    parser.formatter_class = DefaultsInHelp
+    command.add_arguments(parser)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words, ros_words = words[:1], words[1:]
     if " ".join(words[:2]) in SUBCOMMANDS:
         words[:2] = [" ".join(words[:2])]
-    parsed = build_parser(words[0] if words[:1] and words[0] in SUBCOMMANDS else "").parse_args(words)
+    known = bool(words) and words[0] in SUBCOMMANDS
+    parsed = build_parser(words[0] if known else "", options=known).parse_args(words)
     parsed.ros_arguments = ros_words
     if parsed.subcommand not in ("node", "play"):  # these two have their own way with signals
         let_sigterm_clean_up()

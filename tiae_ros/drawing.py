@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from tiae_ros.perception import Result
 
 
-
 def draw(color: Picture, result: Result, depth_m: Floats | None = None) -> Picture:
     """(H, W, 3) -> (H, W + H // 3, 3): on the right from top to bottom the main grasp's input masks, its
     restored masks moved onto the input, and its restored depth (S, S) in metres.

@@ -78,7 +78,7 @@ def top(name: str) -> str:
 def room(module: str) -> str:
     """The room of a module of tiae_ros; "" for the package itself and its command line, which are before the door."""
     name = module.split(".")[1] if "." in module else ""
-    return "" if name == "cli" else name
+    return "" if name in ("cli", "options") else name
 
 
 @pytest.mark.parametrize("module", MODULES["tiae_ros"])

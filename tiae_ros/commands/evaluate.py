@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from tiae_ros.commands.progress import at_work, print_json
     from tiae_ros.errors import DataError, ParameterError
     from tiae_ros.model.autoencoder import load_model
     from tiae_training.data.arrays import split
@@ -40,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"--shift-radius is {arguments.shift_radius}; accepted is 0 to 64 pixels")
     if arguments.seed < 0:
         raise ParameterError(f"--seed is {arguments.seed}; accepted is 0 or more")
+    at_work("reading the model and the windows")
     model = load_model(arguments.model, arguments.device)
     test = load_together(arguments.data, at_least=2)
     gallery = load_together(arguments.gallery) if arguments.gallery else None
@@ -57,11 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
         gallery = numbered_alike(gallery, test)
     if gallery is None and test.labels is not None and len(test) >= 10:
         gallery, test = split(test, 0.2, arguments.seed)
+    at_work(f"measuring {len(test)} windows")
     measures = measure_model(model, test, gallery, shift_radius_px=arguments.shift_radius, seed=arguments.seed)
     if arguments.json:
         # What cannot be said (all windows blank, all descriptors equal) is null: JSON has no NaN.
-        figures = {name: value if math.isfinite(value) else None for name, value in measures.items()}
-        print(json.dumps({"model": model.manifest.model_id, "windows": len(test), **figures}, allow_nan=False))
+        print_json({"model": model.manifest.model_id, "windows": len(test), **measures})
     else:
         print(f"{model.manifest.model_id} on {len(test)} windows")
         for name, value in measures.items():

@@ -5,6 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiae_ros.commands.progress import add_json, at_work, print_json
+
+if TYPE_CHECKING:
+    from tiae_ros.model.manifest import Manifest
 
 HELP = "write a model folder from a training run, and check it"
 DESCRIPTION = """Write a model folder that runs without torch (ONNX) from the trained weights of a run, and check that
@@ -26,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test", type=Path, nargs="+", metavar="FRAMES.npz", help="held-out frames to measure a segmentation on"
     )
+    add_json(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
 
 
@@ -46,10 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
     )
     from tiae_training.segmentation.frames import load_frames
 
+    at_work("exporting")
     refuse_existing(arguments.out / MANIFEST, overwrite=arguments.overwrite)
     source, int8 = find_model(str(arguments.source)), None
     if not is_legacy(source) and read_manifest(source).kind == DETECTOR:
-        return _export_detector(source, arguments.out)
+        return _export_detector(source, arguments)
     if is_legacy(source):
         trained = load_legacy(source)
     else:
@@ -61,8 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.calibrate or arguments.test:
             raise ParameterError(f"--calibrate and --test are for segmentations; {arguments.source} is an auto-encoder")
         written = save_model(trained, arguments.out)
-        print(f"{arguments.out}: {', '.join(written.files)}; engine and torch give the same")
-        return 0
+        return _tell(arguments, written)
     network, manifest = trained
     test = load_frames(arguments.test) if arguments.test else None
     frames = load_frames(arguments.calibrate) if arguments.calibrate else None
@@ -76,15 +83,21 @@ def run(arguments: argparse.Namespace) -> int:
     manifest = save_segmentation(network, arguments.out, manifest, frames, rounded=False, int8=int8)
     if test is not None:
         with_measures(arguments.out, measures_of(arguments.out, test))
-    print(f"{arguments.out}: {', '.join(manifest.files)}; engine and torch give the same")
+    return _tell(arguments, manifest)
+
+
+def _tell(arguments: argparse.Namespace, written: Manifest) -> int:
+    if arguments.json:
+        print_json({"model": str(arguments.out), "files": list(written.files), "engine_and_torch_agree": True})
+    else:
+        print(f"{arguments.out}: {', '.join(written.files)}; engine and torch give the same")
     return 0
 
 
-def _export_detector(source: Path, out: Path) -> int:
+def _export_detector(source: Path, arguments: argparse.Namespace) -> int:
     from tiae_ros.model.folder import read_folder
     from tiae_training.detection.folder import load_detector, save_detector
 
     detector, manifest = load_detector(source)
-    written = save_detector(detector, out, manifest, int8=read_folder(source).files, rounded=False)
-    print(f"{out}: {', '.join(written.files)}; engine and torch give the same")
-    return 0
+    written = save_detector(detector, arguments.out, manifest, int8=read_folder(source).files, rounded=False)
+    return _tell(arguments, written)

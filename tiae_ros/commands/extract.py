@@ -6,6 +6,9 @@ import argparse
 import math
 import sys
 from pathlib import Path
+from typing import Any
+
+from tiae_ros.commands.progress import Count, add_json, at_work, print_json
 
 HELP = "cut windows around the hand out of a recorded RGB-D bag, ready to train on"
 DESCRIPTION = """Find the hand in every frame of a bag (rosbag2: a folder, .mcap or .db3), cut a window of a fixed
@@ -24,10 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bag", type=Path, required=True, metavar="BAG", help="rosbag2 folder, .mcap or .db3 file")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE.npz and FILE.png")
+    add_json(parser)
     parser.add_argument("--strict", action="store_true", help="refuse a bag of which a part cannot be used")
     parser.add_argument("--label", metavar="NAME", help="what the hand does in this bag, for `tiae name`")
     parser.add_argument("--from-s", type=float, default=0.0, metavar="S", help="leave out the bag's first seconds (0)")
-    parser.add_argument("--to-s", type=float, default=math.inf, metavar="S", help="leave out what comes later (never)")
+    parser.add_argument(
+        "--to-s", type=float, default=math.inf, metavar="S", help="leave out what comes later (default: never)"
+    )
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also draw windows from all of the bag")
     parser.add_argument(
         "--channels", choices=("masks", "depth", "masks+depth"), default="masks", help="what an image holds (masks)"
@@ -92,27 +98,31 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for path in filter(None, (arguments.out, arguments.sheet)):
         refuse_existing(path, overwrite=arguments.overwrite)
-    in_terminal = sys.stderr.isatty()
-
-    def show(frames: int) -> None:
-        if in_terminal and frames % 10 == 0:
-            print(f"\r{frames} frames", end="", file=sys.stderr, flush=True)
-
+    at_work("loading what finds hands")
+    count = Count("frames")
     result = extract_windows(
         arguments.bag,
         settings,
         color_topic=arguments.color,
         depth_topic=arguments.depth,
         camera_info_topic=arguments.camera_info,
-        progress=show,
+        progress=count.reached,
         strict=arguments.strict,
     )
-    if in_terminal:
-        print("\r", end="", file=sys.stderr)
+    count.end()
     save_arrays(arguments.out, result.arrays, overwrite=arguments.overwrite)
     images = result.arrays["images"]
     if arguments.sheet is not None:
         write_sheet(arguments.sheet, images, tuple(result.arrays["channels"]))
+    if arguments.json:
+        told: dict[str, Any] = {
+            "out": str(arguments.out),
+            "images": list(images.shape),
+            "channels": list(result.arrays["channels"]),
+        }
+        told |= {"frames": result.frames, "frames_without_hand": result.frames_without_hand}
+        print_json({**told, "segmentation": result.segmentation, "remarks": list(result.remarks)})
+        return 0
     print(
         f"{arguments.out}: {len(images)} windows {images.shape[1:]} of {', '.join(result.arrays['channels'])} "
         f"from {result.frames} frames ({result.frames_without_hand} without a hand; segmentation: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tiae_ros.imitation.robot_hand import Joint, RobotHand
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("hand", nargs="?", metavar="HAND", help="name of a shipped hand, a YAML file, or template")
     what.add_argument("--check", metavar="FILE.yaml", help="check the file of a hand, as right and as left hand")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument(
         "--side", choices=("right", "left"), help="of the hand printed, with HAND or --check (default: right)"
     )
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
+    from tiae_ros.commands.progress import print_json
     from tiae_ros.errors import ParameterError
     from tiae_ros.imitation.hand_files import TEMPLATE, shipped_hands, template_file
     from tiae_ros.imitation.robot_hand import load_hand
@@ -42,6 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.check.endswith((".yaml", ".yml")):
             raise ParameterError(f"--check {arguments.check!r} cannot be used; give a file that ends in .yaml or .yml")
         hands = {one: load_hand(arguments.check, one) for one in ("right", "left")}
+        if arguments.json:
+            print_json({"file": arguments.check, "good": True, "idle": list(hands[side].idle)})
+            return 0
         print(hand_table(hands[side]), end="")
         print()
         for name in hands[side].idle:
@@ -53,7 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.hand == TEMPLATE:
         print(template_file().read_text("utf-8"), end="")
     elif arguments.hand is not None:
-        print(hand_table(load_hand(arguments.hand, side)), end="")
+        hand = load_hand(arguments.hand, side)
+        if arguments.json:
+            print_json(hand_facts(hand))
+        else:
+            print(hand_table(hand), end="")
+    elif arguments.json:
+        print_json({name: hand_facts(load_hand(name)) for name in shipped_hands()})
     else:
         for name in shipped_hands():
             hand = load_hand(name)
@@ -61,6 +72,27 @@ def run(arguments: argparse.Namespace) -> int:
             fingers = ", ".join(finger.name for finger in hand.fingers)
             print(f"{name:10s} {hand.title:24s} {len(hand.names):2d} joints{moved}, {fingers}")
     return 0
+
+
+def hand_facts(hand: RobotHand) -> dict[str, Any]:
+    """What the table says, for programs: radians, radians a second (squared)."""
+    rest = {name: float(angle) for name, angle in zip(hand.names, hand.rest, strict=True)}
+    numbers = ("lower", "upper", "speed", "acceleration")
+    return {
+        "name": hand.name,
+        "title": hand.title,
+        "side": hand.side,
+        "source": hand.source,
+        "base_link": hand.base_link,
+        "joints": {
+            joint.name: {**{n: float(getattr(joint, n)) for n in numbers}, "rest": rest.get(joint.name)}
+            for joint in hand.joints
+        },
+        "fingers": {
+            finger.name: {"tip_link": finger.tip_link, "joints": [link.joint for link in finger.chain if link.joint]}
+            for finger in hand.fingers
+        },
+    }
 
 
 def hand_table(hand: RobotHand) -> str:

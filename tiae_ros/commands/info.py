@@ -17,18 +17,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.folder import read_folder
     from tiae_ros.model.manifest import AUTOENCODER
-    from tiae_ros.model.segmenter import choose_segmentation
     from tiae_ros.model.shipped import find_model
     from tiae_training.card import card_text
 
     folder = find_model(str(arguments.model))
     content = read_folder(folder)
     if content.manifest.kind == AUTOENCODER:
+        from tiae_ros.model.autoencoder import load_model
+
         load_model(folder)
     else:
+        from tiae_ros.model.segmenter import choose_segmentation
+
         choose_segmentation("network", str(folder))
     if arguments.json:
         print(content.manifest.to_json(), end="")

@@ -32,11 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of held-out windows to be called something; less: unknown is said more often (0.9)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write a named copy here, and leave --model as it is")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--overwrite", action="store_true", help="replace the model in --out")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from tiae_ros.commands.progress import at_work, print_json
     from tiae_ros.errors import ParameterError
     from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.folder import MANIFEST
@@ -50,11 +52,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"{arguments.model} is a shipped model; give --out DIR for a named copy of it")
     if arguments.out is not None:
         refuse_existing(arguments.out / MANIFEST, overwrite=arguments.overwrite)
+    at_work("reading the model and the windows")
     model = load_model(source, arguments.device)
     arrays = merge_by_name([load_arrays(path) for path in arguments.data])
     others = [load_arrays(path) for path in arguments.unknown]
+    at_work(f"describing {len(arrays)} windows")
     named = name_model(model, arrays, others, near_share=arguments.near_share)
     save_prototypes(source, named.prototypes, named.training, out=arguments.out)
+    if arguments.json:
+        told = {judged.name: {n: v for n, v in vars(judged).items() if n != "name"} for judged in named.names}
+        print_json({"model": str(arguments.out or source), "names": told, "others_unknown": named.others_unknown})
+        return 0
     print(
         f"{arguments.out or source}: knows {len(named.names)} names from {len(arrays)} windows; "
         "each fifth judged by the others:"

@@ -7,6 +7,7 @@ results to the standard output; with --json that is one JSON object and nothing 
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import math
@@ -14,7 +15,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 FIRST_WORD_S = 1.0  # what takes longer is said
@@ -30,35 +31,34 @@ class Progress:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._doing = "starting"
+        self._doing = "starting"  # "" while the command speaks for itself
         self._since = self._begun = time.monotonic()
-        self._said = False
+        self._said = self._over = False
         self._change = threading.Condition()
-        self._over = False
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
         self._thread.start()
 
     def at_work(self, doing: str) -> None:
+        """What it is at from now on."""
         with self._change:
-            self._doing, self._said = doing, False
-            self._since = time.monotonic()
+            self._doing, self._said, self._since = doing, False, time.monotonic()
             self._change.notify()
 
-    def quiet(self) -> None:
-        """The command speaks for itself from here on."""
+    def end(self) -> None:
         with self._change:
             self._over = True
             self._change.notify()
+        self._thread.join()
 
     def _watch(self) -> None:
         with self._change:
             while not self._over:
                 now = time.monotonic()
                 due = self._since + (AGAIN_S if self._said else FIRST_WORD_S)
-                if now < due:
-                    self._change.wait(due - now)
+                if not self._doing or now < due:
+                    self._change.wait(due - now if self._doing else None)
                     continue
-                spent = f" ({now - self._begun:.0f} s)" if self._said else ""
+                spent = f" {now - self._begun:.0f} s" if self._said else ""
                 _write(f"{self._prefix}: {self._doing} …{spent}\n")
                 self._said, self._since = True, now
 
@@ -74,7 +74,7 @@ def progress_of(prefix: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _current.quiet()
+        _current.end()
         _current = None
 
 
@@ -85,38 +85,61 @@ def at_work(doing: str) -> None:
 
 
 def speaks_for_itself() -> None:
-    """No more lines of progress: the command prints its own."""
-    if _current is not None:
-        _current.quiet()
+    """No more lines until the next `at_work`: the command prints its own."""
+    at_work("")
 
 
-def counted(items: Iterable[_Item], what: str, total: int | None = None) -> Iterator[_Item]:
-    """The items, with a count of them on the standard error: redrawn in a terminal, else a line now and then."""
-    in_terminal = sys.stderr.isatty()
-    began = time.monotonic()
-    told, drawn, count = began, False, 0
+class Count:
+    """A count on the standard error: redrawn in a terminal, else a line now and then."""
+
+    def __init__(self, what: str, total: int | None = None) -> None:
+        self._what, self._of = what, f"/{total}" if total else ""
+        self._total = total
+        self._began = self._told = time.monotonic()
+        self._in_terminal = sys.stderr.isatty()
+        self._drawn = False
+
+    def reached(self, count: int) -> None:
+        """So many are done."""
+        now = time.monotonic()
+        due = now - self._told >= (_REDRAW_S if self._in_terminal else _COUNT_S)
+        if not due and not (self._drawn and count == self._total):
+            return
+        if not self._drawn:
+            speaks_for_itself()
+        self._told, self._drawn = now, True
+        start, end = ("\r", "") if self._in_terminal else ("", "\n")
+        line = f"{count}{self._of} {self._what}, {count / (now - self._began):.1f}/s"
+        print(start + line, end=end, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the count's line."""
+        if self._in_terminal and self._drawn:
+            print(file=sys.stderr)
+
+
+def counted(items: Iterable[_Item], what: str, total: int | None = None) -> Generator[_Item, None, None]:
+    """The items, with a count of them."""
+    count = Count(what, total)
     iterator = iter(items)
     try:
-        for item in iterator:
-            count += 1
-            now = time.monotonic()
-            if now - told >= (_REDRAW_S if in_terminal else _COUNT_S) or (count == total and drawn):
-                told, drawn = now, True
-                speaks_for_itself()
-                line = f"{count}{f'/{total}' if total else ''} {what}, {count / (now - began):.1f}/s"
-                start, end = ("\r", "") if in_terminal else ("", "\n")
-                print(start + line, end=end, file=sys.stderr, flush=True)
+        for number, item in enumerate(iterator, 1):
+            count.reached(number)
             yield item
     finally:
-        if in_terminal and drawn:
-            print(file=sys.stderr)
-        if hasattr(iterator, "close"):
+        count.end()
+        if hasattr(iterator, "close"):  # ends the workers of a generator
             iterator.close()
 
 
 def print_json(result: Any) -> None:
     """One JSON object on the standard output; numbers that are not finite are null, since JSON has none."""
     print(json.dumps(_finite(result), allow_nan=False, ensure_ascii=False), flush=True)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``, for programs that read what a command says."""
+    parser.add_argument("--json", action="store_true", help="one JSON object on the standard output")
 
 
 def _finite(value: Any) -> Any:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from pathlib import Path
+
+from tiae_ros.commands.progress import add_json, at_work, print_json
 
 HELP = "run an experiment of the slides: data, training, measures, figure"
 DESCRIPTION = """Run one experiment: load its data, train, measure on held-out windows, and write NAME.png (the figure),
@@ -25,18 +29,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides weights, order and transforms (default: 0)")
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the experiment's own number")
     parser.add_argument("--windows", type=int, metavar="N", help="train and test on so many only (a quick look)")
+    add_json(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it and print its figures beside their targets."""
     from tiae_ros.errors import ParameterError
+
+    at_work("loading PyTorch")
     from tiae_training.devices import choose_device
     from tiae_training.recipes import RECIPES
     from tiae_training.recipes.recipe import Workplace, run_recipe
     from tiae_training.train.precision import set_threads
 
     if arguments.name is None:
+        if arguments.json:
+            print_json({name: recipe.shows for name, recipe in RECIPES.items()})
+            return 0
         for name, recipe in RECIPES.items():
             print(f"{name:32s} {recipe.shows}")
         return 0
@@ -47,7 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path("recipes_out") / recipe.name
     workplace = Workplace(out, arguments.seed, arguments.epochs, arguments.windows, device=device, data=arguments.data)
     set_threads()
-    figures = run_recipe(recipe, workplace)
+    at_work(f"running {recipe.name}")
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        figures = run_recipe(recipe, workplace)
+    if arguments.json:
+        print_json({**figures, "picture": f"{out / recipe.name}.png"})
+        return 0
     targets = {target.measure: target for target in recipe.targets}
     for name, value in figures.items():
         line = f"{name:36s} {value:.4f}" if isinstance(value, float) else f"{name:36s} {value}"

@@ -18,18 +18,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.npz", help="file to write")
     parser.add_argument("--compare", action="store_true", help="shifts by comparing, not by the regressor (slower)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a line")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.npz")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from tiae_ros.commands.progress import at_work, print_json
     from tiae_ros.model.autoencoder import load_model
     from tiae_training.data.arrays import load_arrays, refuse_existing, save_arrays
 
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    at_work("reading the model and the windows")
     model = load_model(arguments.model, arguments.device)
     arrays = load_arrays(arguments.data, at_least=0)
     channels = model.manifest.channels
     images = arrays.in_order(channels).images
+    at_work(f"restoring {len(images)} windows")
     descriptors = model.encode(images)
     named = set(arrays.channels) == set(channels)
     order = [channels.index(name) for name in arrays.channels] if named else list(range(len(channels)))
@@ -39,5 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         "shifts": model.estimate_shift(images, compare=arguments.compare),
     }
     save_arrays(arguments.out, results, overwrite=arguments.overwrite)
+    if arguments.json:
+        print_json({"out": str(arguments.out), **{name: list(value.shape) for name, value in results.items()}})
+        return 0
     print(f"{arguments.out}: " + ", ".join(f"{name} {value.shape}" for name, value in results.items()))
     return 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tiae_ros.commands.progress import add_json, at_work, counted, print_json
 from tiae_ros.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", required=True, metavar="FILE.npz|BAG", help="what to write; {channels} stands for each of --channels"
     )
     parser.add_argument("--count", type=int, required=True, metavar="N", help="windows, or frames of a bag")
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="decides everything drawn")
     parser.add_argument(
         "--channels",
         nargs="+",
@@ -112,6 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pixels of a bag's border kept free of the grasp",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
+    add_json(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
 
 
@@ -123,6 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"--workers is {arguments.workers}; it must be at least 1")
     from tiae_training.simulator.rendering import import_mujoco
 
+    at_work("rendering")
     import_mujoco()  # complain before workers start
     if arguments.out.endswith(".npz"):
         return _arrays(arguments)
@@ -193,29 +197,23 @@ def _arrays(arguments: argparse.Namespace) -> int:
         segmented = window_set.Segmented(arguments.segmented_share, arguments.segmentation)
         rows = _take(window_set.window_rows(settings, shape, arguments.workers, segmented), arguments.count)
         content = {kind: window_arrays(rows, settings.grasps, kind, shape) for kind in channels}
+    files = []
     for kind, path in outputs.items():
+        at_work(f"writing {path}")
         save_arrays(path, content[kind], overwrite=arguments.overwrite)
         pictures = content[kind]["color" if kind == "frames" else "images"]
-        print(f"{path}: {kind} {pictures.shape}, {len(settings.grasps)} grasps")
+        files.append({"file": str(path), "channels": kind, "images": list(pictures.shape)})
+        if not arguments.json:
+            print(f"{path}: {kind} {pictures.shape}, {len(settings.grasps)} grasps")
+    if arguments.json:
+        print_json({"files": files, "grasps": list(settings.grasps)})
     return 0
 
 
 def _take(stream: Iterator[_Row], count: int) -> list[_Row]:
-    """The first rows of an endless stream, with a progress line."""
-    started = time.monotonic()
-    rows: list[_Row] = []
-    try:
-        for row in stream:
-            rows.append(row)
-            if len(rows) % 100 == 0 or len(rows) == count:
-                speed = len(rows) / (time.monotonic() - started)
-                print(f"\r{len(rows)}/{count}, {speed:.0f}/s", end="", flush=True)
-            if len(rows) == count:
-                break
-    finally:
-        stream.close()  # type: ignore[attr-defined]  # ends the workers
-        print()
-    return rows
+    """The first rows of an endless stream, with a count."""
+    with contextlib.closing(counted(stream, "pictures", count)) as rows:  # closed, it ends the workers
+        return list(itertools.islice(rows, count))
 
 
 def _bag(arguments: argparse.Namespace) -> int:
@@ -238,9 +236,14 @@ def _bag(arguments: argparse.Namespace) -> int:
         arm_length_m=arguments.arm_length_m,
         margin_px=(arguments.margin[0], arguments.margin[1]),
     )
-    truth = write_bag(samples, path, rate_hz=arguments.rate, overwrite=arguments.overwrite)
+    truth = write_bag(
+        counted(samples, "frames", arguments.count), path, rate_hz=arguments.rate, overwrite=arguments.overwrite
+    )
     if arguments.truth is not None:
         save_arrays(arguments.truth, truth, overwrite=arguments.overwrite)
     size = sum(file.stat().st_size for file in path.iterdir())
-    print(f"{path}: {arguments.count} frames, {size / 1e6:.1f} MB")
+    if arguments.json:
+        print_json({"bag": str(path), "frames": arguments.count, "bytes": size})
+    else:
+        print(f"{path}: {arguments.count} frames, {size / 1e6:.1f} MB")
     return 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
+from tiae_ros.commands.progress import add_json, at_work, print_json
 from tiae_ros.errors import ParameterError
 
 HELP = "render people with skinned hands, any thing, any room: frames to train a detector on"
@@ -26,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shards", type=int, required=True, metavar="N", help="files, in all")
     parser.add_argument("--scenes", type=int, default=64, help="of each shard (64)")
     parser.add_argument("--shard", default="0/1", metavar="I/N", help="render those whose number is I modulo N (0/1)")
-    parser.add_argument("--seed", type=int, default=1, help="(1)")
+    parser.add_argument("--seed", type=int, default=1, help="decides everything drawn")
     parser.add_argument("--people", default="0:90000", metavar="FIRST:END", help="people, END not included (0:90000)")
     parser.add_argument("--things", default="0:90000", metavar="FIRST:END", help="things, END not included (0:90000)")
     parser.add_argument("--leave-out", default="", metavar="NAMES", help="named grasps that nobody shows")
@@ -41,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="of scenes with the hands, things and rooms of `tiae simulate` (0)",
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
+    add_json(parser)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,8 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
         mujoco_share=arguments.mujoco_share,
     )
     part = _part(arguments.shard)
+    at_work("rendering")
+    paths = []
     for path in render_in_processes(arguments.out, settings, arguments.shards, part, arguments.workers):
-        print(path, flush=True)
+        paths.append(str(path))
+        print(path, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+    if arguments.json:
+        print_json({"shards": paths})
     return 0
 
 

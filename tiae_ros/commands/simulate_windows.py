@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
+from tiae_ros.commands.progress import add_json, at_work, print_json
 from tiae_ros.errors import DataError, ParameterError
 
 HELP = "cut windows to train on from frames of people"
@@ -31,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=["both"],
         help="hand and object masks, depth, or both in one window (both)",
     )
-    parser.add_argument("--count", type=int, metavar="N", help="windows, at most (all)")
+    parser.add_argument("--count", type=int, metavar="N", help="windows, at most (default: all)")
     parser.add_argument(
         "--segmented-share", type=float, default=0.0, metavar="SHARE", help="of frames cut by what is found (0)"
     )
@@ -39,11 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--segmentation",
         default="segmentation",
         metavar="MODEL",
-        help="what finds hands in these frames (the shipped detector)",
+        help="what finds hands in these frames (default: the shipped one)",
     )
     parser.add_argument("--window-size", type=int, default=32, help="pixels (32)")
     parser.add_argument("--seed", type=int, default=0, help="of the frames that --segmentation looks at (0)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
+    add_json(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
 
 
@@ -69,16 +72,22 @@ def run(arguments: argparse.Namespace) -> int:
     shape = WindowSize(arguments.window_size)
     segmented = Segmented(arguments.segmented_share, arguments.segmentation)
     rows: list[WindowRow] = []
+    at_work("cutting windows")
     for path, found in rows_of_shards(shards_of(arguments.frames), shape, segmented, arguments.seed, arguments.workers):
         rows += found
-        print(f"{path}: {len(found)} windows", flush=True)
+        print(f"{path}: {len(found)} windows", file=sys.stderr if arguments.json else sys.stdout, flush=True)
         if arguments.count is not None and len(rows) >= arguments.count:
             break
     if not rows:
         raise DataError(f"{', '.join(map(str, arguments.frames))} show no hand of which enough is seen")
     rows = rows[: arguments.count]
+    files = []
     for kind, path in outputs.items():
         content = window_arrays(rows, LABEL_NAMES, kind, shape)
         save_arrays(path, content, overwrite=arguments.overwrite)
-        print(f"{path}: {kind} {content['images'].shape}")
+        files.append({"file": str(path), "channels": kind, "images": list(content["images"].shape)})
+        if not arguments.json:
+            print(f"{path}: {kind} {content['images'].shape}")
+    if arguments.json:
+        print_json({"files": files})
     return 0

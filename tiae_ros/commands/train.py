@@ -7,14 +7,31 @@ import contextlib
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tiae_ros.commands.progress import at_work, print_json, speaks_for_itself
+from tiae_ros.options import add_config, config_text
 
 if TYPE_CHECKING:
     from tiae_training.devices import Device
     from tiae_training.train.settings import TrainingSettings
 
+CONFIG = "config.yaml"  # of a run, beside its model
+KEPT = (
+    "data",
+    "test",
+    "start",
+    "device",
+    "model_id",
+    "preprocessing",
+    "half_weights",
+    "checkpoint_minutes",
+    "tensorboard",
+)
+PLAIN_LINES_S = 2.0  # between lines about epochs, where there is no terminal
 HELP = "train an auto-encoder on FILE.npz (or: train segmentation, train detector)"
 DESCRIPTION = """Train a (transform-invariant) auto-encoder on the windows of FILE.npz; no labels are needed.
 
@@ -22,6 +39,9 @@ Progress is saved every minute into the output folder: an interrupted training g
 the same seed gives the same model on one kind of CPU. With --test the model is measured when it is done.
 A training that collapses (one restored picture for every input) starts again from another initialisation,
 --restarts times; if it ends collapsed it says so and the exit code is 1.
+
+The run's folder also gets config.yaml, with all of these options: `tiae train --config runs/x/config.yaml --out
+runs/y` makes the run again, and other options beside it change them.
 
 By several processes, each with its share of every batch, with the same result as by one:
 `torchrun --nproc-per-node N -m tiae_training` takes the same options.
@@ -33,6 +53,8 @@ EXAMPLES = """  tiae train --data digits.npz --transforms shift --out runs/digit
   tiae train --data digits.npz --transforms none --out runs/ordinary       # an ordinary auto-encoder
   tiae train --data digits.npz --transforms shift,rotation,scale,background --out runs/posed
   tiae train --resume --out runs/digits                                    # after an interruption
+  tiae train --config runs/digits/config.yaml --epochs 80 --out runs/longer
+  tiae train --data digits.npz --out runs/digits --tensorboard             # then: tensorboard --logdir runs
   tiae train --data digits.npz --out runs/digits --epochs 200 --validation-fraction 0.1 --patience 60"""
 
 
@@ -51,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test", type=Path, metavar="FILE.npz", help="held-out windows to measure the model on")
     add_settings(parser, TrainingSettings())
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
-    parser.add_argument("--model-id", default="", help="name in the manifest (the folder's)")
+    parser.add_argument("--model-id", default="", help="name in the manifest (default: the folder's)")
     parser.add_argument(
         "--preprocessing",
         default="",
@@ -61,7 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--half-weights",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
+        default=None,
         help="round the weights in the end so that the file is half as large; measures are of the rounded ones",
     )
     parser.add_argument(
@@ -71,6 +94,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="what a kill at any moment may cost: minutes between saves; 0: save after every step (1)",
     )
+    parser.add_argument(
+        "--tensorboard",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="also write the terms of each epoch to OUT/tensorboard (needs the extra `tensorboard`)",
+    )
+    add_config(parser)
+    parser.add_argument("--json", action="store_true", help="in the end one JSON object instead of lines")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="continue the unfinished training in --out")
     again.add_argument("--overwrite", action="store_true", help="replace what is in --out")
@@ -83,11 +114,10 @@ def add_settings(parser: argparse.ArgumentParser, usual: Any) -> None:
             continue
         default = getattr(usual, field.name)
         text = str(field.metadata["help"])
-        shown = field.default
-        takes: dict[str, Any] = {"action": "store_const", "const": True}
+        takes: dict[str, Any] = {"action": argparse.BooleanOptionalAction}  # a file's `true` can be undone
         if not isinstance(default, bool):
             takes = {"type": type(default), "metavar": field.metadata["flag"].rpartition("-")[2].upper()}
-            text += f" ({shown})" if shown not in (None, "") else ""
+            text += f" (default: {field.default})" if field.default not in (None, "") else ""
         parser.add_argument(field.metadata["flag"], dest=field.name, default=None, help=text, **takes)
 
 
@@ -99,6 +129,8 @@ def asked_settings(arguments: argparse.Namespace, usual: Any) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.errors import ParameterError
+
+    at_work("loading PyTorch")
     from tiae_training.train.distributed import joined_processes
 
     if not arguments.checkpoint_minutes >= 0:
@@ -124,6 +156,7 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     from tiae_training.train.precision import autocast_type, set_threads
     from tiae_training.train.run import add_measures, fit_to_start, resumed_settings, started_settings, train
     from tiae_training.train.settings import TrainingSettings
+    from tiae_training.train.tensorboard import EventFiles
 
     first = process_rank() == 0
     asked = asked_settings(arguments, TrainingSettings())
@@ -140,6 +173,7 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
         settings = started_settings(asked, start)
     if not data_paths:
         raise ParameterError("--data is missing; give an .npz file with images (N, C, H, W)")
+    at_work("reading the windows")
     parts = [load_arrays(path, at_least=SMALLEST_DATA) for path in data_paths]
     arrays = join_arrays(parts)
     for line in left_out(parts, arrays) if first else ():
@@ -157,18 +191,35 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
         )
     held_out = held_out.in_order(arrays.channels) if held_out is not None and arrays.channels else held_out
     set_threads()
+    events = EventFiles(arguments.out) if arguments.tensorboard and first else None
     with contextlib.ExitStack() as held:
         if first:
             folders.prepare_run(arguments.out, resume=arguments.resume, overwrite=arguments.overwrite)
             held.enter_context(folders.only_one_training(arguments.out))
+            arguments.data = data_paths
+            write_config(arguments.out, "tiae train", run_options(arguments, settings, KEPT))
         wait_for_all()
         bar = held.enter_context(
             tqdm(total=settings.epochs, unit="epoch", disable=None if first else True, file=sys.stderr)
         )
+        if bar.disable:
+            at_work("training, the first epoch")
+        else:
+            speaks_for_itself()
+        told = time.monotonic()
 
         def report(epoch: int, terms: dict[str, float]) -> None:
+            nonlocal told
+            shown = {n: f"{terms[n]:.3g}" for n in ("restoration", "invariance")}
             bar.n = epoch + 1
-            bar.set_postfix({n: f"{terms[n]:.3g}" for n in ("restoration", "invariance")}, refresh=True)
+            bar.set_postfix(shown, refresh=True)
+            if events is not None:
+                events.add(epoch, terms)
+            if first and bar.disable and (time.monotonic() - told >= PLAIN_LINES_S or epoch + 1 == settings.epochs):
+                told = time.monotonic()
+                values = ", ".join(f"{name} {value}" for name, value in shown.items())
+                print(f"tiae train: epoch {epoch + 1}/{settings.epochs}, {values}", file=sys.stderr, flush=True)
+                at_work(f"training, epoch {epoch + 2}" if epoch + 1 < settings.epochs else "writing the model")
 
         def announce(line: str) -> None:
             if first:
@@ -191,13 +242,16 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
             announce=announce,
         )
         bar.close()
+        if events is not None:
+            events.close()
         if not first:
             return 0
         measures: dict[str, float] = {}
         if held_out is not None:
+            at_work(f"measuring on {len(held_out)} windows")
             measures = measure_model(load_model(arguments.out), held_out, arrays, seed=settings.seed)
             add_measures(arguments.out, measures, held_out.data_id)
-    return _tell(arguments.out, measures)
+    return _tell(arguments.out, measures, as_json=arguments.json)
 
 
 def _paths_of(saved: str) -> list[Path]:
@@ -205,16 +259,43 @@ def _paths_of(saved: str) -> list[Path]:
     return [Path(path) for path in (json.loads(saved) if saved.startswith("[") else [saved])]
 
 
-def _tell(out: Path, measures: dict[str, float]) -> int:
+def run_options(arguments: argparse.Namespace, settings: Any, names: Sequence[str]) -> dict[str, Any]:
+    """What config.yaml of a run holds: these options and the settings, by their names without --."""
+
+    def plain(name: str, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [plain(name, part) for part in value]
+        is_path = isinstance(value, Path) or (name == "start" and value and Path(value).exists())
+        return str(Path(value).resolve()) if is_path else value
+
+    options = {name.replace("_", "-"): plain(name, getattr(arguments, name)) for name in names}
+    for field in dataclasses.fields(settings):
+        if "flag" in field.metadata:
+            options[field.metadata["flag"].removeprefix("--")] = getattr(settings, field.name)
+    return {name: value for name, value in options.items() if value not in (None, "")}
+
+
+def write_config(folder: Path, command: str, options: dict[str, Any]) -> None:
+    """Write a run's config.yaml. Raises OutputError."""
+    from tiae_ros.model.folder import write_whole
+
+    write_whole(folder / CONFIG, config_text(options, command).encode())
+
+
+def _tell(out: Path, measures: dict[str, float], *, as_json: bool) -> int:
     """What came of it; 1 for a model that collapsed."""
     from tiae_ros.model.folder import read_manifest
     from tiae_training.train.collapse import why_collapsed
     from tiae_training.train.folder import read_history
 
     last, manifest = read_history(out)[-1], read_manifest(out)
-    print(f"model: {out} ({manifest.model_id}, {manifest.training['epochs_done']} epochs)")
-    for name, value in measures.items():
-        print(f"  {name} {value:.4f}")
+    if as_json:
+        told = {"model": str(out), "model_id": manifest.model_id, "epochs": manifest.training["epochs_done"]}
+        print_json({**told, "collapsed": why_collapsed(last) or None, "measures": measures})
+    else:
+        print(f"model: {out} ({manifest.model_id}, {manifest.training['epochs_done']} epochs)")
+        for name, value in measures.items():
+            print(f"  {name} {value:.4f}")
     if not why_collapsed(last):
         return 0
     attempts = int(last["attempt"]) + 1
@@ -254,7 +335,8 @@ def _command_line(
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if field.name in asked or value != getattr(usual, field.name):
-            words.append(field.metadata["flag"] if value is True else f"{field.metadata['flag']} {value}")
+            flag = field.metadata["flag"]
+            words.append(flag if value is True else f"--no-{flag[2:]}" if value is False else f"{flag} {value}")
     words += [f"--start {Path(arguments.start).name}"] if arguments.start else []
     words += ["--half-weights"] if arguments.half_weights else []
     if arguments.preprocessing:

@@ -8,8 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiae_ros.commands.train import add_settings, asked_settings
+from tiae_ros.commands.progress import add_json, at_work, print_json
+from tiae_ros.commands.train import add_settings, asked_settings, run_options, write_config
 from tiae_ros.errors import OutputError, ParameterError
+from tiae_ros.options import add_config
 
 if TYPE_CHECKING:
     from tiae_training.devices import Device
@@ -27,6 +29,8 @@ EXAMPLES = """  tiae simulate people --out frames --shards 100
   tiae train detector --data frames --test held_out --out runs/detector
   tiae train detector --data frames --empty my_rooms --test held_out --start runs/detector --out runs/mine"""
 
+KEPT = ("data", "test", "empty", "empty_pattern", "work", "start", "minutes", "workers", "device")  # in config.yaml
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from tiae_training.detection.settings import DetectorTraining
@@ -41,21 +45,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--empty-pattern", default="*_color.*", metavar="GLOB", help="which of them (*_color.*)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="folder for examples (OUT_work)")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="folder for examples (default: OUT_work)")
     parser.add_argument("--start", metavar="MODEL", help="go on from this model")
-    parser.add_argument("--minutes", type=float, default=1e9, help="of either training, at most")
+    parser.add_argument("--minutes", type=float, default=1e9, help="of either training, at most (default: no limit)")
     parser.add_argument(
         "--workers",
         type=int,
         default=os.cpu_count() or 1,
-        help="processes (one per core); two train both looks at once",
+        help="processes (default: one per core); two train both looks at once",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     add_settings(parser, DetectorTraining())
+    add_config(parser)
+    add_json(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    at_work("loading PyTorch")
     from tiae_training.train.distributed import joined_processes
 
     with joined_processes(arguments.device) as device:
@@ -113,13 +120,19 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     training["frames"] = len(read_rows(work / "grids")["focal"])
     manifest = detector_manifest(trained, model_id=out.name, training=training)
     save_detector(trained.eval(), out, manifest, recipe.examples_for_8_bits(work, settings))
+    write_config(out, "tiae train detector", run_options(arguments, settings, KEPT))
+    measures: dict[str, Any] = {}
     if test:
         half = max(1, len(test) // 2)
         with_facts(out, calibration=recipe.calibrate(out, test[:half]))
         measures = recipe.measured(out, test[half:] or test)
         with_facts(out, measures=measures)
-        print(measures)
-    print(f"{out}: written")
+        if not arguments.json:
+            print(measures)
+    if arguments.json:
+        print_json({"model": str(out), "measures": measures})
+    else:
+        print(f"{out}: written")
     return 0
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiae_ros.commands.train import add_settings, asked_settings
+from tiae_ros.commands.progress import add_json, at_work, print_json
+from tiae_ros.commands.train import add_settings, asked_settings, run_options, write_config
 from tiae_ros.errors import DataError, OutputError, ParameterError
+from tiae_ros.options import add_config
 
 if TYPE_CHECKING:
     from tiae_ros.model.manifest import Manifest
@@ -32,6 +35,7 @@ EXAMPLES = """  tiae simulate --out any.npz --count 15000 --seed 101 --subjects 
   tiae train segmentation --average runs/one runs/two --data any.npz --out runs/mean
   tiae simulate --out empty.npz --count 8000 --seed 103 --channels frames --empty-share 1
   tiae train segmentation --hard-negatives runs/segmentation --data empty.npz --out hard.npz"""
+KEPT = ("data", "test", "average", "start", "widths", "prefetch", "keep")  # in config.yaml, beside the settings
 SAVE_EVERY = 1000  # steps; what a kill may cost
 
 
@@ -69,10 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEP",
         help=f"also write DIR_STEP, the network after so many steps (a multiple of {SAVE_EVERY}), for --average",
     )
+    add_config(parser)
+    add_json(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    at_work("loading PyTorch and the frames")
     from tiae_training.segmentation.folder import measures_of, save_segmentation, with_measures
     from tiae_training.segmentation.frames import load_frames
     from tiae_training.segmentation.settings import SegmentationTraining
@@ -96,11 +103,15 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         network, manifest = _trained(arguments, data, settings)
     save_segmentation(network, arguments.out, manifest, test if data is None else data, settings)
+    write_config(arguments.out, "tiae train segmentation", run_options(arguments, settings, KEPT))
     measures: dict[str, float] = {}
     if test is not None:  # what is measured is what is stored
         measures = measures_of(arguments.out, test)
         with_measures(arguments.out, measures)
-    print(f"{arguments.out}: {measures}")
+    if arguments.json:
+        print_json({"model": str(arguments.out), "measures": measures})
+    else:
+        print(f"{arguments.out}: {measures}")
     return 0
 
 
@@ -143,6 +154,7 @@ def _trained(
     from tiae_training.segmentation.folder import save_segmentation, segmentation_manifest
     from tiae_training.segmentation.training import first_network, train
 
+    at_work("training")
     network, begun = first_network(settings, arguments.start, arguments.widths)
     training: dict[str, Any] = {
         "command": _command_line(arguments, settings),
@@ -154,7 +166,10 @@ def _trained(
     began = time.monotonic()
 
     def report(step: int, loss: float) -> None:
-        print(f"step {step}/{settings.steps}  loss {loss:.3f}  {time.monotonic() - began:.0f} s", flush=True)
+        at_work(f"training, after step {step}")
+        spent = time.monotonic() - began
+        stream = sys.stderr if arguments.json else sys.stdout
+        print(f"step {step}/{settings.steps}  loss {loss:.3f}  {spent:.0f} s", file=stream, flush=True)
         if (step % SAVE_EVERY == 0 and step < settings.steps) or step == arguments.keep:
             on_the_way = {"unfinished": f"step {step} of {settings.steps}", **training}
             for folder in (arguments.out, *([_kept_folder(arguments)] if step == arguments.keep else [])):

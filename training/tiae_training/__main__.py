@@ -10,16 +10,16 @@ line, and all end.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from tiae_ros.cli import OneLineParser, let_sigterm_clean_up
+from tiae_ros.cli import let_sigterm_clean_up
 from tiae_ros.commands import train
 from tiae_ros.errors import TiaeError
+from tiae_ros.options import DefaultsInHelp, OneLineParser
 
 NAME = "python -m tiae_training"
 
@@ -28,7 +28,7 @@ def main(
     words: Sequence[str] | None = None, *, name: str = NAME, command: ModuleType = train, text: str | None = __doc__
 ) -> int:
     """Run one of the processes; returns its exit code, as `tiae train` does (or another command of its form)."""
-    parser = OneLineParser(prog=name, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(prog=name, description=text, formatter_class=DefaultsInHelp)
     command.add_arguments(parser)
     is_first = os.environ.get("RANK", "0") == "0"
     with contextlib.nullcontext() if is_first else contextlib.redirect_stderr(None):  # all would say the same

@@ -23,11 +23,13 @@ def window_picture(window: NDArray[np.generic], channels: Sequence[str] = ()) ->
     values = np.clip(window.astype(np.float32) / (255.0 if window.dtype == np.uint8 else 1.0), 0.0, 1.0)
     names = known_channels(channels, len(values))
     if not names:
-        shown = values[:1].repeat(3, axis=0) if len(values) < 3 else values[:3]
-        return np.rint(shown.transpose(1, 2, 0) * 255).astype(np.uint8)
+        colours = values[:1].repeat(3, axis=0) if len(values) < 3 else values[:3]
+        return np.rint(colours.transpose(1, 2, 0) * 255).astype(np.uint8)
     by_name = dict(zip(names, values, strict=True))
     depth = by_name.get("depth")
-    masks = [by_name[name][..., None] * np.array(paint, np.float32) for name, paint in _MASKS.items() if name in by_name]
+    masks = [
+        by_name[name][..., None] * np.array(paint, np.float32) for name, paint in _MASKS.items() if name in by_name
+    ]
     if not masks:
         assert depth is not None
         return np.rint(depth[..., None].repeat(3, axis=-1) * 255).astype(np.uint8)

@@ -14,7 +14,16 @@ from tiae_training.clusters import adjusted_rand, mean_shift, normalized_mutual_
 Floats = NDArray[np.float32]
 
 AXES = 8  # principal components with a slider and a place on the map
-QUANTILES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)  # of distances between windows: bandwidths to choose from
+QUANTILES = (
+    0.0005,
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+)  # of distances between windows: bandwidths to choose from
 USUAL = 3  # of them
 FEWEST_MEMBERS = 5  # a cluster of fewer is drawn as none
 _PAIRS = 200_000

@@ -84,7 +84,7 @@ def read_decoder(content: bytes) -> DecoderGraph:
 def packed(graph: DecoderGraph) -> tuple[dict[str, Any], bytes]:
     """(what the page reads as JSON, the weights' bytes): large matrices (rows, columns) as 8 bits and row factors."""
     content = bytearray()
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
 
     def put(array: NDArray[Any]) -> int:
         content.extend(b"\0" * (-len(content) % 4))

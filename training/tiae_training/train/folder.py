@@ -4,6 +4,8 @@ RUN/
   manifest.json and its files   the model, complete or not there at all (`tiae_ros.model.folder`)
   card.md                       the same for people
   history.json                  the terms of the objective, epoch by epoch
+  config.yaml                   the options of the command, to make the run again (`tiae train --config`)
+  tensorboard/                  the terms as event files, when asked for
   checkpoint.safetensors        only while training is unfinished (--resume goes on from it)
 """
 

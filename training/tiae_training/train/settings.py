@@ -25,7 +25,7 @@ class TrainingSettings(Ranges):
 
     transforms: str = setting("shift", "--transforms", f"list of {', '.join(KINDS[1:])}; or none")
     network: str = setting(
-        "", "--network", f"{', '.join(NETWORKS)} (by the transforms: {DEFAULT_NETWORK} or {POSE_NETWORK})"
+        "", "--network", f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK}; to rotation and scale {POSE_NETWORK})"
     )
     descriptor_size: int = setting(30, "--descriptor-size", "numbers in a descriptor")
     epochs: int = setting(40, "--epochs", "passes over the data")
@@ -41,13 +41,13 @@ class TrainingSettings(Ranges):
     contrastive_weight: float | None = setting(
         None,
         "--contrastive-weight",
-        "λ_con: how much descriptors of similar shapes are drawn together (1; without transforms 0)",
+        "λ_con: how much descriptors of similar shapes are drawn together (default: 1; without transforms 0)",
     )
     contrastive_temperature: float = setting(0.1, "--contrastive-temperature", "of that term")
     deformation: float | None = setting(
         None,
         "--deformation",
-        "strength of the small deformations patterns are shown under; 0: none (1; without transforms 0)",
+        "strength of the small deformations patterns are shown under; 0: none (default: 1; without transforms 0)",
     )
     whole_targets: bool = setting(
         False,
@@ -56,7 +56,7 @@ class TrainingSettings(Ranges):
         "were shifted",
     )
     channel_weights: str = setting(
-        "", "--channel-weights", "of squared errors, e.g. object_mask=4,depth=4; 1 where not named"
+        "", "--channel-weights", "of squared errors, e.g. object_mask=4,depth=4 (default: 1 each)"
     )
     seed: int = setting(0, "--seed", "decides weights, order and shifts")
     precision: str = setting(
