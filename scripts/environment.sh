@@ -37,11 +37,24 @@ make_environment() {
     echo "Installing pinned packages into ${venv#"$root"/} (once; a minute or two) …"
     rm -f "$venv/stamp"
     "$python" -m venv "${options[@]}" "$venv" || fail "cannot make $venv (Debian: apt-get install python3-venv)"
-    "$PYTHON_IN_VENV" -m pip install --quiet --disable-pip-version-check "${wanted[@]}" "setuptools>=64,<80" wheel ||
-        fail "installing packages failed; the lines above say which"
+    "$PYTHON_IN_VENV" -m pip install --progress-bar off --disable-pip-version-check "${wanted[@]}" "setuptools>=64,<80" wheel |
+        say_packages
+    [ "${PIPESTATUS[0]}" = 0 ] || fail "installing packages failed; the lines above say which"
+    echo "  tiae_ros itself …"
     "$PYTHON_IN_VENV" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e "$root" ||
         fail "installing tiae_ros itself failed; the lines above say why"
     printf '%s\n' "$stamp" > "$venv/stamp"
+}
+
+# Of what pip says, a line for each package, so that nobody waits without a word.
+say_packages() {
+    local line
+    while IFS= read -r line; do
+        case $line in
+            "Collecting "*) line=${line#Collecting }; echo "  ${line%% (from *}" ;;
+            "Installing collected packages"*) echo "  unpacking (half a minute) …" ;;
+        esac
+    done
 }
 
 # The other major version of OpenCV, in a folder of the environment that nothing has on its path.

@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ from tiae_ros.streams.bags import COMPRESSED_IMAGE_TYPE, Bag
 from tiae_ros.streams.image_decoding import decode_message
 
 ROOT = Path(__file__).resolve().parent.parent
+OUR_BAG = ROOT / "test" / "data" / "grasps"
 INPUTS = ("color/image", "depth/image", "color/camera_info")
 NODE = "/tiae"
 TILE = 240  # pixels of one picture's height
@@ -40,8 +41,9 @@ COLORS = {1: palette.HAND, 2: palette.OBJECT}  # of labels
 
 
 def main() -> int:
+    started = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bag", type=Path, default=ROOT / "test" / "data" / "grasps", help="rosbag2 to play")
+    parser.add_argument("--bag", type=Path, default=OUR_BAG, help="rosbag2 to play")
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for pictures and table")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing")
     parser.add_argument("--frames", type=int, default=6, help="frames to draw")
@@ -50,6 +52,9 @@ def main() -> int:
     options = parser.parse_args()
     if not options.bag.exists():
         parser.error(f"bag {options.bag} does not exist")
+    say(
+        started, f"demo: {options.bag.name} is played over ROS 2 topics through the node; pictures go to {options.out}/"
+    )
     given = {name: getattr(options, name.replace("/", "_")) for name in INPUTS}
     try:
         topics = camera_topics(options.bag, given)
@@ -64,7 +69,6 @@ def main() -> int:
     publish_large_messages()
     import rclpy
 
-    started = time.monotonic()
     say(started, f"camera: {', '.join(topic.name for topic in topics.values())}")
     rclpy.init()
     received = Received()
@@ -101,8 +105,17 @@ def main() -> int:
     print(f"\n{table}")
     if not drawn:
         return fail("no grasp was received, so there is nothing to draw")
-    say(started, f"{drawn} pictures and table.md are in {options.out}/")
+    say(started, last_line(received, options.out, ours=options.bag == OUR_BAG))
     return 0
+
+
+def last_line(received: Received, out: Path, *, ours: bool) -> str:
+    """What was seen, where to look at it, and what to do next."""
+    names = ", ".join(f"{name} {count}" for name, count in received.names.most_common())
+    grasps, frames = (len(received.messages[name]) for name in ("~/descriptor", "color/image"))
+    after = "scripts/demo --bag YOUR_BAG" if ours else "tiae extract --bag YOUR_BAG --out windows.npz"
+    seen = f"{grasps} grasps in {frames} frames{f' ({names})' if names else ''}"
+    return f"{seen}; look at {out / 'sheet.png'}; next: {after}"
 
 
 @dataclass(frozen=True)
@@ -150,6 +163,7 @@ class Received:
 
     messages: dict[str, dict[int, Any]] = field(default_factory=lambda: defaultdict(dict))
     arrivals: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    names: Counter[str] = field(default_factory=Counter)  # of grasps, as the node calls them
 
     def keep(self, name: str, message: Any) -> None:
         stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
@@ -178,6 +192,7 @@ def subscribe(node: Any, received: Received, topics: dict[str, CameraTopic]) -> 
     from geometry_msgs.msg import PointStamped, Vector3Stamped
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+    from std_msgs.msg import String
 
     outputs = {"descriptor": Image, "grasps": PointCloud2, "shift": Vector3Stamped, "position": PointStamped,
                "restored/depth": Image, "restored/camera_info": CameraInfo, "restored/hand_mask": Image,
@@ -192,6 +207,11 @@ def subscribe(node: Any, received: Received, topics: dict[str, CameraTopic]) -> 
             received.keep(name, message)
 
         node.create_subscription(kind, topic, callback, qos_profile_sensor_data)
+
+    def count_name(message: Any) -> None:
+        received.names.update(filter(None, [message.data]))
+
+    node.create_subscription(String, f"{NODE}/grasp_label", count_name, qos_profile_sensor_data)
 
 
 def draw_frames(received: Received, out: Path, count: int) -> int:

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 
 from tiae_ros.cli import SUBCOMMANDS, build_parser, main
 
@@ -41,10 +42,13 @@ def test_from_training_to_restored_windows(files, tmp_path, capsys):
 
     # 1: one epoch on noise may well end collapsed, and says so
     assert "restoration_error" in said("train --data {data} --out {run} --epochs 1 --test {data}", (0, 1))
+    options = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (options["epochs"], options["data"], options["network"]) == (1, [str(files / "data.npz")], "standard")
     figures = json.loads(said("evaluate --model {run} --data {data} --json"))
     for name in ("dispersion", "knn_accuracy", "nmi", "ari", "restoration_error", "shift_error"):
         assert np.isfinite(figures[name])
-    said("restore --model {run} --data {data} --out {out}.npz")
+    told = json.loads(said("restore --model {run} --data {data} --out {out}.npz --json"))
+    assert told["descriptors"] == [40, 30]
     with np.load(tmp_path / "out.npz") as arrays:
         assert arrays["descriptors"].shape == (40, 30)
         assert arrays["restored"].shape == (40, 1, 16, 16)
@@ -89,7 +93,13 @@ def test_info_takes_a_shipped_model_s_name(capsys, name, said):
         ("train segmentation --data {data} --out {model}", "exists; give another --out"),
         ("train segmentation --average {model} --keep 1000 --out {new}", "--average trains nothing"),
         ("train segmentation --data {data} --out {new} --steps many", "--steps"),
+        ("train --config {absent} --out {new}", "cannot be read"),
         ("evaluate --model {absent} --data {data}", "does not exist"),
+        ("explore --model {model} --data {data} --max-frames 1 --out {new}", "accepted is 2 to"),
+        ("explore --model {model} --data {data} --out {text}", "exists already"),
+        ("explore --model {model} --data {other} --out {new}", "16×16"),
+        ("explore --model segmentation --data {data} --out {new}", "holds a model of kind segmentation"),
+        ("completion fish", "invalid choice"),
         ("evaluate --model segmentation --data {data}", "holds a model of kind segmentation"),
         ("evaluate --model {model} --data {other}", "windows of 16×16"),
         ("evaluate --model {model} --data {data} --shift-radius 900", "0 to 64"),

@@ -34,6 +34,9 @@ def test_the_demo_ends_with_pictures_and_a_table(tmp_path):
         assert np.unique(row[:, left : left + 240].reshape(-1, 3), axis=0).shape[0] > 4
     table = (out / "table.md").read_text()
     assert table in result.stdout
+    first, *_, last = result.stdout.splitlines()
+    assert "demo: grasps is played over ROS 2 topics" in first
+    assert re.search(rf"\d+ grasps in \d+ frames .*; look at {out}/sheet.png; next: scripts/demo --bag", last)
     counts = {name: int(count) for name, count in re.findall(r"\| (\S+) \| (\d+) \|", table)}
     assert counts["color/image"] == 90
     for name in ("~/descriptor", "~/shift", "~/position", "~/restored/depth", "~/restored/camera_info"):

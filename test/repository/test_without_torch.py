@@ -36,6 +36,7 @@ tiae("extract", "--bag", BAG, "--out", "mug.npz", "--channels", "masks+depth", "
 tiae("extract", "--bag", BAG, "--out", "pen.npz", "--channels", "masks+depth", "--label", "pen", "--from-s", "3")
 tiae("evaluate", "--model", "hands", "--data", "mug.npz", "pen.npz", "--json")
 tiae("restore", "--model", "hands", "--data", "mug.npz", "--out", "restored.npz")
+tiae("explore", "--model", "hands", "--data", "mug.npz", "pen.npz")
 tiae("name", "--model", "hands", "--data", "mug.npz", "pen.npz", "--out", "named")
 for name in ("hands", "segmentation", "named"):
     tiae("info", name)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tiae_training.clusters import adjusted_rand, k_means, normalized_mutual_information
+from tiae_training.clusters import adjusted_rand, k_means, mean_shift, normalized_mutual_information
 
 TWO, ONE = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0])
 
@@ -56,3 +56,23 @@ def test_k_means_is_as_compact_as_scikit_learns():
     centres, clusters = k_means(descriptors, 6, seed=0, attempts=10)
     ours = np.square(descriptors - centres[clusters]).sum()
     assert ours < 1.02 * cluster.KMeans(6, n_init=10, random_state=0).fit(descriptors).inertia_
+
+
+def test_mean_shift_finds_heaps_and_leaves_what_is_alone():
+    rng = np.random.default_rng(3)
+    heaps = np.repeat([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]], (50, 30, 20), axis=0)
+    descriptors = np.concatenate([heaps + 0.2 * rng.normal(size=heaps.shape), [[20.0, 20.0]]]).astype(np.float32)
+    centres, clusters = mean_shift(descriptors, 1.5)
+    assert clusters.tolist() == [0] * 50 + [1] * 30 + [2] * 20 + [3]  # the fullest first
+    np.testing.assert_allclose(centres[0], descriptors[:50].mean(0), atol=1e-4)
+    assert len(mean_shift(descriptors, 100.0)[0]) == 1
+    assert len(mean_shift(descriptors[:5], 1e-6)[0]) == 5
+
+
+def test_mean_shift_is_that_of_scikit_learn():
+    cluster = pytest.importorskip("sklearn.cluster", reason="scikit-learn is not installed")
+    descriptors = np.random.default_rng(4).normal(size=(150, 3)).astype(np.float32)
+    centres, clusters = mean_shift(descriptors, 1.2)
+    theirs = cluster.MeanShift(bandwidth=1.2).fit(descriptors)
+    assert len(centres) == len(theirs.cluster_centers_)
+    assert adjusted_rand(clusters, theirs.labels_) == 1.0

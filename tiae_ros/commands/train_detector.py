@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,10 +103,13 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
     empty = list(real_frames(arguments.empty, arguments.empty_pattern)) if arguments.empty else []
     detector, start = load_detector(arguments.start) if arguments.start else (new_detector(settings.seed), None)
     if len(test) == 1:
-        print("one shard to test on: confidence is calibrated and measured on the same frames", flush=True)
+        told = "one shard to test on: confidence is calibrated and measured on the same frames"
+        print(told, file=sys.stderr if arguments.json else sys.stdout, flush=True)
     detector.to(device)
-    first_alone("examples", lambda: recipe.prepare_once(shards, empty, work, settings.seed, arguments.workers))
-    recipe.train_detector(detector, shards, empty, work, settings, arguments.minutes, arguments.workers)
+    # What it says on the way is for people.
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        first_alone("examples", lambda: recipe.prepare_once(shards, empty, work, settings.seed, arguments.workers))
+        recipe.train_detector(detector, shards, empty, work, settings, arguments.minutes, arguments.workers)
     if process_rank():
         return 0
     trained = detector_of(detector.parts)  # of one process, on the CPU
