@@ -144,11 +144,11 @@ def test_shells_complete_what_there_is(capsys):
     subprocess.run(["bash", "-n"], input=script, text=True, timeout=30, check=True)
     asked = (
         f'{script}\ntry() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _shtab_tiae; '
-        'echo "${COMPREPLY[*]}"; }\ntry tiae expl; try tiae train --epo; try tiae train segmentation --hard\n'
+        'echo "${COMPREPLY[*]}"; }\ntry tiae expl; try tiae train --epo; try tiae train segmentation --without\n'
         "try tiae extract --channels masks+\n"
     )
     told = subprocess.run(["bash"], input=asked, capture_output=True, text=True, timeout=30, check=False).stdout
-    assert told.splitlines() == ["explore", "--epochs", "--hard-negatives", "masks+depth"]
+    assert told.splitlines() == ["explore", "--epochs", "--without-color-share", "masks+depth"]
 
 
 @pytest.mark.parametrize("package", ["shtab", "tensorboard"])
