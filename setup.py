@@ -76,7 +76,10 @@ setup(
     cmdclass=commands(),
     packages=[*packages("tiae_ros"), *packages("training/tiae_training")],
     package_dir={"tiae_training": "training/tiae_training"},
-    package_data={PACKAGE: ["py.typed", "node/large_messages.xml"], "tiae_training": ["explore/*.html"]},
+    package_data={
+        PACKAGE: ["py.typed", "node/large_messages.xml"],
+        "tiae_training": ["explore/*.html", "explore/*.js"],
+    },
     include_package_data=False,
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),

@@ -57,7 +57,7 @@ def test_pip_installs_everything(source, tmp_path):
     packages = next((tmp_path / "lib").glob("python*/site-packages"))
     for name in (
         "tiae_ros/model/shifts.py", "tiae_ros/py.typed", "tiae_ros/node/large_messages.xml",
-        "tiae_training/simulator/hand.py", "tiae_training/explore/template.html",
+        "tiae_training/simulator/hand.py", "tiae_training/explore/template.html", "tiae_training/explore/page.js",
     ):  # fmt: skip
         assert (packages / name).is_file()
 

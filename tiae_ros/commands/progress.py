@@ -48,7 +48,7 @@ class Progress:
         with self._change:
             self._over = True
             self._change.notify()
-        self._thread.join()
+        self._thread.join(1.0)  # a reader of our standard error may have stopped
 
     def _watch(self) -> None:
         with self._change:

@@ -23,6 +23,7 @@ from tiae_ros.node.signals import Stop
 from tiae_ros.streams.bags import Bag, Topic
 from tiae_ros.streams.stored import CDR
 
+_SILENT_S = 1.0  # waiting longer than that is said
 _SETTLE_S = 0.3  # the other side of a match learns of it a little later
 _REPORT_EVERY_S = 1.0
 _POLL_S = 0.05
@@ -165,7 +166,8 @@ class Player:
     def _wait_for_subscribers(self, publishers: Mapping[str, Any]) -> None:
         """Until every topic has enough of them, or the time is over."""
         wanted = self._playback.subscribers
-        deadline = time.monotonic() + self._playback.wait_s
+        began = time.monotonic()
+        deadline, said = began + self._playback.wait_s, False
         while not self._stop.asked:
             alone = [p.topic_name for p in publishers.values() if p.get_subscription_count() < wanted]
             if not alone:
@@ -175,6 +177,9 @@ class Player:
                 few = "no subscriber" if wanted == 1 else f"not {wanted} subscribers"
                 self._say(f"{few} yet on {', '.join(alone)}; playing all the same")
                 return
+            if not said and time.monotonic() - began >= _SILENT_S:
+                said = True
+                self._say(f"waiting up to {self._playback.wait_s:g} s for subscribers on {', '.join(alone)}")
             self._stop.wait(0.02)
 
     def _play_once(

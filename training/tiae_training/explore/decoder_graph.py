@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tiae_ros.errors import ModelError
 from tiae_ros.model.onnx_file import fields
 
-# What template.html computes; a graph of others has no sliders.
+# What decoder.js computes; a graph of others has no sliders.
 OPERATORS = (
     "Add", "Cast", "Clip", "Concat", "Conv", "DepthToSpace", "Div", "Flatten", "Gemm", "Identity", "MatMul", "Mul",
     "ReduceSum", "Relu", "Reshape", "Sigmoid", "Slice", "Split", "Sub", "Unsqueeze",

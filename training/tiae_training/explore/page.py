@@ -1,4 +1,4 @@
-"""The page of `tiae explore`: template.html with its data in it, one file that needs no network."""
+"""The page of `tiae explore`: template.html with its scripts and data in it, one file that needs no network."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from tiae_training.data.window_picture import known_channels, window_picture
 from tiae_training.explore.atlas import AXES, FEWEST_MEMBERS, USUAL, clusterings, neighbour_map, principal_axes
 from tiae_training.explore.decoder_graph import packed, read_decoder
 
-TEMPLATE = Path(__file__).with_name("template.html")
-_MARK = "/*DATA*/"
+_PARTS = {"/*PAGE*/": "page.js", "/*DECODER*/": "decoder.js"}  # put into template.html, in this order
 _CHECKED = 8  # windows whose restored pictures go with the page, to measure what its decoder is off by
 _LARGEST_PNG = 1_500_000  # bytes of all thumbnails; more are a JPEG
 _JPEG_QUALITY = 88
@@ -56,7 +55,14 @@ def explore_page(model: Autoencoder, arrays: ImageArrays, rows: NDArray[np.int64
         **_decoder(model, descriptors, folder),
     }
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
-    return TEMPLATE.read_text("utf-8").replace(_MARK, text, 1)
+    whole = _part("template.html")
+    for mark, name in _PARTS.items():
+        whole = whole.replace(mark, _part(name), 1)
+    return whole.replace("/*DATA*/", text, 1)
+
+
+def _part(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")
 
 
 def _label_names(arrays: ImageArrays) -> list[str]:
