@@ -132,7 +132,7 @@ function drawClusters() {
     const [[middle]] = nearest(mean, 1), names = {};
     members.forEach(i => names[labelOf(i)] = (names[labelOf(i)] || 0) + 1);
     const [most, times] = Object.entries(names).sort((a, b) => b[1] - a[1])[0];
-    const lines = [`${c + 1}: ${members.length}`, ...(data.labels ? [`${Math.round(100 * times / members.length)} % ${most}`] : [])];
+    const lines = [`${c + 1}: ${members.length}`, ...(data.labels ? [`${Math.round(100 * times / members.length)} %`, most] : [])];
     const element = tile(middle, ...lines), restored = decode(mean);
     element.style.borderColor = hue(c);
     if (restored) paint(element.querySelector("canvas"), restored);
