@@ -59,7 +59,7 @@ class Progress:
                     self._change.wait(due - now if self._doing else None)
                     continue
                 spent = f" {now - self._begun:.0f} s" if self._said else ""
-                _write(f"{self._prefix}: {self._doing} …{spent}\n")
+                say(f"{self._prefix}: {self._doing} …{spent}")
                 self._said, self._since = True, now
 
 
@@ -96,7 +96,7 @@ class Count:
         self._what, self._of = what, f"/{total}" if total else ""
         self._total = total
         self._began = self._told = time.monotonic()
-        self._in_terminal = sys.stderr.isatty()
+        self._in_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._drawn = False
 
     def reached(self, count: int) -> None:
@@ -108,9 +108,11 @@ class Count:
         if not self._drawn:
             speaks_for_itself()
         self._told, self._drawn = now, True
-        start, end = ("\r", "") if self._in_terminal else ("", "\n")
         line = f"{count}{self._of} {self._what}, {count / (now - self._began):.1f}/s"
-        print(start + line, end=end, file=sys.stderr, flush=True)
+        if self._in_terminal:
+            print(f"\r{line}", end="", file=sys.stderr, flush=True)
+        else:
+            say(line)
 
     def end(self) -> None:
         """Leave the count's line."""
@@ -152,7 +154,10 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _write(line: str) -> None:
-    """Past the stream's lock, which a process that is forked meanwhile would keep; nowhere if there is no file."""
+def say(line: str) -> None:
+    """A line of progress on the standard error, where that is a file.
+
+    It goes past the stream's lock, which a process that is forked meanwhile would keep.
+    """
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.write(sys.stderr.fileno(), line.encode(sys.stderr.encoding or "utf-8", "backslashreplace"))
+        os.write(sys.stderr.fileno(), f"{line}\n".encode(sys.stderr.encoding or "utf-8", "backslashreplace"))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiae_ros.commands.progress import at_work, print_json, speaks_for_itself
+from tiae_ros.commands.progress import at_work, print_json, say, speaks_for_itself
 from tiae_ros.options import add_config, config_text
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
             if first and bar.disable and (time.monotonic() - told >= PLAIN_LINES_S or epoch + 1 == settings.epochs):
                 told = time.monotonic()
                 values = ", ".join(f"{name} {value}" for name, value in shown.items())
-                print(f"tiae train: epoch {epoch + 1}/{settings.epochs}, {values}", file=sys.stderr, flush=True)
+                say(f"tiae train: epoch {epoch + 1}/{settings.epochs}, {values}")
                 at_work(f"training, epoch {epoch + 2}" if epoch + 1 < settings.epochs else "writing the model")
 
         def announce(line: str) -> None:
