@@ -153,7 +153,10 @@ def test_an_error_is_one_line_leaving_nothing(files, tmp_path, capsys, words, sa
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_every_subcommand_has_examples_that_parse(name, capsys):
+def test_every_subcommand_has_examples_that_parse(name, capsys, tmp_path, monkeypatch):
+    (tmp_path / "runs" / "digits").mkdir(parents=True)
+    (tmp_path / "runs" / "digits" / "config.yaml").write_text("data: digits.npz\n")  # that an example reads
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         main([*name.split(), "--help"])
     assert end.value.code == 0
