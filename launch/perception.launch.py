@@ -125,7 +125,7 @@ ARGUMENTS = {
     "camera_name": {
         "default_value": "",
         "description": "The name that this driver was started with (its camera_name; of oak: name). "
-        f"Empty: {', '.join(f'{driver.default_name} ({camera})' for camera, driver in DRIVERS.items() if driver.default_name)}.",
+        f"Empty: {', '.join(f'{driver.default_name} ({camera})' for camera, driver in DRIVERS.items())}.",
     },
     "color": {"default_value": "", "description": "Topic of the colour images. Empty: as camera has it."},
     "depth": {"default_value": "", "description": "Topic of the registered depth images. Empty: as camera has it."},

@@ -166,7 +166,8 @@ class PerceptionNode(LifecycleNode):
         self._worker.start()
         self._inputs.open(self._configured.live_from(self.settings))
         self._state = "active"
-        self.get_logger().info(f"active; listening to {', '.join(self._inputs.topics.values())}")
+        listening = f"listening to {', '.join(self._inputs.topics.values())}"
+        self.get_logger().info(f"active; {self._inputs.waiting_for or listening}")
         return result
 
     @_logged
@@ -370,6 +371,7 @@ class PerceptionNode(LifecycleNode):
             active_for_s=time.monotonic() - self._active_since,
             max_age_s=self.settings.max_age_s,
             inputs=self._inputs.topics,
+            waiting_for=self._inputs.waiting_for,
             counts=self._statistics.snapshot(),
             configure_error=self._configure_error if self._state == "unconfigured" else "",
             faults=self._health.faults(),

@@ -229,6 +229,14 @@ class _Pair:
         )
 
 
+def is_telling(topic: SeenTopic) -> bool:
+    """Whether the name alone says that it is colour, depth or neither; else its encoding has to be asked for."""
+    base, plugin = _base(topic)
+    words = set(_words(base))
+    told = _COLOR_WORDS | _DEPTH_WORDS | _NO_DEPTH_WORDS | _MADE_WORDS | _LESSER_WORDS
+    return bool(words & told) or (bool(plugin) and plugin != "compressed")
+
+
 def _images(topics: Sequence[SeenTopic]) -> list[_Images]:
     """Streams of images, raw variants first; those that are neither colour nor depth, too."""
     streams: dict[str, dict[str, SeenTopic]] = {}
@@ -361,9 +369,9 @@ def _none(meaning: str, images: Sequence[_Images]) -> str:
         for image in images
         for topic in image.variants.values()
     )
-    return f"no {meaning} image; accepted are {', '.join(ACCEPTED[meaning])}" + (
-        f"; of its other image topics {there}" if there else ""
-    )
+    known = not images or any(t.encoding is not None for image in images for t in image.variants.values())
+    accepted = f"; accepted are {', '.join(ACCEPTED[meaning])}" if known else ""
+    return f"no {meaning} image{accepted}" + (f"; of its other image topics {there}" if there else "")
 
 
 def _several(pairs: Sequence[_Pair], options: str) -> str:
