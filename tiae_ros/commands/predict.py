@@ -101,7 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
         strict=arguments.strict,
     )
     with contextlib.closing(open_source(arguments.source, options)) as source:
-        tell(source.told)
+        if source.rate_hz is not None:
+            tell(source.told)
         perception = Perception(
             model=arguments.model,
             segmentation_model=arguments.segmentation_model,

@@ -65,8 +65,8 @@ def decode_frame(frame: Frame, settings: Settings, *, need_color: bool = True) -
     if complaints:
         warnings["compressed images"] = f"damaged compressed images are used as far as they go: {complaints[0]}"
     labels = None if segmented else _labels_of_masks(frame, depth_m, settings, warnings)
-    stamp = frame.color.header.stamp
-    stamp_s = stamp.sec + 1e-9 * stamp.nanosec
+    stamp = getattr(frame.color.header, "stamp", None)  # the frame that warms up has none
+    stamp_s = None if stamp is None else stamp.sec + 1e-9 * stamp.nanosec
     return Images(seen.color, depth_m, seen.camera.k, labels, seen.camera.distortion, stamp_s), warnings
 
 

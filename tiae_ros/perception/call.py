@@ -123,8 +123,9 @@ class Perception:
     def _by_color(self, color: Picture | None) -> Result:
         if color is None:
             raise ImageError("there is neither colour nor depth; give one of them")
-        color, nothing = _pictures(color, np.zeros(np.shape(color)[:2], np.float32))
-        focal_px = assumed_focal_px(nothing.shape, self.settings)
+        _pictures(color, np.zeros(np.shape(color)[:2], np.float32))  # checks colour
+        color = np.asarray(color)
+        focal_px = assumed_focal_px(color.shape, self.settings)
         labels, depth_m = hands_by_color(color, segmentation_settings(self.settings), focal_px)
         pipeline = self._masks_alone()
         return pipeline.restore(pipeline.describe(Images(color, depth_m, labels=labels), self.settings))

@@ -24,8 +24,8 @@ from tiae_ros.streams.video_files import VIDEOS, Video, WebCamera
 REALSENSE = "realsense"
 _BAG_ENDS = (".mcap", ".db3", ".zstd")
 ACCEPTED = (
-    f"a picture ({', '.join(PICTURES)}), a folder of pictures, a video ({', '.join(VIDEOS)}), a recorded bag (a folder, "
-    f".mcap or .db3), a camera (0, /dev/video0) or {REALSENSE}"
+    f"a picture ({', '.join(PICTURES)}), a folder of pictures, a video ({', '.join(VIDEOS)}), a recorded bag "
+    f"(a folder, .mcap or .db3), a camera (0, /dev/video0) or {REALSENSE}"
 )
 
 

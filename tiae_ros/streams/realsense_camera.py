@@ -46,8 +46,8 @@ class RealSense:
             wanted = f" {serial}" if serial else ""
             found_are = f"there is {', '.join(there)}" if there else "this machine has none"
             raise DataError(
-                f"RealSense{wanted} cannot be started ({error}); {found_are}: plug it into USB 3, and see that its udev "
-                "rules let you use it"
+                f"RealSense{wanted} cannot be started ({error}); {found_are}: plug it into USB 3, and see that "
+                "its udev rules let you use it"
             ) from None
         self._unit_m = float(profile.get_device().first_depth_sensor().get_depth_scale())
         self._align = self._rs.align(self._rs.stream.color)

@@ -37,8 +37,10 @@ class FrameSource(Protocol):
     """
 
     told: str
-    rate_hz: float | None
     lost: list[str]
+
+    @property
+    def rate_hz(self) -> float | None: ...
 
     def __iter__(self) -> Iterator[SourceFrame]: ...
 

@@ -10,6 +10,7 @@ Depth is in steps of depth_unit_m (millimetres), 0 = nothing. Frame N of one bel
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v")
 _DEPTH_FILES = (".png", ".tif", ".tiff")
 _LOSSLESS = (".mkv", ".avi")
 _USUAL_RATE_HZ = 30.0
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # its FFmpeg is silent; read when the first video is opened
 Depth = tuple[NDArray[np.float32], str]
 
 
@@ -153,7 +155,7 @@ def _frames_of(capture: Any, *, as_stored: bool = False) -> Iterator[NDArray[Any
         yield pixels if as_stored else _rgb(pixels)
 
 
-def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _rgb(pixels: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[..., ::-1])
 
 
