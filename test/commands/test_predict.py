@@ -230,3 +230,14 @@ def test_what_is_no_source_is_one_line(tmp_path, monkeypatch, capfd, words, said
 def test_an_output_that_cannot_be_written_is_one_line(pictures, capsys):
     assert main(["predict", str(pictures), "--focal-px", "300", "--out", str(pictures / "hand_color.png")]) == 2
     assert "--out" in capsys.readouterr().err
+
+
+def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    text = (GRASPS.parents[2] / "docs" / "predict.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_bag").symlink_to(GRASPS)
+    exec(example.replace("in source:", "in itertools.islice(source, 3):"), {"itertools": itertools})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("bag my_bag: colour is /camera/color/image")
+    assert [line.split()[0] for line in said[1:]] == [f"frame_00000{number}" for number in range(3)]

@@ -53,7 +53,7 @@ NO_CAMERA = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="see above")
-    parser.add_argument("depth", nargs="?", type=Path, metavar="DEPTH", help="depth of a picture or video")
+    parser.add_argument("depth_file", nargs="?", type=Path, metavar="DEPTH", help="depth of a picture or video")
     lens = parser.add_mutually_exclusive_group()
     lens.add_argument("--focal-px", type=float, metavar="F", help="focal length in pixels of the colour picture")
     lens.add_argument("--fov-deg", type=float, metavar="DEG", help="or its horizontal field of view")
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--depth-unit-m", type=float, default=0.001, metavar="M", help="one step of 16-bit depth (0.001)"
     )
     parser.add_argument("--color", metavar="TOPIC", help="of a bag: colour (found)")
-    parser.add_argument("--depth-topic", metavar="TOPIC", help="of a bag: registered depth (found)")
+    parser.add_argument("--depth", metavar="TOPIC", help="of a bag: registered depth (found)")
     parser.add_argument("--camera-info", metavar="TOPIC", help="of a bag: camera info of colour (found)")
     parser.add_argument("--frames", type=int, metavar="N", help="end after so many (all)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for annotated pictures or video, and sheet.jpg")
@@ -93,9 +93,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     _check(arguments)
     options = SourceOptions(
-        depth=arguments.depth,
+        depth=arguments.depth_file,
         color_topic=arguments.color,
-        depth_topic=arguments.depth_topic,
+        depth_topic=arguments.depth,
         camera_info_topic=arguments.camera_info,
         depth_unit_m=arguments.depth_unit_m,
         strict=arguments.strict,
