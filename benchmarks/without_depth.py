@@ -46,7 +46,8 @@ def main() -> None:
                 scales.append(other.windows[0].side_px / first.windows[0].side_px)
     print(f"{len(overlaps)} frames")
     print(f"overlap of the hand without depth: median {np.median(overlaps):.2f}")
-    print(f"window without depth: {np.median(offsets):.1f} px from that with it, {np.median(scales):.2f} times its size")
+    print(f"window without depth: {np.median(offsets):.1f} px from that with it", end=", ")
+    print(f"{np.median(scales):.2f} times its size")
     print("; ".join(f"names right {how}: {count}" for how, count in right.items()))
 
 
