@@ -21,6 +21,7 @@ EXTRAS = (
     "experiments",
     "tensorboard",
     "completion",
+    "realsense",
     "peers",
     "test",
 )  # peers: see requirements/peers.txt

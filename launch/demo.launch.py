@@ -3,8 +3,8 @@
     ros2 launch tiae_ros demo.launch.py bag:=test/data/grasps
     ros2 launch tiae_ros demo.launch.py bag:=my_bag loop:=true view:=none
 
-The bag's topics are expected in the namespace /camera (color/image, depth/image, color/camera_info), as `tiae
-simulate` records them; further arguments are those of perception.launch.py.
+The bag's colour, depth and camera info are found by their types, encodings and names; color:=, depth:= and
+camera_info:= name others. Further arguments are those of perception.launch.py.
 """
 
 from pathlib import Path
@@ -26,9 +26,25 @@ from launch_ros.substitutions import ExecutableInPackage
 
 from tiae_ros.node.launching import ended_by_itself, fail
 from tiae_ros.parameters import read_truth
+from tiae_ros.streams.bags import Bag
 
 HERE = Path(__file__).parent
 VIEW = HERE.parent / "config" / "view.rviz"
+
+
+def make_node(context: LaunchContext) -> list[LogInfo | IncludeLaunchDescription]:
+    """The node on the bag's camera."""
+    given = {name: context.launch_configurations.get(name) or None for name in ("color", "depth", "camera_info")}
+    with Bag(LaunchConfiguration("bag").perform(context)) as bag:
+        found = bag.camera_topics(**given, one_transport=True)
+    arguments = {"color": found.color, "depth": found.depth, "image_transport": found.transport}
+    if found.camera_info:
+        arguments["camera_info"] = found.camera_info
+    launched = PythonLaunchDescriptionSource(str(HERE / "perception.launch.py"))
+    return [
+        LogInfo(msg=f"the bag's camera: {found.told}"),
+        IncludeLaunchDescription(launched, launch_arguments=arguments.items()),
+    ]
 
 
 def make_player(context: LaunchContext) -> list[ExecuteProcess]:
@@ -78,9 +94,9 @@ def generate_launch_description() -> LaunchDescription:
                 "view", default_value="rviz", choices=["rviz", "none"], description="Start rviz2 with config/view.rviz."
             ),
             DeclareLaunchArgument(
-                "namespace", default_value="camera", description="Namespace of the node and of the bag's topics."
+                "namespace", default_value="camera", description="Namespace of the node and its results."
             ),
-            IncludeLaunchDescription(PythonLaunchDescriptionSource(str(HERE / "perception.launch.py"))),
+            OpaqueFunction(function=make_node),
             OpaqueFunction(function=make_player),
             OpaqueFunction(function=make_view),
         ]

@@ -1,6 +1,7 @@
 """The perception node.
 
     ros2 launch tiae_ros perception.launch.py camera:=realsense
+    ros2 launch tiae_ros perception.launch.py camera:=auto
     ros2 launch tiae_ros perception.launch.py camera:=realsense camera_name:=wrist respawn:=true
     ros2 launch tiae_ros perception.launch.py color:=/my/rgb/image_raw depth:=/my/depth/image_rect
     ros2 launch tiae_ros perception.launch.py namespace:=left_arm model:=/models/mine device:=cuda:0
@@ -25,35 +26,11 @@ from launch_ros.actions import LifecycleNode
 from tiae_ros.errors import ParameterError
 from tiae_ros.node.launching import ended_by_itself, fail
 from tiae_ros.parameters import TABLE, read_truth, yaml_value
+from tiae_ros.streams.camera_drivers import DRIVERS
+from tiae_ros.streams.camera_topics import PLUGINS
 
-# Where camera drivers publish, and what they have to be told for it (checked against their sources). NAME is the
-# driver's argument camera_name (of oak: name).
-CAMERAS = {
-    "none": {},
-    "realsense": {  # realsense2_camera 4.x, rs_launch.py
-        "color/image": "/camera/NAME/color/image_raw",
-        "depth/image": "/camera/NAME/aligned_depth_to_color/image_raw",
-        "color/camera_info": "/camera/NAME/color/camera_info",
-    },
-    "orbbec": {  # orbbec_camera 2.x, the launch file of the camera's series
-        "color/image": "/NAME/color/image_raw",
-        "depth/image": "/NAME/depth/image_raw",
-        "color/camera_info": "/NAME/color/camera_info",
-    },
-    "oak": {  # depthai_ros_driver; depth is aligned to the colour camera unless it is told otherwise
-        "color/image": "/NAME/rgb/image_raw",
-        "depth/image": "/NAME/stereo/image_raw",
-        "color/camera_info": "/NAME/rgb/camera_info",
-    },
-    "zed": {  # zed_wrapper 5.1 and newer; before, colour was rgb/image_rect_color
-        "color/image": "/NAME/zed_node/rgb/color/rect/image",
-        "depth/image": "/NAME/zed_node/depth/depth_registered",
-        "color/camera_info": "/NAME/zed_node/rgb/color/rect/camera_info",
-    },
-}
-NAMES = {"realsense": "camera", "orbbec": "camera", "oak": "oak", "zed": "zed"}  # what NAME is by default
 INPUTS = {"color": "color/image", "depth": "depth/image", "camera_info": "color/camera_info"}
-PLUGINS = {"color/image": "compressed", "depth/image": "compressedDepth"}  # of image_transport
+NONE, AUTO = "none", "auto"
 PARAMS_FILE = Path(__file__).parents[1] / "config" / "perception.yaml"
 RESPAWN_DELAY_S = 2.0
 
@@ -61,8 +38,7 @@ RESPAWN_DELAY_S = 2.0
 def remappings(given: Callable[[str], str]) -> list[tuple[str, str]]:
     """The camera's topics, and the compressed ones beside them."""
     camera = given("camera")
-    name = given("camera_name").strip("/") or NAMES.get(camera, "")
-    topics = {own: topic.replace("NAME", name) for own, topic in CAMERAS[camera].items()}
+    topics = DRIVERS[camera].topics(given("camera_name")) if camera in DRIVERS else {}
     topics |= {INPUTS[argument]: given(argument) for argument in INPUTS if given(argument)}
     if given("color") and not given("camera_info"):
         folder, slash, _ = given("color").removesuffix("/compressed").rpartition("/")
@@ -83,6 +59,8 @@ def make_node(context: LaunchContext) -> list[LifecycleNode | LogInfo]:
         return LaunchConfiguration(name).perform(context)
 
     chosen = {row.name: row.parse(given(row.name)) for row in TABLE if given(row.name)}
+    if given("camera") == AUTO:
+        chosen["find_camera"] = True
     if given("use_sim_time"):
         chosen["use_sim_time"] = read_truth("use_sim_time", given("use_sim_time"))
     params_file = Path(given("params_file")).expanduser()
@@ -137,16 +115,17 @@ def typed(values: dict[str, object]) -> dict[str, object]:
 ARGUMENTS = {
     "namespace": {"default_value": "", "description": "Namespace of the node and its topics."},
     "camera": {
-        "default_value": "none",
-        "choices": list(CAMERAS),
+        "default_value": NONE,
+        "choices": [NONE, AUTO, *DRIVERS],
         "description": "Listen to the topics of this camera's driver (realsense: start it with "
-        "align_depth.enable:=true, orbbec: with depth_registration:=true); none: color/image, depth/image and "
-        "color/camera_info in the namespace.",
+        "align_depth.enable:=true, orbbec: with depth_registration:=true). auto: find the one camera that publishes, "
+        "and wait until it does; what color, depth and camera_info name is taken as it is. none: color/image, "
+        "depth/image and color/camera_info in the namespace.",
     },
     "camera_name": {
         "default_value": "",
         "description": "The name that this driver was started with (its camera_name; of oak: name). "
-        f"Empty: {', '.join(f'{name} ({camera})' for camera, name in NAMES.items())}.",
+        f"Empty: {', '.join(f'{driver.default_name} ({camera})' for camera, driver in DRIVERS.items())}.",
     },
     "color": {"default_value": "", "description": "Topic of the colour images. Empty: as camera has it."},
     "depth": {"default_value": "", "description": "Topic of the registered depth images. Empty: as camera has it."},

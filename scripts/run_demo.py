@@ -29,12 +29,14 @@ import numpy as np
 
 from tiae_ros import palette
 from tiae_ros.errors import TiaeError
-from tiae_ros.streams.bags import COMPRESSED_IMAGE_TYPE, Bag
+from tiae_ros.streams.bags import Bag
+from tiae_ros.streams.camera_topics import CameraTopics
 from tiae_ros.streams.image_decoding import decode_message
+from tiae_ros.streams.pictures import color_of, depth_of
 
 ROOT = Path(__file__).resolve().parent.parent
 OUR_BAG = ROOT / "test" / "data" / "grasps"
-INPUTS = ("color/image", "depth/image", "color/camera_info")
+INPUTS = ("color", "depth", "camera-info")
 NODE = "/tiae"
 TILE = 240  # pixels of one picture's height
 COLORS = {1: palette.HAND, 2: palette.OBJECT}  # of labels
@@ -48,14 +50,14 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing")
     parser.add_argument("--frames", type=int, default=6, help="frames to draw")
     for name in INPUTS:
-        parser.add_argument(f"--{name.replace('/', '-')}", help=f"the bag's topic for {name} (found by its messages)")
+        parser.add_argument(f"--{name}", metavar="TOPIC", help=f"the bag's topic for {name} (found by its messages)")
     options = parser.parse_args()
     if not options.bag.exists():
         parser.error(f"bag {options.bag} does not exist")
     say(
         started, f"demo: {options.bag.name} is played over ROS 2 topics through the node; pictures go to {options.out}/"
     )
-    given = {name: getattr(options, name.replace("/", "_")) for name in INPUTS}
+    given = {name: getattr(options, name.replace("-", "_")) for name in INPUTS}
     try:
         topics = camera_topics(options.bag, given)
     except TiaeError as error:
@@ -69,19 +71,19 @@ def main() -> int:
     publish_large_messages()
     import rclpy
 
-    say(started, f"camera: {', '.join(topic.name for topic in topics.values())}")
+    say(started, f"camera: {topics.told}")
     rclpy.init()
     received = Received()
     subscriber = rclpy.create_node("demo_subscriber")
     subscribe(subscriber, received, topics)
     try:
-        with running("node", "--ros-args", *node_words(topics)):
+        remapped = [word for own, topic in topics.inputs.items() for word in ("-r", f"{own}:={topic}")]
+        with running("node", "--ros-args", *remapped, "-p", f"image_transport:={topics.transport}"):
             say(started, "node started, loading its models")
-            color = topics["color/image"].name
-            spin_until(subscriber, lambda: subscriber.count_subscribers(color) >= 2, 60.0, "the node")
+            spin_until(subscriber, lambda: subscriber.count_subscribers(topics.color) >= 2, 60.0, "the node")
             say(started, f"node active; playing {options.bag}")
             # The node and this process: what is played before both have found the player would be lost to one.
-            played = [topic.name for topic in topics.values()]
+            played = list(topics.inputs.values())
             with running(
                 "play", "--bag", options.bag, "--rate", options.rate, "--subscribers", 2, "--quiet", "--topics", *played
             ) as player:
@@ -118,43 +120,13 @@ def last_line(received: Received, out: Path, *, ours: bool) -> str:
     return f"{seen}; look at {out / 'sheet.png'}; next: {after}"
 
 
-@dataclass(frozen=True)
-class CameraTopic:
-    """A topic of a bag's camera."""
-
-    name: str
-    compressed: bool = False
-
-
-def camera_topics(bag: Path, given: dict[str, str | None]) -> dict[str, CameraTopic]:
+def camera_topics(bag: Path, given: dict[str, str | None]) -> CameraTopics:
     """Colour, depth and camera info of a bag; those that are not given are found. Raises TiaeError."""
     with Bag(bag) as opened:
-        found = opened.find_rgbd_topics(*(given[name] for name in INPUTS))
-        if found[2] is None:
-            raise TiaeError(f"bag {bag} has no camera info, without which nothing is in metres; record it, too")
-        kinds = {topic: opened.topics[topic].type for topic in found if topic is not None}
-    topics = {
-        name: CameraTopic(topic, kinds[topic] == COMPRESSED_IMAGE_TYPE)
-        for name, topic in zip(INPUTS, found, strict=True)
-        if topic is not None
-    }
-    if topics["color/image"].compressed != topics["depth/image"].compressed:
-        raise TiaeError(
-            f"bag {bag} has {' and '.join(topic.name for topic in topics.values())}; colour and depth must both be raw "
-            "or both compressed: name others by --color-image and --depth-image"
-        )
-    return topics
-
-
-def node_words(topics: dict[str, CameraTopic]) -> list[str]:
-    """Arguments of the node that make it listen to these topics."""
-    suffixes = {"color/image": "/compressed", "depth/image": "/compressedDepth"}
-    words = []
-    for name, topic in topics.items():
-        words += ["-r", f"{name}{suffixes[name] if topic.compressed else ''}:={topic.name}"]
-    if topics["color/image"].compressed:
-        words += ["-p", "image_transport:=compressed"]
-    return words
+        found = opened.camera_topics(*given.values(), one_transport=True)
+    if found.camera_info is None:
+        raise TiaeError(f"bag {bag} has no camera info, without which nothing is in metres; record it, too")
+    return found
 
 
 @dataclass
@@ -187,7 +159,7 @@ class Received:
         return "\n".join(lines) + "\n"
 
 
-def subscribe(node: Any, received: Received, topics: dict[str, CameraTopic]) -> None:
+def subscribe(node: Any, received: Received, topics: CameraTopics) -> None:
     """Listen to the camera and to everything of the node that has a stamp."""
     from geometry_msgs.msg import PointStamped, Vector3Stamped
     from rclpy.qos import qos_profile_sensor_data
@@ -197,9 +169,12 @@ def subscribe(node: Any, received: Received, topics: dict[str, CameraTopic]) -> 
     outputs = {"descriptor": Image, "grasps": PointCloud2, "shift": Vector3Stamped, "position": PointStamped,
                "restored/depth": Image, "restored/camera_info": CameraInfo, "restored/hand_mask": Image,
                "restored/object_mask": Image, "segmentation": Image}  # fmt: skip
-    picture = CompressedImage if topics["color/image"].compressed else Image
-    cameras = {"color/image": picture, "depth/image": picture, "color/camera_info": CameraInfo}
-    listen = [(name, topics[name].name, kind) for name, kind in cameras.items()]
+    picture = CompressedImage if topics.color_compressed else Image
+    listen = [
+        ("color/image", topics.color, picture),
+        ("depth/image", topics.depth, picture),
+        ("color/camera_info", topics.camera_info, CameraInfo),
+    ]
     listen += [(f"~/{name}", f"{NODE}/{name}", kind) for name, kind in outputs.items()]
     for name, topic, kind in listen:
 
@@ -238,7 +213,7 @@ def draw_frames(received: Received, out: Path, count: int) -> int:
 
 def draw_frame(frame: dict[str, Any]) -> np.ndarray:
     """One row of pictures of one frame, from its messages: (TILE, W, 3) rgb."""
-    color, labels = decode_message(frame["color/image"]), decode_message(frame["~/segmentation"])
+    color, labels = color_of(frame["color/image"])[0], decode_message(frame["~/segmentation"])
     info = frame["~/restored/camera_info"]
     window = window_matrix(info.k, frame["color/camera_info"].k)
     size = info.width
@@ -252,7 +227,7 @@ def draw_frame(frame: dict[str, Any]) -> np.ndarray:
     restored = np.stack(
         [decode_message(frame[f"~/restored/{n}_mask"]).astype(np.float32) / 255 for n in ("hand", "object")]
     )
-    depth_m = decode_message(frame["depth/image"]).astype(np.float32) * 1e-3
+    depth_m = np.nan_to_num(depth_of(frame["depth/image"]))
     seen = cut_depth_picture(np.where(labels > 0, depth_m, 0), window, size)
     clean = decode_message(frame["~/restored/depth"])
     both = np.concatenate([seen[np.isfinite(seen)], clean[np.isfinite(clean)]])

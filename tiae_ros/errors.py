@@ -4,6 +4,7 @@
     ├── ModelError          a model folder that cannot be used
     ├── DataError           arrays (.npz) that cannot be used
     ├── BagError            a recorded bag that cannot be used
+    ├── TopicError          topics among which no camera's can be told
     ├── ImageError          a camera image that cannot be decoded
     ├── ParameterError      a setting out of range, misspelt or of the wrong kind
     ├── HandError           the description of a robot hand that cannot be used
@@ -30,6 +31,10 @@ class DataError(TiaeError):
 
 class BagError(TiaeError):
     """A recorded bag is absent, truncated, empty, or lacks a topic."""
+
+
+class TopicError(TiaeError):
+    """Of the topics that there are, none or several could be the camera's."""
 
 
 class ImageError(TiaeError):

@@ -133,6 +133,13 @@ class Settings:
         pattern=r"auto|cpu|cuda|cuda:\d+",
     )
     autostart: bool = _parameter(True, "", START, "configure and activate by itself when the node starts")
+    find_camera: bool = _parameter(
+        False,
+        "",
+        CONFIGURE,
+        "find the topics of the one camera that publishes, by types and names, and wait until it does; what is "
+        "remapped is taken as it is, and image_transport is that of the camera",
+    )
     image_transport: str = _parameter(
         "raw",
         "",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
 pytest.importorskip("rosbags", reason="reading bags needs the package rosbags")
 
-from ros_processes import pixels_of, stamp_of
+from ros_processes import environment, pixels_of, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 from synthetic_scenes import TOPICS, make_scene, write_bag
 
@@ -144,3 +146,21 @@ def test_the_player_starts_playing_when_somebody_listens(client, recording, play
     client.spin_until(lambda: not process.alive, 30)
     client.spin(0.2)
     assert [stamp_of(m) for m in client.received[TOPICS["info"]]] == stamps
+
+
+def test_a_camera_of_any_name_is_played_as_the_nodes_inputs(tmp_path):
+    write_bag(tmp_path / "bag", [make_scene()])
+    words = [sys.executable, "-m", "tiae_ros.cli", "play", "--bag", str(tmp_path / "bag"), "--as-camera", "/arm"]
+
+    def played(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*words, *more], env=environment(), capture_output=True, text=True, timeout=60, check=False
+        )
+
+    said = played("--wait", "0")
+    assert said.returncode == 0, said.stderr
+    assert f"camera: colour is {TOPICS['color']}" in said.stdout
+    assert all(f"/arm/{own}" in said.stdout for own in ("color/image", "depth/image", "color/camera_info"))
+    refused = played("--topics", TOPICS["color"])
+    assert refused.returncode == 2
+    assert "leave out --topics and --topic-map" in refused.stderr

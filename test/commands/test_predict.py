@@ -1,6 +1,9 @@
-"""``tiae predict`` on pictures in a folder."""
+"""``tiae predict`` on every kind of source that this machine has."""
 
+import itertools
 import json
+import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +11,9 @@ import pytest
 from synthetic_scenes import FOCAL, make_scene
 
 from tiae_ros.cli import main
+from tiae_ros.streams.video_files import Video  # before any video is opened: it silences FFmpeg
+
+GRASPS = Path(__file__).resolve().parents[1] / "data" / "grasps"
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def test_json_has_a_row_for_each_grasp(pictures, capsys):
         (lambda folder: (folder / "wall_color.png").write_bytes(b"none"), "wall_color.png cannot be used"),
         (
             lambda folder: cv2.imwrite(str(folder / "hand_depth_mm.png"), np.zeros((5, 6), np.uint16)),
-            "both must be of one size",
+            "depth is 6x5 but colour is 320x240",
         ),
         (
             lambda folder: cv2.imwrite(str(folder / "hand_depth_mm.png"), np.zeros((5, 6), np.uint8)),
@@ -97,3 +103,141 @@ def test_another_unit_is_questioned(pictures, capsys):
         cv2.imwrite(str(path), np.minimum(tenths, 65535).astype(np.uint16))
     assert main(["predict", str(pictures), "--focal-px", "300"]) == 0
     assert "2 pictures look wrong" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory):
+    """12 frames of the recorded bag as videos: cup.mp4 with a folder of depth, mug.mp4 with a depth video, bare.mp4."""
+    from tiae_ros.streams.bags import Bag
+
+    folder = tmp_path_factory.mktemp("filmed")
+    (folder / "cup_depth").mkdir()
+    grey = [cv2.VIDEOWRITER_PROP_DEPTH, cv2.CV_16U, cv2.VIDEOWRITER_PROP_IS_COLOR, 0]
+    with Bag(GRASPS) as bag:
+        frames = list(itertools.islice(bag.rgbd_frames(), 10, 22))
+    for name in ("cup", "mug", "bare"):
+        writer = cv2.VideoWriter(str(folder / f"{name}.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 15, (320, 240))
+        for frame in frames:
+            writer.write(frame.color[..., ::-1].copy())
+        writer.release()
+    depth = cv2.VideoWriter(
+        str(folder / "mug_depth.mkv"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 15, (320, 240), grey
+    )
+    for number, frame in enumerate(frames):
+        millimetres = np.nan_to_num(frame.depth_m * 1000).astype(np.uint16)
+        depth.write(millimetres)
+        cv2.imwrite(str(folder / "cup_depth" / f"{number:04d}.png"), millimetres)
+    depth.release()
+    return folder
+
+
+def rows_of(capsys):
+    said = capsys.readouterr()
+    return [json.loads(line) for line in said.out.splitlines()], said.err
+
+
+@pytest.mark.parametrize("name", ["cup", "mug"])
+def test_a_video_with_depth_beside_it(filmed, tmp_path, capsys, name):
+    out = tmp_path / "out"
+    assert main(["predict", str(filmed / f"{name}.mp4"), "--fov-deg", "63", "--json", "--out", str(out)]) == 0
+    rows, said = rows_of(capsys)
+    assert len(rows) == 12
+    assert all(row["depth"] and row["grasps"] for row in rows)
+    assert rows[3]["stamp_ns"] == 200_000_000
+    assert rows[0]["grasps"][0]["position_m"][2] == pytest.approx(0.63, abs=0.03)
+    assert f"depth of {filmed / name}_depth" in said
+    assert sorted(path.name for path in out.iterdir()) == ["annotated.mp4", "sheet.jpg"]
+    assert len(list(Video(out / "annotated.mp4"))) == 12
+
+
+def test_depth_that_ends_early_is_said(filmed, tmp_path, capsys):
+    short = tmp_path / "short"
+    short.mkdir()
+    for path in sorted((filmed / "cup_depth").iterdir())[:2]:
+        (short / path.name).write_bytes(path.read_bytes())
+    assert main(["predict", str(filmed / "bare.mp4"), str(short), "--fov-deg", "63"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 2
+    assert "ends before" in said.err
+    assert "at frame 2" in said.err
+
+
+def test_without_depth_there_are_masks_and_guesses_and_that_is_said(filmed, capsys):
+    assert main(["predict", str(filmed / "bare.mp4"), "--json", "--frames", "3"]) == 0
+    rows, said = rows_of(capsys)
+    assert said.count("no depth: hands are found by the colour of skin alone") == 1
+    assert len(rows) == 3
+    for row in rows:
+        assert row["depth"] is False
+        assert row["grasps"]
+        assert all(grasp["position_m"] is None for grasp in row["grasps"])
+    assert main(["predict", str(filmed / "bare.mp4"), "--frames", "1"]) == 0
+    assert re.search(r"bare_000000: .* at pixel \d+ \d+", capsys.readouterr().out)
+
+
+def test_a_bag_has_its_own_camera_and_says_what_it_took(capsys):
+    assert main(["predict", str(GRASPS), "--json", "--frames", "2"]) == 0
+    rows, said = rows_of(capsys)
+    assert "colour is /camera/color/image, depth /camera/depth/image" in said
+    assert rows[0]["grasps"][0]["position_m"][2] == pytest.approx(0.66, abs=0.03)
+
+
+def test_two_pictures_and_two_folders(pictures, tmp_path, capsys):
+    color, depth = pictures / "hand_color.png", pictures / "hand_depth_mm.png"  # one lies beside the other
+    folder = tmp_path / "set"
+    for name, path in (("rgb", color), ("depth", depth)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "hand.png").write_bytes(path.read_bytes())
+    lone = folder / "depth" / "hand.png"
+    for words in ([color], [folder / "rgb" / "hand.png", lone], [folder]):
+        assert main(["predict", *map(str, words), "--focal-px", str(FOCAL), "--json"]) == 0
+        ((row,), said) = rows_of(capsys)
+        assert row["depth"]
+        assert row["name"] == "hand"
+        assert not said
+    assert main(["predict", str(color), "--json"]) == 0
+    ((row,), said) = rows_of(capsys)
+    assert "the camera is not known: positions are withheld" in said
+    assert all(grasp["position_m"] is None for grasp in row["grasps"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere"], "nowhere does not exist; accepted is a picture"),
+        (["nowhere.mp4"], "video nowhere.mp4 does not exist"),
+        (["97"], "camera 97 cannot be opened"),
+        (["realsense:0"], r"pip install 'tiae_ros\[realsense\]'|libusb|RealSense 0 cannot be started"),
+        (["notes.txt"], "notes.txt is none of what can be read"),
+        (["notes.mp4"], "video notes.mp4 cannot be read"),
+        (["notes.png"], "notes.png cannot be used"),
+        (["notes.mcap"], "notes.mcap"),
+        ([str(GRASPS), "--color", "/nowhere"], "has no topic /nowhere"),
+        (["notes.png", "--frames", "0"], "--frames is 0"),
+        (["notes.png", "--depth-unit-m", "1"], "depth unit 1 m is not within"),
+    ],
+)
+def test_what_is_no_source_is_one_line(tmp_path, monkeypatch, capfd, words, said):
+    monkeypatch.chdir(tmp_path)
+    for name in ("notes.txt", "notes.mp4", "notes.png", "notes.mcap"):
+        (tmp_path / name).write_text("none")
+    assert main(["predict", *words]) == 2
+    error = capfd.readouterr().err
+    assert re.search(said, error)
+    assert error.count("\n") == 1
+
+
+def test_an_output_that_cannot_be_written_is_one_line(pictures, capsys):
+    assert main(["predict", str(pictures), "--focal-px", "300", "--out", str(pictures / "hand_color.png")]) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    text = (GRASPS.parents[2] / "docs" / "predict.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_bag").symlink_to(GRASPS)
+    exec(example.replace("in source:", "in itertools.islice(source, 3):"), {"itertools": itertools})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("bag my_bag: colour is /camera/color/image")
+    assert [line.split()[0] for line in said[1:]] == [f"frame_00000{number}" for number in range(3)]

@@ -84,6 +84,10 @@ class Context(dict):
 
     argv: tuple[str, ...] = ()
 
+    @property
+    def launch_configurations(self) -> dict[str, str]:
+        return self
+
 
 def node_for(launch_file: Any, arguments: dict[str, Any], **given: str) -> dict[str, Any]:
     """What the node is started with."""
@@ -200,16 +204,23 @@ def test_misspelt_arguments_are_said(launch_file):
 
 
 def test_cameras_remap_what_the_node_listens_to(launch_file, arguments):
+    from tiae_ros.streams.camera_drivers import DRIVERS
+
     source = (ROOT / "tiae_ros" / "node" / "inputs.py").read_text()
     inputs = set(re.findall(r'"((?:color|depth)/[a-z_]+)"', source))
     assert inputs == {"color/image", "depth/image", "color/camera_info"} == set(launch_file.INPUTS.values())
-    assert arguments["camera"]["choices"] == list(launch_file.CAMERAS)
-    for camera, topics in launch_file.CAMERAS.items():
-        assert set(topics) in ({*inputs}, set())
+    assert arguments["camera"]["choices"] == ["none", "auto", *DRIVERS]
+    for camera in DRIVERS:
         rules = dict(node_for(launch_file, arguments, camera=camera)["remappings"])
-        assert all(name.startswith("/") for name in rules.values())
-        if topics:
-            assert rules["depth/image/compressedDepth"] == f"{rules['depth/image']}/compressedDepth"
+        assert inputs < set(rules)
+        assert all(name.startswith("/") and "//" not in name and "NAME" not in name for name in rules.values())
+        assert rules["depth/image/compressedDepth"] == f"{rules['depth/image']}/compressedDepth"
+
+
+def test_auto_leaves_the_search_to_the_node(launch_file, arguments):
+    named = node_for(launch_file, arguments, camera="auto", depth="/filtered")
+    assert named["parameters"][1]["find_camera"].positional[0] is True
+    assert dict(named["remappings"])["depth/image"] == "/filtered"
 
 
 @pytest.mark.parametrize(
@@ -223,6 +234,9 @@ def test_cameras_remap_what_the_node_listens_to(launch_file, arguments):
          "/left/color/camera_info"),
         ({"camera": "oak", "camera_name": "/head/"}, "/head/rgb/image_raw", "/head/stereo/image_raw",
          "/head/rgb/camera_info"),
+        ({"camera": "kinect"}, "/rgb/image_raw", "/depth_to_rgb/image_raw", "/rgb/camera_info"),
+        ({"camera": "kinect", "camera_name": "front"}, "/front/rgb/image_raw", "/front/depth_to_rgb/image_raw",
+         "/front/rgb/camera_info"),
         ({"camera": "zed", "camera_name": "zed2i"}, "/zed2i/zed_node/rgb/color/rect/image",
          "/zed2i/zed_node/depth/depth_registered", "/zed2i/zed_node/rgb/color/rect/camera_info"),
         ({"color": "/rgb/image_rect", "depth": "/d"}, "/rgb/image_rect", "/d", "/rgb/camera_info"),
@@ -250,6 +264,15 @@ def test_the_demonstration_plays_by_tiae_play(monkeypatch):
     declared = {e.positional[0]: e.named for e in entities if type(e).__name__ == "DeclareLaunchArgument"}
     assert "default_value" not in declared["bag"]  # it has to be given
     assert all(named["description"].endswith(".") for named in declared.values())
+    asked = Context({"bag": str(ROOT / "test" / "data" / "grasps")})
+    told, perception = demo.make_node(asked)
+    assert "colour is /camera/color/image" in told.named["msg"]
+    assert dict(perception.named["launch_arguments"]) == {
+        "color": "/camera/color/image",
+        "depth": "/camera/depth/image",
+        "camera_info": "/camera/color/camera_info",
+        "image_transport": "raw",
+    }
     (player,) = demo.make_player({"bag": "my_bag", "rate": "2.0", "loop": "True"})
     executable, *words = player.named["cmd"]
     assert executable.named == {"package": "tiae_ros", "executable": "tiae"}

@@ -90,7 +90,7 @@ def test_missing_topic_names_what_there_is(tmp_path):
 
 def test_another_type_names_both(bag):
     with Bag(bag) as opened, pytest.raises(BagError, match=r"CameraInfo, but sensor_msgs/msg/Image is needed"):
-        next(opened.rgbd_frames(color=TOPICS["info"]))
+        opened.camera_topics(color=TOPICS["info"])
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.01, 0.3, 0.6, 0.95, 0.999])

@@ -55,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the network: a folder, or the name of a shipped model (segmentation)",
     )
-    parser.add_argument("--color", metavar="TOPIC", help="colour images (default: the only ones)")
-    parser.add_argument("--depth", metavar="TOPIC", help="registered depth images (default: the only ones)")
-    parser.add_argument("--camera-info", metavar="TOPIC", help="camera info (default: the one beside the colour)")
+    parser.add_argument("--color", metavar="TOPIC", help="colour images (default: found by type, encoding and name)")
+    parser.add_argument("--depth", metavar="TOPIC", help="registered depth images (default: those of colour)")
+    parser.add_argument("--camera-info", metavar="TOPIC", help="camera info (default: that of colour)")
     parser.add_argument(
         "--slop",
         type=float,
@@ -128,6 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"from {result.frames} frames ({result.frames_without_hand} without a hand; segmentation: "
         f"{result.segmentation})"
     )
+    print(f"topics: {result.topics}")
     for remark in result.remarks:
         print(f"warning: {remark}", file=sys.stderr)
     return 0

@@ -26,6 +26,7 @@ DESCRIPTION = (
 EXAMPLES = """\
   tiae play --bag test/data/grasps
   tiae play --bag test/data/grasps --rate 0.5 --loop
+  tiae play --bag recording.mcap --as-camera /camera          # for a node in this namespace, whatever was recorded
   tiae play --bag recording.mcap --topic-map /camera/camera/color/image_raw:=/camera/color/image
   tiae play --bag recording --topics /camera/color/image /camera/depth/image --wait 3
   tiae play --bag recording --reliability best-effort --durability volatile --max-gap 5
@@ -40,6 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topics", nargs="+", metavar="TOPIC", help="only these topics (default: all)")
     parser.add_argument(
         "--topic-map", nargs="+", default=[], metavar="OLD:=NEW", help="publish a topic under another name"
+    )
+    parser.add_argument(
+        "--as-camera",
+        nargs="?",
+        const="/",
+        metavar="NAMESPACE",
+        help="only the recording's camera, found by types, encodings and names, on the topics that the node listens "
+        "to (color/image, depth/image, color/camera_info) in this namespace (/)",
     )
     parser.add_argument(
         "--wait",
@@ -92,6 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.subscribers < 1:
         raise ParameterError(f"--subscribers {arguments.subscribers} cannot be used; it must be at least 1")
     names = _topic_map(arguments.topic_map)
+    if arguments.as_camera is not None and (names or arguments.topics):
+        raise ParameterError("--as-camera chooses and names topics by itself; leave out --topics and --topic-map")
     from tiae_ros.node.signals import Interrupted, Stop
 
     stop = Stop()
@@ -101,6 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with stop.interrupting():  # what is wrong with a bag is said before anything is started
                 bag = stack.enter_context(Bag(arguments.bag, strict=arguments.strict))
+                if arguments.as_camera is not None:
+                    names = _as_camera(bag, arguments)
         except Interrupted:
             return 0
         return 0 if stop.asked else _play(bag, arguments, names, stop)
@@ -143,6 +156,15 @@ def _play(bag: Bag, arguments: argparse.Namespace, names: dict[str, str], stop: 
     finally:
         stop.ignore()
     return 0
+
+
+def _as_camera(bag: Bag, arguments: argparse.Namespace) -> dict[str, str]:
+    """The camera's topics -> what the node calls its inputs; nothing else of the bag is played."""
+    found = bag.camera_topics(one_transport=True)
+    if not arguments.quiet:
+        print(f"camera: {found.told}", flush=True)
+    arguments.topics = list(found.inputs.values())
+    return {topic: f"{arguments.as_camera.rstrip('/')}/{own}" for own, topic in found.inputs.items()}
 
 
 def _topic_map(rules: list[str]) -> dict[str, str]:

@@ -1,36 +1,60 @@
-"""``tiae predict``: hands and grasps in a folder of colour and depth pictures."""
+"""``tiae predict``: hands and grasps in pictures, a folder, a video, a bag or a camera."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiae_ros.errors import DataError, ParameterError
+from tiae_ros.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
-    from tiae_ros.perception import Grasp
-    from tiae_ros.vision.labels import Floats, Picture
+    from tiae_ros.perception import Grasp, Perception
+    from tiae_ros.streams.source_frame import FrameSource, SourceFrame
+    from tiae_ros.vision.labels import Picture
 
-HELP = "hands and grasps in a folder of pictures"
-DESCRIPTION = """Look at pairs of pictures, NAME_color.jpg (or .png) beside NAME_depth_mm.png (16 bit, 0 = nothing),
-registered to each other, and print a line for each: how many hands, how sure, which grasp, where. With --out also
-annotated pictures and sheet.jpg with all of them, to try your own camera by eye."""
-EXAMPLES = """  tiae predict my_pictures --fov-deg 65
+HELP = "hands and grasps in pictures, a folder, a video, a bag or a camera"
+DESCRIPTION = """Look at every frame of SOURCE and print a line for it: how many hands, how sure, which grasp, where.
+With --out also annotated pictures, or a video, and sheet.jpg with many of them. ROS is not needed. SOURCE is
+
+  a picture     cup.png, and its registered depth as a second word, or beside it as cup_depth.png (16 bit, mm, 0 = none)
+  a folder      NAME_color.jpg beside NAME_depth_mm.png, or color/NAME.jpg and depth/NAME.png
+  a video       cup.mp4, with depth beside it: cup_depth/*.png, or cup_depth.mkv of 16-bit grey (FFV1)
+  a bag         a rosbag2 folder, .mcap or .db3; its topics are found by types, encodings and names
+  a camera      its number, or /dev/video0: it has no depth
+  realsense     or realsense:SERIAL, with the extra `realsense`
+
+Without depth hands are found by the colour of skin alone: no positions, no restored depth, nothing of what a hand
+holds, and names are guesses from its outline."""
+EXAMPLES = """  tiae predict cup.png cup_depth.png --fov-deg 65
   tiae predict my_pictures --focal-px 525 --out looked_at
-  tiae predict my_pictures --focal-px 525 --json"""
+  tiae predict my_bag --out looked_at
+  tiae predict cup.mp4 --fov-deg 65 --out looked_at          # with cup_depth/ beside it
+  tiae predict realsense --frames 300 --json
+  tiae predict 0                                             # a webcam, until Ctrl-C"""
 _TILE_PX = 320
 _ACROSS = 6
 _SHEET = 60  # pictures
+NO_DEPTH = (
+    "no depth: hands are found by the colour of skin alone (classical); positions, restored depth and held things "
+    "cannot be had, and names are guesses from the hand's outline"
+)
+NO_CAMERA = (
+    "the camera is not known: positions are withheld and sizes are those of {fov:g} degrees of view; give --fov-deg or "
+    "--focal-px"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="FOLDER", help="pictures")
-    lens = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument("source", metavar="SOURCE", help="see above")
+    parser.add_argument("depth_file", nargs="?", type=Path, metavar="DEPTH", help="depth of a picture or video")
+    lens = parser.add_mutually_exclusive_group()
     lens.add_argument("--focal-px", type=float, metavar="F", help="focal length in pixels of the colour picture")
     lens.add_argument("--fov-deg", type=float, metavar="DEG", help="or its horizontal field of view")
     parser.add_argument("--model", default="hands", help="as the node's parameter (hands)")
@@ -50,136 +74,144 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="of a detector: what it is less sure of is no hand (0.5)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for annotated pictures and sheet.jpg")
+    parser.add_argument(
+        "--depth-unit-m", type=float, default=0.001, metavar="M", help="one step of 16-bit depth (0.001)"
+    )
+    parser.add_argument("--color", metavar="TOPIC", help="of a bag: colour (found)")
+    parser.add_argument("--depth", metavar="TOPIC", help="of a bag: registered depth (found)")
+    parser.add_argument("--camera-info", metavar="TOPIC", help="of a bag: camera info of colour (found)")
+    parser.add_argument("--frames", type=int, metavar="N", help="end after so many (all)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for annotated pictures or video, and sheet.jpg")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--strict", action="store_true", help="refuse a folder of which a picture cannot be used")
+    parser.add_argument("--strict", action="store_true", help="refuse a source of which a part cannot be used")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import cv2
-    import numpy as np
-
+    from tiae_ros.parameters import Settings
     from tiae_ros.perception import Perception
-    from tiae_ros.streams.depth_units import question_unit
+    from tiae_ros.streams.frame_source import SourceOptions, open_source
 
-    perception = Perception(
-        model=arguments.model,
-        segmentation_model=arguments.segmentation_model,
-        use_color=arguments.use_color,
-        hand_confidence_min=arguments.confidence_min,
-        follow_frames=0,
-        max_grasps=4,
+    _check(arguments)
+    options = SourceOptions(
+        depth=arguments.depth_file,
+        color_topic=arguments.color,
+        depth_topic=arguments.depth,
+        camera_info_topic=arguments.camera_info,
+        depth_unit_m=arguments.depth_unit_m,
+        strict=arguments.strict,
     )
-    if arguments.out is not None:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    tiles: list[Picture] = []
-    skipped: list[str] = []
-    doubts: list[str] = []
-    for name, color, depth_m in pairs(arguments.source, None if arguments.strict else skipped):
-        k = camera_matrix(arguments, color.shape[1], color.shape[0])
-        grasps = perception.frame(color, depth_m, k)
-        doubt = question_unit(depth_m, "16UC1", depth_max_m=perception.settings.depth_max_m, unit_m=0.001)
-        if doubt is not None:
-            doubts.append(f"{name}: {doubt}")
-        print(json.dumps(as_json(name, grasps)) if arguments.json else line(name, grasps), flush=True)
-        if arguments.out is not None:
-            seen = annotated(color, grasps)
-            cv2.imwrite(str(arguments.out / f"{name}.jpg"), seen[..., ::-1])
-            if len(tiles) < _SHEET:
-                height = round(_TILE_PX * seen.shape[0] / seen.shape[1])
-                tiles.append(cv2.resize(seen, (_TILE_PX, height), interpolation=cv2.INTER_AREA))
-    if doubts:
-        print(f"warning: {len(doubts)} pictures look wrong; the first: {doubts[0]}", file=sys.stderr)
-    for reason in skipped:
-        print(f"warning: skipped: {reason}", file=sys.stderr)
-    if tiles:
-        tallest = max(tile.shape[0] for tile in tiles)
-        padded = [np.pad(tile, ((0, tallest - tile.shape[0]), (0, 0), (0, 0))) for tile in tiles]
-        padded += [np.zeros_like(padded[0])] * (-len(padded) % min(_ACROSS, len(padded)))
-        across = min(_ACROSS, len(padded))
-        rows = [np.hstack(padded[start : start + across]) for start in range(0, len(padded), across)]
-        cv2.imwrite(str(arguments.out / "sheet.jpg"), np.vstack(rows)[..., ::-1])
+    with contextlib.closing(open_source(arguments.source, options)) as source:
+        if source.rate_hz is not None:
+            tell(source.told)
+        perception = Perception(
+            model=arguments.model,
+            segmentation_model=arguments.segmentation_model,
+            use_color=arguments.use_color,
+            hand_confidence_min=arguments.confidence_min,
+            follow_frames=0 if source.rate_hz is None else Settings().follow_frames,
+            max_grasps=4,
+        )
+        doubts = _Doubts()
+        with contextlib.ExitStack() as stack:
+            drawn = stack.enter_context(_Drawn(arguments.out, source.rate_hz)) if arguments.out is not None else None
+            with contextlib.suppress(KeyboardInterrupt) if _is_live(source) else contextlib.nullcontext():
+                _go_through(source, perception, arguments, doubts, drawn)
+        for line in (*doubts.lines(), *(f"skipped: {reason}" for reason in source.lost)):
+            tell(f"warning: {line}")
     return 0
 
 
-def pairs(folder: Path, skipped: list[str] | None = None) -> Iterator[tuple[str, Picture, Floats]]:
-    """Name, rgb (H, W, 3) and depth (H, W) metres of each pair.
+def _go_through(
+    source: FrameSource, perception: Perception, arguments: argparse.Namespace, doubts: _Doubts, drawn: _Drawn | None
+) -> None:
+    import itertools
 
-    What cannot be used is added to `skipped`; without it, and where nothing can be used, it is a DataError.
-    """
-    colors = sorted([*folder.glob("*_color.jpg"), *folder.glob("*_color.png")])
-    if not colors:
-        raise DataError(f"{folder} holds no pictures; accepted are NAME_color.jpg (or .png) beside NAME_depth_mm.png")
-    used = False
-    for path in colors:
+    from tiae_ros.drawing import draw
+    from tiae_ros.perception import FrameDropped
+    from tiae_ros.vision.registration import RegistrationWatch
+
+    registration = RegistrationWatch()
+    for frame in itertools.islice(source, arguments.frames):
+        height, width = frame.color.shape[:2]
+        k = camera_matrix(arguments, width, height) or frame.camera.k
+        doubts.of_frame(frame, perception, known=k is not None)
+        if frame.depth_m is not None and source.rate_hz is not None:
+            registration.looked_at(frame.color, frame.depth_m)
+            doubts.add("registration", frame.name, registration.doubt)
+        stamp_s = None if frame.stamp_ns is None else frame.stamp_ns * 1e-9
+        given = frame.camera.distortion if k is frame.camera.k else None
         try:
-            pair = _pair(path)
-        except DataError as error:
-            if skipped is None:
-                raise
-            skipped.append(str(error))
+            result = perception.look(frame.color, frame.depth_m, k, distortion=given, stamp_s=stamp_s)
+        except FrameDropped as dropped:
+            source.lost.append(f"{frame.name}: {dropped}")
             continue
-        used = True
-        yield pair
-    if not used and skipped:
-        raise DataError(f"none of {len(colors)} pictures of {folder} can be used; the first: {skipped[0]}")
+        grasps = perception.grasps(result)
+        print(json.dumps(as_json(frame, grasps)) if arguments.json else line(frame, grasps), flush=True)
+        if drawn is not None:
+            drawn.add(frame.name, draw(frame.color, result, grasps[0].depth_m if grasps else None))
 
 
-def _pair(path: Path) -> tuple[str, Picture, Floats]:
-    import cv2
-    import numpy as np
-
-    name = path.stem.removesuffix("_color")
-    beside = path.with_name(f"{name}_depth_mm.png")
-    if not beside.exists():
-        raise DataError(f"{path} has no depth beside it; needed is {beside.name}, 16 bit grey, in mm")
-    color = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    millimetres = cv2.imread(str(beside), cv2.IMREAD_UNCHANGED)
-    if color is None:
-        raise DataError(f"{path} cannot be used; needed is a colour picture")
-    if millimetres is None or millimetres.ndim != 2 or millimetres.dtype != np.uint16:
-        raise DataError(f"{beside} cannot be used; needed is depth as 16 bit grey, in mm")
-    if millimetres.shape != color.shape[:2]:
-        raise DataError(
-            f"{path} is {color.shape[1::-1]}, {beside.name} {millimetres.shape[::-1]}; both must be of one size"
-        )
-    depth = np.where(millimetres > 0, millimetres.astype(np.float32) / 1000, np.nan).astype(np.float32)
-    return name, np.ascontiguousarray(color[..., ::-1]), depth
-
-
-def camera_matrix(arguments: argparse.Namespace, width: int, height: int) -> list[list[float]]:
-    """Of a camera whose axis goes through the middle. Raises ParameterError."""
+def _check(arguments: argparse.Namespace) -> None:
     if arguments.fov_deg is not None and not 5 <= arguments.fov_deg <= 170:
         raise ParameterError(f"--fov-deg is {arguments.fov_deg:g}; accepted is 5 to 170")
-    focal = (
-        arguments.focal_px
-        if arguments.focal_px is not None
-        else width / 2 / math.tan(math.radians(arguments.fov_deg or 65) / 2)
-    )
-    if not (math.isfinite(focal) and focal > 0):
+    focal = arguments.focal_px
+    if focal is not None and not (math.isfinite(focal) and focal > 0):
         raise ParameterError(f"--focal-px is {focal:g}; it must be above 0")
+    if arguments.frames is not None and arguments.frames < 1:
+        raise ParameterError(f"--frames is {arguments.frames}; it must be at least 1")
+
+
+def _is_live(source: FrameSource) -> bool:
+    """Cameras end by Ctrl-C alone: that is no fault."""
+    from tiae_ros.streams.realsense_camera import RealSense
+    from tiae_ros.streams.video_files import WebCamera
+
+    return isinstance(source, RealSense | WebCamera)
+
+
+def tell(text: str) -> None:
+    """To people; what is printed on the other stream is for programs."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def camera_matrix(arguments: argparse.Namespace, width: int, height: int) -> list[list[float]] | None:
+    """Of a camera whose axis goes through the middle, as it was asked for; None when it was not."""
+    if arguments.focal_px is None and arguments.fov_deg is None:
+        return None
+    focal = arguments.focal_px or width / 2 / math.tan(math.radians(arguments.fov_deg) / 2)
     return [[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]]
 
 
-def line(name: str, grasps: list[Grasp]) -> str:
-    if not grasps:
-        return f"{name}: no hand"
-    told = [
-        f"{grasp.label or 'unknown'} {grasp.confidence:.2f} at "
-        f"{grasp.position_m[0]:+.2f} {grasp.position_m[1]:+.2f} {grasp.position_m[2]:.2f} m"
-        for grasp in grasps
-    ]
-    return f"{name}: " + "; ".join(told)
+def line(frame: SourceFrame, grasps: list[Grasp]) -> str:
+    """One frame for people."""
+    height, width = frame.color.shape[:2]
+
+    def place(grasp: Grasp) -> str:
+        x, y, z = grasp.position_m
+        if math.isfinite(z):
+            return f"{x:+.2f} {y:+.2f} {z:.2f} m"
+        return f"pixel {grasp.shift_px[0] + (width - 1) / 2:.0f} {grasp.shift_px[1] + (height - 1) / 2:.0f}"
+
+    def name(grasp: Grasp) -> str:
+        return f"{'perhaps ' if frame.depth_m is None and grasp.label else ''}{grasp.label or 'unknown'}"
+
+    told = [f"{name(grasp)} {grasp.confidence:.2f} at {place(grasp)}" for grasp in grasps]
+    return f"{frame.name}: " + ("; ".join(told) or "no hand")
 
 
-def as_json(name: str, grasps: list[Grasp]) -> dict[str, Any]:
+def as_json(frame: SourceFrame, grasps: list[Grasp]) -> dict[str, Any]:
+    """One frame for programs; what is not known is null."""
     return {
-        "name": name,
+        "name": frame.name,
+        "stamp_ns": frame.stamp_ns,
+        "depth": frame.depth_m is not None,
         "grasps": [
             {
                 "label": grasp.label,
                 "confidence": round(grasp.confidence, 4),
-                "position_m": [round(float(value), 4) for value in grasp.position_m],
+                "position_m": [round(float(value), 4) for value in grasp.position_m]
+                if math.isfinite(float(grasp.position_m.sum()))
+                else None,
                 "shift_px": [round(value, 2) for value in grasp.shift_px],
                 "window_px": [
                     round(v, 1) for v in (grasp.window.center_x, grasp.window.center_y, grasp.window.side_px)
@@ -191,20 +223,115 @@ def as_json(name: str, grasps: list[Grasp]) -> dict[str, Any]:
     }
 
 
-def annotated(color: Picture, grasps: list[Grasp]) -> Picture:
-    """The picture with each grasp's window, name and confidence."""
-    import cv2
+class _Doubts:
+    """What looks wrong, by reason: how often, and the first one."""
 
-    from tiae_ros import palette
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str]] = {}
+        self._told: set[str] = set()
 
-    seen = color.copy()
-    scale = max(color.shape[:2]) / 640
-    for grasp in grasps:
-        window = grasp.window
-        half = window.side_px / 2
-        corners = [(round(window.center_x + sign * half), round(window.center_y + sign * half)) for sign in (-1, 1)]
-        cv2.rectangle(seen, corners[0], corners[1], palette.WINDOW, max(1, round(2 * scale)))
-        told = f"{grasp.label or 'unknown'} {grasp.confidence:.2f}"
-        place = (max(2, corners[0][0]), max(round(16 * scale), corners[0][1] - 4))
-        cv2.putText(seen, told, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, palette.WINDOW, max(1, round(2 * scale)))
-    return seen
+    def of_frame(self, frame: SourceFrame, perception: Perception, *, known: bool) -> None:
+        from tiae_ros.streams.depth_units import question_unit
+
+        settings = perception.settings
+        for reason, text in frame.warnings.items():
+            self.add(reason, frame.name, text)
+        if frame.camera.unknown:
+            self.add("camera", frame.name, frame.camera.unknown)
+        if frame.depth_m is None:
+            self._once(NO_DEPTH)
+            return
+        if not known:
+            self._once(NO_CAMERA.format(fov=settings.assumed_fov_deg))
+        doubt = question_unit(frame.depth_m, frame.depth_encoding, depth_max_m=settings.depth_max_m)
+        self.add("unit", frame.name, doubt or "")
+
+    def add(self, reason: str, name: str, text: str) -> None:
+        """Nothing when there is no text."""
+        if text:
+            count, first = self._found.get(reason, (0, f"{name}: {text}"))
+            self._found[reason] = count + 1, first
+
+    def lines(self) -> Iterator[str]:
+        for count, first in self._found.values():
+            yield f"{count} pictures look wrong; the first: {first}"
+
+    def _once(self, text: str) -> None:
+        """While it goes on: what one should know before the end."""
+        if text not in self._told:
+            self._told.add(text)
+            tell(text)
+
+
+class _Drawn:
+    """Annotated pictures, or of a stream a video, and a sheet of many; what is there at its end is whole."""
+
+    def __init__(self, folder: Path, rate_hz: float | None) -> None:
+        self._folder, self._rate_hz = folder, rate_hz
+        self._tiles: list[Picture] = []
+        self._every, self._count = 1, 0
+        self._video: Any = None
+        self._size = (0, 0)
+
+    def __enter__(self) -> _Drawn:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"--out {self._folder} cannot be made: {error.strerror}") from None
+        return self
+
+    def add(self, name: str, seen: Picture) -> None:
+        import cv2
+
+        if self._rate_hz is None:
+            self._write_picture(f"{name}.jpg", seen)
+        else:
+            self._write_frame(seen)
+        if self._count % self._every == 0:
+            height = max(1, round(_TILE_PX * seen.shape[0] / seen.shape[1]))
+            self._tiles.append(cv2.resize(seen, (_TILE_PX, height), interpolation=cv2.INTER_AREA))
+        self._count += 1
+        if len(self._tiles) > _SHEET:  # of a long stream fewer and fewer, so that all of it is there
+            self._tiles, self._every = self._tiles[::2], 2 * self._every
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        staged = self._folder / "annotated.part.mp4"
+        if self._video is not None:
+            self._video.release()
+            if kind is None or kind is KeyboardInterrupt:
+                os.replace(staged, self._folder / "annotated.mp4")
+            else:
+                staged.unlink(missing_ok=True)
+        if self._tiles and kind is None:
+            self._write_picture("sheet.jpg", sheet_of(self._tiles))
+
+    def _write_picture(self, name: str, seen: Picture) -> None:
+        import cv2
+
+        from tiae_ros.model.folder import write_whole
+
+        write_whole(self._folder / name, cv2.imencode(".jpg", seen[..., ::-1])[1].tobytes())
+
+    def _write_frame(self, seen: Picture) -> None:
+        import cv2
+
+        if self._video is None:
+            self._size = (seen.shape[1], seen.shape[0])
+            staged = str(self._folder / "annotated.part.mp4")
+            self._video = cv2.VideoWriter(staged, cv2.VideoWriter.fourcc(*"mp4v"), self._rate_hz, self._size)
+            if not self._video.isOpened():
+                raise OutputError(f"{staged} cannot be written; is the disk full, or the folder read-only?")
+        fitting = seen if seen.shape[1::-1] == self._size else cv2.resize(seen, self._size)
+        self._video.write(fitting[..., ::-1].copy())
+
+
+def sheet_of(tiles: list[Picture]) -> Picture:
+    """Pictures of one width in rows."""
+    import numpy as np
+
+    tallest = max(tile.shape[0] for tile in tiles)
+    padded = [np.pad(tile, ((0, tallest - tile.shape[0]), (0, 0), (0, 0))) for tile in tiles]
+    across = min(_ACROSS, len(padded))
+    padded += [np.zeros_like(padded[0])] * (-len(padded) % across)
+    rows = [np.hstack(padded[start : start + across]) for start in range(0, len(padded), across)]
+    return np.vstack(rows)

@@ -43,6 +43,8 @@ class Condition:
     warnings: Mapping[str, str] = field(default_factory=dict)
     unreachable: Mapping[str, str] = field(default_factory=dict)
     """Input's name -> why its publisher is not received; counts while nothing comes in on that input."""
+    waiting_for: str = ""
+    """What is missing before there are inputs at all."""
     missed: Missed | None = None
     """How near what was not paired lately came to it."""
     slop_s: float = 0.0
@@ -137,6 +139,8 @@ def _silent_inputs(condition: Condition) -> dict[str, str]:
 
 
 def _what_is_missing(condition: Condition, silent: Mapping[str, str]) -> str:
+    if condition.waiting_for:
+        return condition.waiting_for
     if silent:
         return ", ".join(silent.values())
     if condition.counts.recent_drops:

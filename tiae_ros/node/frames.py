@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError
 from tiae_ros.node import library_output
 from tiae_ros.parameters import Settings
 from tiae_ros.perception import WARN, FrameDropped, Images
-from tiae_ros.streams.camera import camera_of_picture, other_frames
+from tiae_ros.streams.camera import other_frames
+from tiae_ros.streams.decoded_frame import FrameFault, decode_pair
 from tiae_ros.streams.depth_units import question_unit
-from tiae_ros.streams.image_decoding import decode_message, resize_depth_to
-from tiae_ros.streams.pictures import color_of, depth_of, encoding_of
+from tiae_ros.streams.image_decoding import decode_message
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels
 
 
@@ -46,42 +45,39 @@ def decode_frame(frame: Frame, settings: Settings, *, need_color: bool = True) -
     compressed = not (hasattr(frame.color, "encoding") and hasattr(frame.depth, "encoding"))
     decoders: AbstractContextManager[list[str]] = library_output.collected() if compressed else nullcontext([])
     with decoders as complaints:
-        color, shape = _color(frame.color, need_color or segmented)
-        depth_m = _depth(frame.depth, shape, settings)
-    frame_id = frame.color.header.frame_id
-    camera = camera_of_picture(frame.camera_info, frame_id, shape, rectified=frame.rectified)
-    warnings = camera.withheld | other_frames(frame_id, _frames(frame))
-    unit = question_unit(
-        depth_m, encoding_of(frame.depth), depth_max_m=settings.depth_max_m, unit_m=settings.depth_unit_m
-    )
+        try:
+            seen = decode_pair(
+                frame.color,
+                frame.depth,
+                frame.camera_info,
+                rectified=frame.rectified,
+                depth_unit_m=settings.depth_unit_m,
+                need_color=need_color or segmented,
+            )
+        except FrameFault as error:
+            raise FrameDropped(error.part, error.named) from error
+    depth_m = seen.depth_m
+    _check_readings(depth_m, settings)
+    warnings = {**seen.camera.withheld, **seen.warnings, **other_frames(frame.color.header.frame_id, _masks(frame))}
+    unit = question_unit(depth_m, seen.depth_encoding, depth_max_m=settings.depth_max_m, unit_m=settings.depth_unit_m)
     if unit is not None:
         warnings["depth unit"] = unit
     if complaints:
         warnings["compressed images"] = f"damaged compressed images are used as far as they go: {complaints[0]}"
     labels = None if segmented else _labels_of_masks(frame, depth_m, settings, warnings)
-    return Images(color, depth_m, camera.k, labels, camera.distortion), warnings
+    stamp = getattr(frame.color.header, "stamp", None)  # the frame that warms up has none
+    stamp_s = None if stamp is None else stamp.sec + 1e-9 * stamp.nanosec
+    return Images(seen.color, depth_m, seen.camera.k, labels, seen.camera.distortion, stamp_s), warnings
 
 
-def _frames(frame: Frame) -> dict[str, str]:
-    """frame_id of each image that lies on colour."""
-    images = {"depth": frame.depth, "hand mask": frame.hand_mask, "object mask": frame.object_mask}
+def _masks(frame: Frame) -> dict[str, str]:
+    """frame_id of each mask, which has to lie on colour."""
+    images = {"hand mask": frame.hand_mask, "object mask": frame.object_mask}
     return {name: image.header.frame_id for name, image in images.items() if image is not None}
 
 
-def _color(image: Any, need_pixels: bool) -> tuple[NDArray[np.uint8] | None, tuple[int, int]]:
-    """Pixels (H, W, 3) or None when nobody needs them, and (H, W)."""
-    try:
-        return color_of(image, need_pixels=need_pixels)
-    except ImageError as error:
-        raise FrameDropped("colour image", f"colour: {error}") from error
-
-
-def _depth(image: Any, shape: tuple[int, int], settings: Settings) -> Floats:
-    """Metres at the colour image's size, NaN = nothing."""
-    try:
-        depth_m = depth_of(image, settings.depth_unit_m)
-    except ImageError as error:
-        raise FrameDropped("depth image", f"depth: {error}") from error
+def _check_readings(depth_m: Floats, settings: Settings) -> None:
+    """Raise FrameDropped where there is too little depth (NaN = nothing)."""
     readings = np.count_nonzero(depth_m == depth_m)  # NaN is not equal to itself
     if readings < settings.min_valid_fraction * depth_m.size:
         share = readings / depth_m.size
@@ -91,10 +87,6 @@ def _depth(image: Any, shape: tuple[int, int], settings: Settings) -> Floats:
             "are needed (min_valid_fraction)",
             WARN,
         )
-    try:
-        return resize_depth_to(depth_m, shape)
-    except ImageError as error:
-        raise FrameDropped("sizes", str(error)) from error
 
 
 def _labels_of_masks(frame: Frame, depth_m: Floats, settings: Settings, warnings: dict[str, str]) -> Labels:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +27,14 @@ from std_msgs.msg import Header
 from tiae_ros.node import diagnostics
 from tiae_ros.node.frames import Frame
 from tiae_ros.node.health import Health
+from tiae_ros.node.live_topics import Search
 from tiae_ros.node.statistics import Statistics
 from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import is_rectified
+from tiae_ros.streams.camera_topics import PLUGINS, CameraTopics
 from tiae_ros.streams.pairing import Missed, Pairer
 
+INPUTS = ("color/image", "depth/image", "color/camera_info")
 OVERRIDABLE = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY)
 
 
@@ -79,20 +83,45 @@ class Inputs:
         self._pairer: Pairer[Any] = Pairer(("color", "depth"))
         self._camera_info: CameraInfo | None = None
         self._newest_done_ns: int | None = None
+        self._search: Search | None = None
         self.enabled = True
         self.topics: dict[str, str] = {}
         self.unreachable: dict[str, str] = {}
 
     def open(self, settings: Settings) -> None:
-        """Subscribe to what the settings ask for."""
+        """Subscribe to what the settings ask for, at once or when the camera was found."""
         self.unreachable.clear()
         self._newest_done_ns = self._camera_info = None
+        if not settings.find_camera:
+            self._subscribe(settings, {})
+            return
+
+        def found(camera: CameraTopics) -> None:
+            self._health.note("camera", f"found a camera: {camera.told}")
+            self._subscribe(dataclasses.replace(settings, image_transport=camera.transport), camera.inputs)
+
+        self._search = Search(self._node, self._remapped(), found)
+
+    @property
+    def waiting_for(self) -> str:
+        """What is missing before there is anything to listen to; "" when nothing is."""
+        return self._search.waiting_for if self._search else ""
+
+    def _remapped(self) -> dict[str, str]:
+        """Inputs that somebody has given a topic."""
+        space = self._node.get_namespace().rstrip("/")
+        resolved = {own: self._node.resolve_topic_name(own) for own in INPUTS}
+        return {own: topic for own, topic in resolved.items() if topic != f"{space}/{own}"}
+
+    def _subscribe(self, settings: Settings, found: Mapping[str, str]) -> None:
+        """found: an input's own name -> the camera's topic; of the others, remapping says which it is."""
         compressed = settings.image_transport == "compressed"
         kind = CompressedImage if compressed else Image
+        color, depth, info = (f"{own}/{PLUGINS[own]}" if compressed and own in PLUGINS else own for own in INPUTS)
         wanted: list[tuple[str, str, str, type, Callable[..., None]]] = [
-            ("colour", "color", "color/image" + ("/compressed" if compressed else ""), kind, self._on_image),
-            ("depth", "depth", "depth/image" + ("/compressedDepth" if compressed else ""), kind, self._on_image),
-            (diagnostics.CAMERA_INFO, "", "color/camera_info", CameraInfo, self._on_camera_info),
+            ("colour", "color", found.get(color, color), kind, self._on_image),
+            ("depth", "depth", found.get(depth, depth), kind, self._on_image),
+            (diagnostics.CAMERA_INFO, "", found.get(info, info), CameraInfo, self._on_camera_info),
         ]
         if settings.mask_source == "topics":
             wanted += [
@@ -121,6 +150,9 @@ class Inputs:
 
     def close(self) -> None:
         """Let go of the subscriptions and of what waits for its partner."""
+        if self._search is not None:
+            self._search.stop()
+            self._search = None
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()

@@ -41,12 +41,10 @@ from tiae_ros.node.worker import Worker
 from tiae_ros.parameters import CONFIGURE, TABLE, Settings, unknown_name
 from tiae_ros.perception import Described, FrameDropped, Images, Pipeline, Result, load_pipeline
 from tiae_ros.streams.pairing import UNPAIRED
-from tiae_ros.vision.registration import RegistrationCheck
+from tiae_ros.vision.registration import RegistrationWatch
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 _START_S = 1.0
-_FOLLOWED_OVER_S = 0.5  # between two frames; after a longer pause the whole picture is looked at
-_REGISTRATION_EVERY = 30  # frames
 
 
 def _logged(transition: Callable[..., TransitionCallbackReturn]) -> Callable[..., Any]:
@@ -77,9 +75,7 @@ class PerceptionNode(LifecycleNode):
         self._pipeline: Pipeline | None = None
         self._facts: dict[str, str] = {}
         self._first_result: float | None = None
-        self._registration = RegistrationCheck()
-        self._frames_seen = 0
-        self._last_stamp_s = 0.0
+        self._registration = RegistrationWatch()
         self._state = "unconfigured"
         self._active_since = 0.0
         self._statistics = Statistics()
@@ -161,12 +157,15 @@ class PerceptionNode(LifecycleNode):
         self._statistics.clear()
         self._health.clear()
         self._first_result = None
-        self._registration, self._frames_seen, self._last_stamp_s = RegistrationCheck(), 0, 0.0
+        self._registration = RegistrationWatch()
+        if self._pipeline is not None:
+            self._pipeline.forget()
         self._active_since = time.monotonic()
         self._worker.start()
         self._inputs.open(self._configured.live_from(self.settings))
         self._state = "active"
-        self.get_logger().info(f"active; listening to {', '.join(self._inputs.topics.values())}")
+        listening = f"listening to {', '.join(self._inputs.topics.values())}"
+        self.get_logger().info(f"active; {self._inputs.waiting_for or listening}")
         return result
 
     @_logged
@@ -274,7 +273,6 @@ class PerceptionNode(LifecycleNode):
         started = time.perf_counter()
         images, warnings = decode_frame(job.frame, settings, need_color=self._outputs.somebody_listens("debug_image"))
         decoded_s = time.perf_counter() - started
-        self._follow_only_the_next(pipeline, job.header)
         described = pipeline.describe(images, settings)
         self._statistics.event(described.road)
         started = time.perf_counter()
@@ -288,28 +286,15 @@ class PerceptionNode(LifecycleNode):
             self._add_the_rest(job.header, pipeline, described, settings)
         self._check_registration(images)
 
-    def _follow_only_the_next(self, pipeline: Pipeline, header: Header) -> None:
-        """Hands are not followed over a pause, nor back in time."""
-        stamp_s = header.stamp.sec + 1e-9 * header.stamp.nanosec
-        if not 0 <= stamp_s - self._last_stamp_s <= _FOLLOWED_OVER_S:
-            pipeline.forget()
-        self._last_stamp_s = stamp_s
-
     def _check_registration(self, images: Images) -> None:
         """Now and then: do the edges of depth lie on those of colour?"""
-        self._frames_seen += 1
-        if images.color is None or self._frames_seen % _REGISTRATION_EVERY:
+        if not self._registration.looked_at(images.color, images.depth_m):
             return
-        self._registration.add(images.color, images.depth_m)
         offset = self._registration.offset_px
         told = "no" if offset is None else f"{offset[0]:.0f}, {offset[1]:.0f} px"
         self._facts = {**self._facts, "depth beside colour": told}  # diagnostics read it on another thread
-        if offset is not None:
-            self._health.warn(
-                "registration",
-                f"depth lies about {offset[0]:.0f} px to the right of and {offset[1]:.0f} px below colour: it is not "
-                "registered; switch the driver's registration on (align_depth.enable of realsense2_camera)",
-            )
+        if doubt := self._registration.doubt:
+            self._health.warn("registration", doubt)
 
     def _note_times(self, job: Job, described: Described, **seconds: float) -> None:
         """How long it took until the descriptor, which most of those who listen wait for, was sent."""
@@ -370,6 +355,7 @@ class PerceptionNode(LifecycleNode):
             active_for_s=time.monotonic() - self._active_since,
             max_age_s=self.settings.max_age_s,
             inputs=self._inputs.topics,
+            waiting_for=self._inputs.waiting_for,
             counts=self._statistics.snapshot(),
             configure_error=self._configure_error if self._state == "unconfigured" else "",
             faults=self._health.faults(),

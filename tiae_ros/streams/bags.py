@@ -27,21 +27,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import BagError, ImageError, MissingExtraError
+from tiae_ros.errors import BagError, ImageError, MissingExtraError, TopicError
 from tiae_ros.streams.bag_files import BagFiles
-from tiae_ros.streams.camera import camera_of_picture, is_rectified, other_frames
+from tiae_ros.streams.camera import Camera, is_rectified
+from tiae_ros.streams.camera_topics import (
+    CAMERA_INFO_TYPE,
+    COMPRESSED_IMAGE_TYPE,
+    IMAGE_TYPES,
+    CameraTopics,
+    SeenTopic,
+    find_camera_topics,
+)
+from tiae_ros.streams.decoded_frame import COLOR_PART, FrameFault, decode_pair
 from tiae_ros.streams.depth_units import MILLIMETRE_M
-from tiae_ros.streams.image_decoding import COLOR_ENCODINGS, DEPTH_ENCODINGS, resize_depth_to
-from tiae_ros.streams.other_encodings import is_other_color
-from tiae_ros.streams.pictures import GREY_ENCODINGS, color_of, depth_of, encoding_of, is_depth
+from tiae_ros.streams.pictures import encoding_of
 from tiae_ros.streams.recorded_messages import RecordedMessages, header_stamp_ns
 from tiae_ros.streams.recorded_pairs import Moment, RecordedPairs, pair_recorded
 from tiae_ros.streams.stored import CDR, RawMessage
 
-IMAGE_TYPE = "sensor_msgs/msg/Image"
-COMPRESSED_IMAGE_TYPE = "sensor_msgs/msg/CompressedImage"
-CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
-_IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
 _STAMP_ENDS = 12  # bytes of a stored message until the end of its header's stamp
 _MOST_CAMERA_INFOS = 10_000
 _MOST_PLACES = 1_000_000
@@ -92,12 +95,20 @@ class RgbdFrame:
     frame_id: str
     color: NDArray[np.uint8]  # (H, W, 3)
     depth_m: NDArray[np.float32]  # (H, W), NaN = nothing
-    k: NDArray[np.float64] | None  # (3, 3) of the colour's pixels
-    k_unknown: str = ""
-    """Why there is no k."""
+    camera: Camera  # of the colour's pixels
     depth_encoding: str = "32FC1"
     warnings: Mapping[str, str] = field(default_factory=dict)
     """By reason, what looks wrong."""
+
+    @property
+    def k(self) -> NDArray[np.float64] | None:
+        """(3, 3) of the colour's pixels."""
+        return self.camera.k
+
+    @property
+    def k_unknown(self) -> str:
+        """Why there is no k."""
+        return self.camera.unknown
 
 
 class Bag:
@@ -224,16 +235,15 @@ class Bag:
 
     def rgbd_frames(
         self,
-        color: str | None = None,
-        depth: str | None = None,
-        camera_info: str | None = None,
+        topics: CameraTopics | None = None,
         *,
         pairs: RecordedPairs | None = None,
         depth_unit_m: float = MILLIMETRE_M,
     ) -> Iterator[RgbdFrame]:
-        """Colour and depth of one moment, in order; topics that are not named are found by their content.
+        """Colour and depth of one moment, in order.
 
         Args:
+            topics: from `camera_topics`; None: found here.
             pairs: from `pair_images`; None: made here.
             depth_unit_m: one step of 16-bit depth.
 
@@ -241,47 +251,41 @@ class Bag:
             BagError: a topic is missing, of another type, or cannot be told from others.
             ImageError: an image cannot be decoded.
         """
-        color, depth, camera_info = self.find_rgbd_topics(color, depth, camera_info)
-        pairs = pairs or self.pair_images(color, depth)
-        infos = self._camera_infos(camera_info)
-        rectified = is_rectified(color)
+        topics = topics or self.camera_topics()
+        pairs = pairs or self.pair_images(topics.color, topics.depth)
+        infos = self._camera_infos(topics.camera_info)
         # Each stream is gone through by itself, since their places in the file may be far from each other.
-        colors = RecordedMessages(self.raw([color]), (numbers["color"] for numbers in pairs.sets))
-        depths = RecordedMessages(self.raw([depth]), (numbers["depth"] for numbers in pairs.sets))
+        colors = RecordedMessages(self.raw([topics.color]), (numbers["color"] for numbers in pairs.sets))
+        depths = RecordedMessages(self.raw([topics.depth]), (numbers["depth"] for numbers in pairs.sets))
         for numbers, moment_ns in zip(pairs.sets, pairs.moments_ns, strict=True):
             stored_color, stored_depth = colors.take(numbers["color"]), depths.take(numbers["depth"])
             if stored_color is None or stored_depth is None:
                 pairs.too_far_apart += 1
                 continue
-            frame = self._frame(stored_color, stored_depth, moment_ns, depth_unit_m)
-            if frame is None:
-                continue
-            pixels, depth_m, color_image, depth_image = frame
-            frame_id, height, width = color_image.header.frame_id, *pixels.shape[:2]
             info = infos.at(stored_color.time_ns)
-            camera = camera_of_picture(info, frame_id, (height, width), rectified=rectified)
-            warnings = other_frames(frame_id, {"depth": depth_image.header.frame_id})
-            encoding = encoding_of(depth_image)
-            yield RgbdFrame(moment_ns, frame_id, pixels, depth_m, camera.k, camera.unknown, encoding, warnings)
+            frame = self._frame(stored_color, stored_depth, info, moment_ns, depth_unit_m)
+            if frame is not None:
+                yield frame
 
     def _frame(
-        self, color: RawMessage, depth: RawMessage, stamp_ns: int, depth_unit_m: float
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Any, Any] | None:
-        """The pictures of a pair of messages and these with their fields, or None when one of them cannot be used."""
+        self, color: RawMessage, depth: RawMessage, camera_info: Any, stamp_ns: int, depth_unit_m: float
+    ) -> RgbdFrame | None:
+        """A pair of messages, or None when one of them cannot be used."""
         color_image, depth_image = self.fields(color), self.fields(depth)
         if color_image is None or depth_image is None:
             return None
-        what = color.topic
         try:
-            pixels, shape = color_of(color_image)
-            what = depth.topic
-            depth_m = resize_depth_to(depth_of(depth_image, depth_unit_m), shape)
-        except ImageError as error:
+            seen = decode_pair(
+                color_image, depth_image, camera_info, rectified=is_rectified(color.topic), depth_unit_m=depth_unit_m
+            )
+        except FrameFault as error:
+            what = color.topic if error.part == COLOR_PART else depth.topic
             fault = f"the image of {what} at {stamp_ns * 1e-9:.3f} s: {error}"
             self._skip(f"of the frames for their image of {what}", stamp_ns, ImageError(fault))
             return None
-        assert pixels is not None  # they were asked for
-        return pixels, depth_m, color_image, depth_image
+        assert seen.color is not None  # it was asked for
+        frame_id = color_image.header.frame_id
+        return RgbdFrame(stamp_ns, frame_id, seen.color, seen.depth_m, seen.camera, seen.depth_encoding, seen.warnings)
 
     def _camera_infos(self, topic: str | None) -> _CameraInfos:
         infos = _CameraInfos()
@@ -296,87 +300,50 @@ class Bag:
                         infos.add(message.time_ns, fields)
         return infos
 
-    def find_rgbd_topics(
-        self, color: str | None = None, depth: str | None = None, camera_info: str | None = None
-    ) -> tuple[str, str, str | None]:
-        """Names of the colour, depth and camera info topics; those given are checked, others are found."""
+    def camera_topics(
+        self,
+        color: str | None = None,
+        depth: str | None = None,
+        camera_info: str | None = None,
+        *,
+        one_transport: bool = False,
+    ) -> CameraTopics:
+        """Colour, depth and camera info; those given are checked, others are found (`find_camera_topics`).
+
+        Raises:
+            BagError: a topic is missing, of another type, or cannot be told from others.
+        """
         for name in (color, depth):
             if name is not None:
-                self.require(name, *_IMAGE_TYPES)
+                self.require(name, *IMAGE_TYPES)
         if camera_info is not None:
             self.require(camera_info, CAMERA_INFO_TYPE)
-        encodings = self._encodings() if color is None or depth is None else {}
-        if color is None:
-            color = self._only_color({name: of for name, of in encodings.items() if name != depth})
-        if depth is None:
-            depth = self._only_depth({name: of for name, of in encodings.items() if name != color})
-        if camera_info is None:
-            camera_info = self._camera_info_of(color)
-        return color, depth, camera_info
-
-    def _camera_info_of(self, color: str) -> str | None:
-        """The camera info of the colour's frame and beside it, or else what comes nearest to that."""
-        infos = [t.name for t in self.topics.values() if t.type == CAMERA_INFO_TYPE and t.count]
-        if len(infos) < 2:
-            return next(iter(infos), None)
-        folder = color.removesuffix("/compressed").rpartition("/")[0]
-        frames = {}
-        for name in (color, *infos):
-            _, first = next(self.decoded([name]), (None, None))
-            frames[name] = first.header.frame_id if first is not None else None
-        return min(infos, key=lambda name: (frames[name] != frames[color], name.rpartition("/")[0] != folder))
-
-    def _encodings(self) -> dict[str, str]:
-        """Encoding (or format) of each image topic: of the first of its messages that could be an image at all."""
-        looked_at = dict.fromkeys((t.name for t in self.topics.values() if t.type in _IMAGE_TYPES and t.count), 0)
-        found: dict[str, str] = {}
-        for message, fields in self.decoded(list(looked_at)) if looked_at else ():
-            name, encoding = message.topic, encoding_of(fields)
-            looked_at[name] += 1
-            usable = bool(encoding) if message.type == IMAGE_TYPE else len(fields.data) > 0
-            if name not in found and (usable or looked_at[name] == _FIRST_MESSAGES):
-                found[name] = encoding
-            if len(found) == len(looked_at):
-                break
-        return {name: found.get(name, "") for name, number in looked_at.items() if number}
-
-    def _only_color(self, encodings: Mapping[str, str]) -> str:
-        """The one topic of colour. Raw ones go before compressed ones; masks are mono8 too, so colours before grey."""
-        ranks = {
-            name: (self.topics[name].type == IMAGE_TYPE, encoding.partition(";")[0].strip() not in GREY_ENCODINGS)
-            for name, encoding in encodings.items()
-            if _is_color(self.topics[name].type, encoding)
-        }
-        return self._only("colour", ranks, encodings, (*COLOR_ENCODINGS, "compressed jpeg or png"))
-
-    def _only_depth(self, encodings: Mapping[str, str]) -> str:
-        """The one topic of depth; raw ones go before compressed ones."""
-        ranks = {
-            name: (self.topics[name].type == IMAGE_TYPE,) for name, encoding in encodings.items() if is_depth(encoding)
-        }
-        return self._only("depth", ranks, encodings, (*DEPTH_ENCODINGS, "compressedDepth png"))
-
-    def _only(
-        self,
-        meaning: str,
-        ranks: Mapping[str, tuple[bool, ...]],
-        encodings: Mapping[str, str],
-        accepted: Collection[str],
-    ) -> str:
-        best = [name for name, rank in ranks.items() if rank == max(ranks.values())]
-        if len(best) == 1:
-            return best[0]
-        if best:
-            raise BagError(
-                f"bag {self.path} has several {meaning} topics ({', '.join(best)}); name the topic"
-                f"{self._contents('; it contains ')}"
+        try:
+            return find_camera_topics(
+                self._seen_topics(), color=color, depth=depth, camera_info=camera_info, one_transport=one_transport
             )
-        there = ", ".join(f"{name} is {encoding!r}" for name, encoding in encodings.items())
-        raise BagError(
-            f"bag {self.path} has no {meaning} image; accepted are {', '.join(accepted)}"
-            f"{f'; of its other image topics {there}' if there else ''}{self._contents('; it contains ')}"
-            f"{''.join(f'; {line}' for line in self.skipped.lines())}"
+        except TopicError as error:
+            noticed = "".join(f"; {line}" for line in self.skipped.lines())
+            raise BagError(f"bag {self.path} has {error}{self._contents('; it contains ')}{noticed}") from None
+
+    def _seen_topics(self) -> list[SeenTopic]:
+        """What pictures and camera infos are: by the first of their messages that could be one at all."""
+        kinds = {t.name: t.type for t in self.topics.values() if t.type in (*IMAGE_TYPES, CAMERA_INFO_TYPE) and t.count}
+        looked_at = dict.fromkeys(kinds, 0)
+        found: dict[str, SeenTopic] = {}
+        for message, fields in self.decoded(list(kinds)) if kinds else ():
+            name, kind = message.topic, message.type
+            looked_at[name] += 1
+            encoding = encoding_of(fields) if kind in IMAGE_TYPES else None
+            usable = len(fields.data) > 0 if kind == COMPRESSED_IMAGE_TYPE else encoding != ""
+            if name not in found and (usable or looked_at[name] == _FIRST_MESSAGES):
+                found[name] = SeenTopic(name, kind, encoding, fields.header.frame_id)
+            if len(found) == len(kinds):
+                break
+        unread = (
+            SeenTopic(name, kinds[name], "") for name, number in looked_at.items() if number and name not in found
         )
+        return [*found.values(), *unread]
 
     def _messages(self, files: BagFiles, topics: set[str]) -> Iterator[RawMessage]:
         """Of all files, one after the other where their times allow."""
@@ -438,12 +405,6 @@ class _CameraInfos:
         if not self._infos:
             return None
         return self._infos[max(0, bisect_right(self._times_ns, time_ns) - 1)]
-
-
-def _is_color(kind: str, encoding: str) -> bool:
-    if kind == COMPRESSED_IMAGE_TYPE:
-        return not is_depth(encoding)
-    return encoding in COLOR_ENCODINGS or is_other_color(encoding)
 
 
 def _typestore() -> Any:

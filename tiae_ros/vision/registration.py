@@ -12,6 +12,7 @@ import numpy as np
 from tiae_ros.vision.labels import Floats, Mask, Picture
 from tiae_ros.vision.window import has_reading
 
+EVERY = 30  # pictures
 _CELLS = 160  # along the longer side
 _REACH = 14  # cells
 _STEP = 0.08  # of the logarithm of the depth: 4 cm at half a metre
@@ -57,6 +58,38 @@ class RegistrationCheck:
         if np.hypot(dx, dy) < _LEAST_OFFSET or gain < _LEAST_GAIN / np.sqrt(self._count):
             return None
         return dx * self._cell, dy * self._cell
+
+
+class RegistrationWatch:
+    """Looks at every 30th picture of one camera."""
+
+    def __init__(self) -> None:
+        self._check = RegistrationCheck()
+        self._seen = 0
+
+    def looked_at(self, color: Picture | None, depth_m: Floats) -> bool:
+        """Whether this picture was one of those."""
+        self._seen += 1
+        if color is None or self._seen % EVERY:
+            return False
+        self._check.add(color, depth_m)
+        return True
+
+    @property
+    def offset_px(self) -> tuple[float, float] | None:
+        """As of `RegistrationCheck`."""
+        return self._check.offset_px
+
+    @property
+    def doubt(self) -> str:
+        """One line when depth lies beside colour; "" when it does not, as far as is known."""
+        offset = self.offset_px
+        if offset is None:
+            return ""
+        return (
+            f"depth lies about {offset[0]:.0f} px to the right of and {offset[1]:.0f} px below colour: it is not "
+            "registered; switch the driver's registration on (align_depth.enable of realsense2_camera)"
+        )
 
 
 def _steps(depth: Floats) -> Mask:

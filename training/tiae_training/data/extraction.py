@@ -83,6 +83,8 @@ class Extraction:
     """"classical", or "network" and its model id."""
     remarks: tuple[str, ...] = ()
     """One line about each thing that was left out or looks wrong."""
+    topics: str = ""
+    """Which of the bag's topics were taken, and why."""
 
 
 def extract_windows(
@@ -112,10 +114,10 @@ def extract_windows(
     frames = without = 0
     remarks = _Remarks()
     with Bag(path, strict=strict) as bag:
-        topics = bag.find_rgbd_topics(color_topic, depth_topic, camera_info_topic)
-        pairs = bag.pair_images(topics[0], topics[1], settings.slop_s)
+        topics = bag.camera_topics(color_topic, depth_topic, camera_info_topic)
+        pairs = bag.pair_images(topics.color, topics.depth, settings.slop_s)
         first_ns = None
-        for frame in bag.rgbd_frames(*topics, pairs=pairs, depth_unit_m=settings.depth_unit_m):
+        for frame in bag.rgbd_frames(topics, pairs=pairs, depth_unit_m=settings.depth_unit_m):
             first_ns = frame.stamp_ns if first_ns is None else first_ns
             if not settings.from_s <= (frame.stamp_ns - first_ns) * 1e-9 < settings.to_s:
                 continue
@@ -134,7 +136,7 @@ def extract_windows(
             without += not found
             if progress is not None:
                 progress(frames)
-    told = (*pairs.told(), *bag.skipped.lines(), *remarks.told(frames))
+    told = (*filter(None, [topics.doubt]), *pairs.told(), *bag.skipped.lines(), *remarks.told(frames))
     if not images and first_ns is None:
         raise _no_frame(path, pairs, told)
     if not images:
@@ -149,7 +151,7 @@ def extract_windows(
         "metric_size_m": np.array(settings.metric_size_m),
         **_told_by(settings, len(images)),
     }
-    return Extraction(arrays, frames, without, segmentation.name, told)
+    return Extraction(arrays, frames, without, segmentation.name, told, topics.told)
 
 
 class _Remarks:

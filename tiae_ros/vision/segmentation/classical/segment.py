@@ -221,7 +221,7 @@ class _Scene:
         part = part_around(around) or ()
         threshold = candidate.threshold
         if np.count_nonzero(near) - size >= 0.2 * size:
-            threshold = _best_threshold(score[part][near[part]], self.settings)
+            threshold = best_threshold(score[part][near[part]], self.settings)
         usual = float(np.median(score[part][(hand & self.valid)[part]]))
         skin = self._skin(score, threshold) & ~apart & (self.valid | (score >= _HOLE_SCORE_SHARE * usual))
         surfaces = self._surfaces(skin, fill="near")
@@ -569,7 +569,7 @@ def _unlikeness(color: NDArray[np.uint8], mask: Mask, radius: int, cells: NDArra
     return np.abs(color.reshape(-1, 3)[cells] - mean).sum(axis=1), known
 
 
-def _best_threshold(scores: Floats, settings: SegmentationSettings) -> float:
+def best_threshold(scores: Floats, settings: SegmentationSettings) -> float:
     """The score that parts two groups best (Otsu), within the settings' bounds."""
     scaled = np.clip(scores * 4 + 64, 0, 255).astype(np.uint8)
     chosen, _ = cv2.threshold(scaled[:, None], 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

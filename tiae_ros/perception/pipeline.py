@@ -1,29 +1,17 @@
-"""A colour picture and its registered depth -> grasps: segment, find windows, describe, restore, locate. No ROS.
-
-    perception = Perception()                    # the shipped models; parameters of the node as keywords
-    for grasp in perception.frame(color, depth_m, k):
-        print(grasp.label, grasp.shift_px, grasp.position_m)
-
-Conventions are those of `tiae_ros.vision`: pixel centres at integer coordinates, x right, y down, metres, NaN nothing.
-The *shift* of a grasp is where its pattern lies in the colour picture, relative to the picture's centre, in pixels:
-
-    (window centre + shift within the window, scaled to image pixels) - ((W - 1) / 2, (H - 1) / 2)
-
-so moving the picture by (dx, dy) changes it by exactly (dx, dy).
-
-`Pipeline` is the same road in steps, for the node: what is waited for comes first, and what fails later leaves what
-came before as it is.
+"""The road from the pictures of one moment to its grasps, in steps: what is waited for comes first, and what fails
+later leaves what came before as it is.
 
     describe       pictures -> descriptors (segment, window, encoder)
     restore        what else the grasp model knows: restored masks, confidence, label, shift and position
     restore_depth  restored depth; by a depth model of its own, if there is one
+
+Conventions are those of `tiae_ros.perception`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,15 +20,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import ImageError, ModelError, ParameterError, TiaeError
+from tiae_ros.errors import ModelError, TiaeError
 from tiae_ros.model.autoencoder import Autoencoder, Description, Inference, load_model
 from tiae_ros.model.devices import on_device
 from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.parameters import Settings
-from tiae_ros.streams.camera import focal_length_px, is_camera_matrix
+from tiae_ros.streams.camera import focal_length_px
 from tiae_ros.streams.distortion import Distortion, camera_at
 from tiae_ros.vision.cut_windows import cut_depth, cut_grasp, cut_masks
-from tiae_ros.vision.labels import Floats, Labels, Picture, check_images, check_one_size
+from tiae_ros.vision.labels import Floats, Labels, Picture, check_one_size
 from tiae_ros.vision.position import metric_position
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.sight import FOLLOWED, FoundHand, Segmentation, Sight, sight_of_labels
@@ -50,6 +38,7 @@ Part = TypeVar("Part", Description, Inference)
 ERROR = "error"
 WARN = "warn"
 _DARK = 6.0  # of 255; a picture of that mean shows no hand
+_FOLLOWED_OVER_S = 0.5  # between two pictures; after a longer pause the whole picture is looked at
 NON_FINITE = "non-finite network output"
 MASKS = ("hand_mask", "object_mask")
 GRASP_CHANNELS = (MASKS, (*MASKS, "depth"))
@@ -79,6 +68,7 @@ class Images:
     k: NDArray[np.float64] | None = None  # (3, 3) camera matrix of the colour picture; None: unknown
     labels: Labels | None = None  # (H, W), when they come from somewhere else than our own segmentation
     distortion: Distortion | None = None  # of the lens, which k leaves out
+    stamp_s: float | None = None  # hands are not followed over a pause; None: there are no pauses
 
 
 @dataclass(frozen=True)
@@ -124,89 +114,6 @@ class Result:
     def restored_masks(self) -> Floats | None:
         """Hand and object of the main grasp, lying on the input: (2, S, S)."""
         return self.placed[0, :2] if self.windows else None
-
-
-@dataclass(frozen=True)
-class Grasp:
-    """One hand and what it holds."""
-
-    descriptor: Floats  # (K,)
-    shift_px: tuple[float, float]  # from the picture's centre, x right, y down
-    position_m: Floats  # (3,) optical frame; NaN without a camera matrix
-    label: str  # "" is unknown
-    confidence: float  # 0..1
-    window: Window
-    masks: Floats  # (2, S, S) restored hand and object, lying on the input
-    depth_m: Floats | None  # (S, S) restored, NaN = nothing; None: no model restores depth
-
-
-class Perception:
-    """The node's road as one Python call."""
-
-    def __init__(self, settings: Settings | None = None, **parameters: Any) -> None:
-        """Load the models.
-
-        Args:
-            settings, parameters: those of the node (docs/parameters.md); a keyword for each, e.g. ``model="grasp"``.
-
-        Raises:
-            ModelError, ParameterError: a model or a parameter that cannot be used.
-        """
-        texts = {name: os.fspath(value) for name, value in parameters.items() if isinstance(value, os.PathLike)}
-        alone = Settings(follow_frames=0)  # pictures need not be of one camera, one after the other
-        self.settings = (settings or alone).with_changes({**parameters, **texts})
-        self.pipeline = load_pipeline(self.settings)
-
-    def frame(self, color: Picture | None, depth_m: Floats, k: Any = None) -> list[Grasp]:
-        """The grasps of one frame, the nearest first.
-
-        Args:
-            color: (H, W, 3) uint8 red, green, blue; None: by depth alone.
-            depth_m: (H, W) float32 metres registered to the colour, NaN or 0 where there is none.
-            k: 3x3 camera matrix of the colour picture; None: positions are NaN, sizes by `assumed_fov_deg`.
-
-        Raises:
-            ImageError: the pictures are none, or do not fit together. ParameterError: k is no camera matrix.
-            FrameDropped: a model failed.
-        """
-        if np.ma.isMaskedArray(color) or np.ma.isMaskedArray(depth_m):
-            raise ImageError("masked arrays would lose their mask; fill them first: depth.filled(0)")
-        try:
-            given = np.asarray(depth_m)
-            depth_m = np.asarray(given.real if given.dtype.kind == "c" else given, np.float32)
-            color = None if color is None else np.asarray(color)
-        except (TypeError, ValueError) as error:
-            raise ImageError(f"colour and depth must be arrays: {error}") from None
-        kind = given.dtype.kind
-        if kind in "iub":
-            raise ImageError("depth is in whole numbers; it must be in metres, float32: of millimetres a thousandth")
-        if kind in "cmM":
-            raise ImageError(f"depth is {given.dtype}; it must be in metres, float32")
-        check_images(color, depth_m)
-        try:
-            matrix = None if k is None else np.asarray(k, np.float64).reshape(3, 3)
-        except (TypeError, ValueError):
-            raise ParameterError(f"k is {str(k)[:60]!r}; accepted are the 3x3 numbers of a camera matrix") from None
-        if matrix is not None and not is_camera_matrix(matrix):
-            raise ParameterError(
-                f"k is {', '.join(f'{value:g}' for value in matrix.ravel())}; accepted are the 3x3 numbers of a camera "
-                "matrix (fx, 0, cx, 0, fy, cy, 0, 0, 1), or None"
-            )
-        pipeline = self.pipeline
-        result = pipeline.restore(pipeline.describe(Images(color, depth_m, matrix), self.settings))
-        return [
-            Grasp(
-                descriptor=result.descriptors[index],
-                shift_px=(float(result.shifts[index, 0]), float(result.shifts[index, 1])),
-                position_m=result.positions[index],
-                label=result.names[index] if result.names else "",
-                confidence=float(result.confidences[index]),
-                window=window,
-                masks=result.placed[index, :2],
-                depth_m=pipeline.restore_depth(result, self.settings, index),
-            )
-            for index, window in enumerate(result.windows)
-        ]
 
 
 def load_pipeline(settings: Settings) -> Pipeline:
@@ -275,6 +182,7 @@ class Pipeline:
         self._range_m = self._joint_range_m
         self._followed: list[FoundHand] = []
         self._since_whole = 0
+        self._last_stamp_s = 0.0
         if depth_model is not None:
             self._range_m = float(depth_model.manifest.preprocessing.get("range_m", 0.30))
             if depth_model.manifest.window_size != self._size:
@@ -298,7 +206,7 @@ class Pipeline:
         watch = Stopwatch()
         focal_px = focal_length_px(images.k) if images.k is not None else None
         if focal_px is None:
-            focal_px = images.depth_m.shape[1] / 2 / math.tan(math.radians(settings.assumed_fov_deg) / 2)
+            focal_px = assumed_focal_px(images.depth_m.shape, settings)
         sight = self._sight(images, settings, focal_px)
         watch.lap("segment")
         labels, hands = sight.labels, sight.hands[: settings.max_grasps]
@@ -381,6 +289,7 @@ class Pipeline:
             return sight_of_labels(images.labels, images.depth_m, focal_px, self._metric_size_m)
         if self.segmentation is None:
             raise ModelError("this pipeline has no segmentation; give it one, or labels with the pictures")
+        self._follow_only_the_next(images.stamp_s)
         before = self._followed if self._since_whole < settings.follow_frames else []
         try:
             with _enough_memory("cpu"):
@@ -397,6 +306,14 @@ class Pipeline:
         self._followed = sight.hands
         self._since_whole = self._since_whole + 1 if sight.road == FOLLOWED else 0
         return sight
+
+    def _follow_only_the_next(self, stamp_s: float | None) -> None:
+        """Hands are not followed over a pause, nor back in time."""
+        if stamp_s is None:
+            return
+        if not 0 <= stamp_s - self._last_stamp_s <= _FOLLOWED_OVER_S:
+            self.forget()
+        self._last_stamp_s = stamp_s
 
     def forget(self) -> None:
         """Follow nothing from the next picture on: it is not the next of the same camera."""
@@ -425,6 +342,11 @@ def _uses_color(color: Picture | None, use_color: str) -> bool:
         return use_color != "false"
     some = color[::16, ::16].reshape(-1, 3).astype(np.int16)
     return bool(some.mean() >= _DARK and (np.ptp(some, axis=1) > 2).any())
+
+
+def assumed_focal_px(shape: tuple[int, ...], settings: Settings) -> float:
+    """The focal length of a picture (H, W) whose camera is not known."""
+    return shape[1] / 2 / math.tan(math.radians(settings.assumed_fov_deg) / 2)
 
 
 def segmentation_settings(settings: Settings) -> SegmentationSettings:
