@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,7 @@ def joint_model() -> str:
 
 
 @pytest.fixture(scope="session")
-def network_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def network_folder(tmp_path_factory: pytest.TempPathFactory, traced_once: None) -> Path:
     """A segmentation network that takes all within `depth_max_m` for hand; its other weights are random."""
     torch = pytest.importorskip("torch", reason="models are made with torch, which is not installed")
     from tiae_training.networks.segmentation import SegmentationNetwork
@@ -52,6 +54,18 @@ def network_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("segmentation") / "all_hand"
     save_segmentation(network, folder, segmentation_manifest(network, model_id="all-hand"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def traced_once() -> Iterator[None]:
+    """Networks of one structure are traced once for all that is exported from now on."""
+    if importlib.util.find_spec("torch") is None:
+        yield
+        return
+    from kept_exports import kept_exports
+
+    with kept_exports():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +93,25 @@ def real_frames_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real camera frames are not there ({folder.name} beside the project)")
     return folder
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
+    """`tiae play` by this process, which has to refuse what it is told; its one line."""
+    from tiae_ros.cli import main
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(*words: str) -> str:
+        assert main(["play", *words]) == 2
+        written = capsys.readouterr()
+        (line,) = (written.out + written.err).strip().splitlines()
+        assert line.startswith("tiae play: error: ")
+        return line
+
+    yield ask
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

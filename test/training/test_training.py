@@ -16,6 +16,7 @@ import torch
 from small_training import SMALL, interrupt, patterns, run_training, same, small, weights
 
 from tiae_ros import load_model
+from tiae_ros.cli import main
 from tiae_ros.errors import DataError, OutputError, ParameterError, TrainingError
 from tiae_training import TransformInvariantAutoencoder, load_network, objective
 from tiae_training import model as models
@@ -120,7 +121,8 @@ def test_kill_9_loses_neither_model_nor_checkpoint(tmp_path):
     save_arrays(tmp_path / "data.npz", {"images": arrays.images})
     run = tmp_path / "run"
     flags = ("--epochs", "2", "--shift-radius", "3")
-    assert tiae_train(run, tmp_path / "data.npz", *flags).wait(60) in (0, 1)  # 1: collapsed, after two epochs no wonder
+    words = ["train", "--out", str(run), "--data", str(tmp_path / "data.npz"), *flags]
+    assert main(words) in (0, 1)  # 1: collapsed, after two epochs no wonder
     before = load_model(run).manifest.files
     process = tiae_train(
         run, tmp_path / "data.npz", "--epochs", "500", "--shift-radius", "3", "--overwrite", "--checkpoint-minutes", "0"
