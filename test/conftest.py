@@ -11,6 +11,26 @@ from typing import Any
 import pytest
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
+# Files that take longest begin first, so that no worker is alone with one in the end; those that compute and those that
+# mostly wait for other processes take turns.
+LONGEST = (
+    "repository/test_opencv.py",
+    "node/test_faults.py",
+    "training/world/test_world.py",
+    "node/test_lifecycle.py",
+    "training/recipes/test_recipes.py",
+    "docs/test_your_own_camera.py",
+    "node/test_scenarios.py",
+    "training/test_training.py",
+    "node/test_sources.py",
+    "training/test_distributed.py",
+    "commands/test_play.py",
+    "training/simulator/test_simulator.py",
+    "node/test_recordings.py",
+    "model/test_folder.py",
+    "commands/test_play_recordings.py",
+    "repository/test_packaging.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -21,6 +41,11 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     drops its whole folder without a word.
     """
     return None if module_path.parent.name == "launch" else pytest.Module.from_parent(parent, path=module_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0].removeprefix("test/"), len(places)))
 
 
 @pytest.fixture(scope="session")
