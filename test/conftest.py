@@ -66,7 +66,7 @@ def joint_model() -> str:
 
 
 @pytest.fixture(scope="session")
-def network_folder(tmp_path_factory: pytest.TempPathFactory, traced_once: None) -> Path:
+def network_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A segmentation network that takes all within `depth_max_m` for hand; its other weights are random."""
     torch = pytest.importorskip("torch", reason="models are made with torch, which is not installed")
     from tiae_training.networks.segmentation import SegmentationNetwork

@@ -3,7 +3,8 @@
 Tracing a network takes seconds, and a hundred tests save small ones of few structures. A network like one before it
 gets that one's traced graph with its own weights, and that is optimised as `torch.onnx.export` does it: the file is the
 same but for the numbers in generated names (`training/test_export.py`, which itself looks at exports without this).
-`check_export` still runs every graph beside its torch network.
+`check_export` still runs every graph beside its torch network. Graphs of which more than the batch is free are traced
+anew each time.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ def _kept(export: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(export)  # which stays at hand as its `__wrapped__`
     def from_kept(graph: Any, inputs: tuple[Any, ...], **options: Any) -> Any:
+        if any(set(free) != {0} for free in options["dynamic_shapes"]):
+            # Pictures of any size: what is optimised after their sizes have got their names is wrong at some sizes.
+            return export(graph, inputs, **options)
         structure = _structure(graph, inputs, options)
         if structure not in traced:
             traced[structure] = export(graph, inputs, optimize=False, **options).model

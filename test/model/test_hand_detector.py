@@ -22,7 +22,6 @@ from tiae_ros.vision.sight import Segmentation
 
 pytest.importorskip("torch", reason="models are made with torch, which is not installed")
 
-pytestmark = pytest.mark.usefixtures("traced_once")
 INT8_FILES = (PROPOSALS_INT8, CLOSE_UP_INT8)
 
 
