@@ -37,9 +37,11 @@ make_environment() {
     echo "Installing pinned packages into ${venv#"$root"/} (once; a minute or two) …"
     rm -f "$venv/stamp"
     "$python" -m venv "${options[@]}" "$venv" || fail "cannot make $venv (Debian: apt-get install python3-venv)"
-    "$PYTHON_IN_VENV" -m pip install --progress-bar off --disable-pip-version-check "${wanted[@]}" "setuptools>=64,<80" wheel |
-        say_packages
+    "$PYTHON_IN_VENV" -m pip install --progress-bar off --disable-pip-version-check --no-compile \
+        "${wanted[@]}" "setuptools>=64,<80" wheel | say_packages
     [ "${PIPESTATUS[0]}" = 0 ] || fail "installing packages failed; the lines above say which"
+    # On all cores, where pip takes one. Packages have files that no Python compiles, and tests that nobody imports.
+    "$PYTHON_IN_VENV" -m compileall -qq -j 0 -x '/site-packages/.*/tests/' "$venv/lib" >/dev/null || true
     echo "  tiae_ros itself …"
     "$PYTHON_IN_VENV" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e "$root" ||
         fail "installing tiae_ros itself failed; the lines above say why"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,26 @@ from typing import Any
 import pytest
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
+# Files that take longest begin first, so that no worker is alone with one in the end; those that compute and those that
+# mostly wait for other processes take turns.
+LONGEST = (
+    "repository/test_opencv.py",
+    "node/test_faults.py",
+    "training/world/test_world.py",
+    "node/test_lifecycle.py",
+    "training/recipes/test_recipes.py",
+    "docs/test_your_own_camera.py",
+    "node/test_scenarios.py",
+    "training/test_training.py",
+    "node/test_sources.py",
+    "training/test_distributed.py",
+    "commands/test_play.py",
+    "training/simulator/test_simulator.py",
+    "node/test_recordings.py",
+    "model/test_folder.py",
+    "commands/test_play_recordings.py",
+    "repository/test_packaging.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -19,6 +41,11 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     drops its whole folder without a word.
     """
     return None if module_path.parent.name == "launch" else pytest.Module.from_parent(parent, path=module_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0].removeprefix("test/"), len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +82,18 @@ def network_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def traced_once() -> Iterator[None]:
+    """Networks of one structure are traced once for all that is exported from now on."""
+    if importlib.util.find_spec("torch") is None:
+        yield
+        return
+    from kept_exports import kept_exports
+
+    with kept_exports():
+        yield
+
+
+@pytest.fixture(scope="session")
 def session_client() -> Iterator[Any]:
     """One participant for all tests: discovery between processes takes up to seconds."""
     pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
@@ -79,6 +118,25 @@ def real_frames_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real camera frames are not there ({folder.name} beside the project)")
     return folder
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
+    """`tiae play` by this process, which has to refuse what it is told; its one line."""
+    from tiae_ros.cli import main
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(*words: str) -> str:
+        assert main(["play", *words]) == 2
+        written = capsys.readouterr()
+        (line,) = (written.out + written.err).strip().splitlines()
+        assert line.startswith("tiae play: error: ")
+        return line
+
+    yield ask
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import yaml
 from tiae_ros.cli import SUBCOMMANDS, build_parser, main
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+pytestmark = pytest.mark.usefixtures("traced_once")
 
 
 def tiae(*words, cwd=None):
@@ -221,23 +222,26 @@ def test_a_closed_pipe_is_no_error():
     assert "Traceback" not in result.stderr
 
 
-def test_a_resumed_training_tells_the_whole_command(files, tmp_path):
+class Killed(BaseException):
+    """Nothing catches it."""
+
+
+def test_a_resumed_training_tells_the_whole_command(files, tmp_path, monkeypatch):
     """The card of a model is the way to make it again, whether its training was interrupted or not."""
     from tiae_ros.model.folder import CHECKPOINT, read_manifest
+    from tiae_training.train import run
 
     words = ["--data", str(files / "data.npz"), "--epochs", "2", "--seed", "0", "--batch-size", "16", "--device", "cpu"]
-    code = (
-        "import os, signal\n"
-        "from tiae_ros import cli\n"
-        "from tiae_training.train import run\n"
-        "save = run.save_checkpoint\n"
-        "def save_and_die(*arguments, **options):\n"
-        "    save(*arguments, **options)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "run.save_checkpoint = save_and_die\n"
-        f"cli.main(['train', '--checkpoint-minutes', '0', '--out', {str(tmp_path / 'run')!r}, *{words!r}])\n"
-    )
-    subprocess.run([sys.executable, "-c", code], timeout=100, check=False, env=ENVIRONMENT, capture_output=True)
+    save = run.save_checkpoint
+
+    def save_and_die(*arguments, **options):
+        save(*arguments, **options)
+        raise Killed
+
+    monkeypatch.setattr(run, "save_checkpoint", save_and_die)
+    with pytest.raises(Killed):
+        main(["train", "--checkpoint-minutes", "0", "--out", str(tmp_path / "run"), *words])
+    monkeypatch.undo()
     assert (tmp_path / "run" / CHECKPOINT).is_file()
     assert main(["train", "--resume", "--out", str(tmp_path / "run"), "--device", "cpu"]) in (0, 1)
     command = read_manifest(tmp_path / "run").training["command"]

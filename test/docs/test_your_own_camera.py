@@ -58,6 +58,7 @@ def test_options_in_the_text_exist():
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.usefixtures("traced_once")
 def test_from_a_bag_to_names_on_topics(client, tmp_path, monkeypatch, capfd):
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -308,7 +308,10 @@ def other_model(content, model_id):
 
 
 def test_interrupted_saves_leave_a_whole_model(folder, monkeypatch, tmp_path):
-    """Killed at every step, of a second save and of the third one after it; never a mixture, and never stuck."""
+    """Killed at every step, of a second save and of the third one after it; never a mixture, and never stuck.
+
+    The third one for one kind: what completes a save (`_complete_interrupted_save`) sees no kinds.
+    """
     old = read_folder(folder)
     second, third = other_model(old, "second"), other_model(old, "third")
     whole = {old.manifest.model_id: old.files, "second": second[1], "third": third[1]}
@@ -326,7 +329,7 @@ def test_interrupted_saves_leave_a_whole_model(folder, monkeypatch, tmp_path):
         if not killed_at(monkeypatch, first_step, lambda path=again: write_folder(path, *second)):
             break
         seen.add(stored(again, old.manifest.model_id, "second"))
-        for step in range(0, 40, 3):
+        for step in range(0, 40, 3) if folder.name == "segmentation" else ():
             copy = shutil.copytree(again, tmp_path / "again" / folder.name)
             if not killed_at(monkeypatch, step, lambda path=copy: write_folder(path, *third)):
                 assert stored(copy, "third")

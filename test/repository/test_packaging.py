@@ -24,7 +24,7 @@ TESTS = ("conftest.py", "node/test_mailbox.py", "vision/test_position.py")
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A copy of the tracked (and new) files, as a clone would have them."""
+    """A copy of the tracked (and new) files, as a clone would have them; of the models one, packing takes its time."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
@@ -33,6 +33,8 @@ def source(tmp_path_factory):
         pytest.skip("not a git checkout, so there is no list of the project's files")
     folder = tmp_path_factory.mktemp("source") / "tiae_ros"
     for name in listed.stdout.splitlines():
+        if name.startswith("models/") and not name.startswith("models/grasp/"):
+            continue
         if (not name.startswith("test/") or name[5:] in TESTS) and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -48,7 +50,7 @@ def run(*words, **options):
 def test_pip_installs_everything(source, tmp_path):
     run(
         sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--ignore-installed",
-        "--prefix", tmp_path, source, "--quiet", "--disable-pip-version-check",
+        "--no-compile", "--prefix", tmp_path, source, "--quiet", "--disable-pip-version-check",
     )  # fmt: skip
     for name in SHARED:
         assert (tmp_path / "share" / "tiae_ros" / name).is_file()

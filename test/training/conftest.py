@@ -1,6 +1,11 @@
-"""One training that several test files share."""
+"""One training that several test files share, and exports that trace each structure of a network once."""
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def networks_traced_once(traced_once):
+    """Nearly every test here saves a small model."""
 
 
 @pytest.fixture(scope="session")

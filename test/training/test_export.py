@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,12 +15,12 @@ from small_training import patterns
 from tiae_ros import load_model
 from tiae_ros.cli import main
 from tiae_ros.errors import ModelError
-from tiae_ros.model.folder import NETWORK_INT8, WEIGHTS, read_folder, read_manifest
+from tiae_ros.model.folder import ENCODER, NETWORK_INT8, WEIGHTS, read_folder, read_manifest
 from tiae_ros.model.segmenter import load_segmentation
 from tiae_ros.model.shipped import find_model
 from tiae_training import TransformInvariantAutoencoder, load_network
 from tiae_training.data.arrays import save_arrays
-from tiae_training.export import save_model
+from tiae_training.export import example_inputs, export_graph, graphs_of, save_model
 from tiae_training.networks.config import NETWORKS
 from tiae_training.networks.segmentation import SegmentationNetwork
 from tiae_training.segmentation.folder import save_segmentation, segmentation_manifest
@@ -55,8 +56,14 @@ def windows(count: int, channels: int = 1, size: int = SIZE) -> np.ndarray:
     return np.random.default_rng(count).random((count, channels, size, size), dtype=np.float32)
 
 
+@pytest.fixture
+def traced_anew(traced_once, monkeypatch):
+    """Exports as they are outside of tests."""
+    monkeypatch.setattr(torch.onnx, "export", torch.onnx.export.__wrapped__)
+
+
 @pytest.mark.parametrize("network", NETWORKS)
-def test_engine_and_torch_agree_whatever_the_batch(network, tmp_path):
+def test_engine_and_torch_agree_whatever_the_batch(network, tmp_path, traced_anew):
     channels = ("hand_mask", "object_mask", "depth") if network == "masks-and-depth" else ("depth",)
     size = 32 if network.startswith("slide") else SIZE
     model = fresh(network, size, channels)
@@ -70,6 +77,25 @@ def test_engine_and_torch_agree_whatever_the_batch(network, tmp_path):
         assert loaded.encode(images) == pytest.approx(descriptors.numpy(), abs=1e-4)
         assert loaded.restore(images) == pytest.approx(restored.numpy(), abs=1e-4)
         assert loaded.estimate_shift(images) == pytest.approx(parameters[:, :2].numpy(), abs=1e-4)
+
+
+def operations_and_weights(content: bytes) -> tuple[list[str], list[bytes]]:
+    graph = onnx.load_from_string(content).graph
+    return [node.op_type for node in graph.node], sorted(tensor.raw_data for tensor in graph.initializer)
+
+
+def test_what_tests_trace_once_is_what_torch_exports(traced_once, monkeypatch):
+    graphs = []
+    for seed in (1, 2):
+        model = fresh("standard", channels=("figure", "ground"))
+        with torch.no_grad():
+            for weight in model.network.parameters():
+                weight.mul_(1.0 + 0.1 * seed)
+        graphs.append((graphs_of(model)[ENCODER], example_inputs(model, ENCODER)))
+    first, second = (operations_and_weights(export_graph(*given)) for given in graphs)
+    assert first != second
+    monkeypatch.setattr(torch.onnx, "export", torch.onnx.export.__wrapped__)
+    assert operations_and_weights(export_graph(*graphs[1])) == second
 
 
 def test_a_run_is_exported_again(trained, tmp_path, capsys):

@@ -16,6 +16,7 @@ import torch
 from small_training import SMALL, interrupt, patterns, run_training, same, small, weights
 
 from tiae_ros import load_model
+from tiae_ros.cli import main
 from tiae_ros.errors import DataError, OutputError, ParameterError, TrainingError
 from tiae_training import TransformInvariantAutoencoder, load_network, objective
 from tiae_training import model as models
@@ -115,22 +116,21 @@ def wait_for(condition, seconds=60.0):
         time.sleep(0.02)
 
 
-def test_kill_9_loses_neither_model_nor_checkpoint(tmp_path):
+def test_kill_9_loses_neither_model_nor_checkpoint(tmp_path, capsys):
     arrays = patterns()
     save_arrays(tmp_path / "data.npz", {"images": arrays.images})
     run = tmp_path / "run"
     flags = ("--epochs", "2", "--shift-radius", "3")
-    assert tiae_train(run, tmp_path / "data.npz", *flags).wait(60) in (0, 1)  # 1: collapsed, after two epochs no wonder
+    words = ["train", "--out", str(run), "--data", str(tmp_path / "data.npz"), *flags]
+    assert main(words) in (0, 1)  # 1: collapsed, after two epochs no wonder
     before = load_model(run).manifest.files
     process = tiae_train(
         run, tmp_path / "data.npz", "--epochs", "500", "--shift-radius", "3", "--overwrite", "--checkpoint-minutes", "0"
     )
     wait_for((run / "checkpoint.safetensors").is_file)
-    second = tiae_train(run, tmp_path / "data.npz", "--overwrite")  # two trainings into one folder
-    _, complaint = second.communicate(timeout=60)
-    assert second.returncode == 2
-    assert "another training is running" in complaint
-    time.sleep(0.5)
+    capsys.readouterr()
+    assert main([*words[:5], "--overwrite"]) == 2  # two trainings into one folder
+    assert "another training is running" in capsys.readouterr().err
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
     assert load_model(run).manifest.files == before
