@@ -1,4 +1,4 @@
-"""Every recipe runs from data to picture, on a few windows; what its figures are worth is docs/experiments.md's."""
+"""Every recipe runs from data to picture, on a few windows; what its figures are worth is docs/reference/experiments.md's."""
 
 import importlib.util
 import json
