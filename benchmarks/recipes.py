@@ -47,7 +47,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, help="instead of the recipe's own number")
     parser.add_argument("--out", type=Path, default=Path("recipes_out"), help="models and pictures (recipes_out)")
-    parser.add_argument("--docs", type=Path, default=FIGURES, help="NAME.json and NAME.png (docs/reference/experiments)")
+    parser.add_argument(
+        "--docs", type=Path, default=FIGURES, help="NAME.json and NAME.png (docs/reference/experiments)"
+    )
     parser.add_argument("--anew", action="store_true", help="forget what was measured before")
     parser.add_argument("--collect", action="store_true", help="run nothing: take what is in OUT/NAME/seed-SEED")
     parser.add_argument("--page", action="store_true", help="write the pages again, also without NAME")

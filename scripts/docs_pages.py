@@ -18,7 +18,9 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = "reference/cli.md"
 MARK = "<!-- subcommands -->"
-LOADED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"https?://[^\"]*|<link\b[^>]*\brel=\"?(?:stylesheet|preconnect)[^>]*https?://[^>]*")
+LOADED = re.compile(
+    r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"https?://[^\"]*|<link\b[^>]*\brel=\"?(?:stylesheet|preconnect)[^>]*https?://[^>]*"
+)
 
 
 def on_config(config: Any) -> None:
@@ -56,7 +58,10 @@ def source(name: str) -> str:
 
 @functools.cache
 def subcommands() -> Any:
-    sys.path[:0] = [str(ROOT), str(ROOT / "training")]  # here: mkdocs puts back what a hook does to it when it is loaded
+    sys.path[:0] = [
+        str(ROOT),
+        str(ROOT / "training"),
+    ]  # here: mkdocs puts back what a hook does to it when it is loaded
     from tiae_ros.cli import build_parser
 
     return next(action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
