@@ -2,7 +2,7 @@
 
     python benchmarks/hands_found.py --frames held_out             # folders of `tiae simulate people`
     python benchmarks/hands_found.py --network models/segmentation models/detector runs/mine
-    python benchmarks/hands_found.py --frames held_out --docs       # the table of docs/notebook/2026-11-finding-hands.md
+    python benchmarks/hands_found.py --frames held_out --docs       # the notebook's table
 
 Sets:
     renders        people, things and rooms that nothing was trained on; hands of which a quarter is seen must be found

@@ -7,8 +7,8 @@
     python benchmarks/recipes.py --page                        # only writes the pages again
 
 Runs `tiae recipe NAME --seed S` for each seed, prints each measure per seed with its median and whether the target
-is reached, writes docs/reference/experiments/NAME.json, copies NAME.png there and renews what stands between the markers
-of docs/reference/experiments.md (every recipe) and README.md (the digits). Ends with 1 when a target is missed.
+is reached, writes docs/reference/experiments/NAME.json, copies NAME.png there and renews what stands between the
+markers of docs/reference/experiments.md (every recipe) and README.md (the digits). Ends with 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -168,8 +168,8 @@ def digits_table(folder: Path) -> str:
     content = json.loads((folder / "digits.json").read_text(encoding="utf-8"))
     recipe, found = RECIPES["digits"], medians(content["runs"])
     lines = [
-        "Real handwritten digits, moved at random by up to 8 of 32 pixels: 4,000 to train, 1,000 others to measure, medians",
-        f"of {len(content['runs'])} runs (`{content['command']}`):",
+        "Real handwritten digits, moved at random by up to 8 of 32 pixels: 4,000 to train, 1,000 others to measure,",
+        f"medians of {len(content['runs'])} runs (`{content['command']}`):",
         "",
         "| what is measured | figure | wanted |",
         "|---|---|---|",

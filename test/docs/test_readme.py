@@ -25,6 +25,7 @@ LINES = [re.sub(r"\s+# .*", "", line.strip()) for line in TEXT.splitlines() if l
 COMMANDS = [command for line in LINES for command in line.split(" && ")]
 # What takes minutes is done in seconds.
 QUICKER = {"--epochs 150": "--epochs 1 --restarts 0 --batch-size 16 --device cpu"}
+LAUNCH = "ros2 launch tiae_ros perception.launch.py camera:=realsense"
 # What is run by another test: of a workspace, in processes, or this suite itself.
 ELSEWHERE = {
     "scripts/demo": "commands/test_demo.py::test_the_demo_ends_with_pictures_and_a_table",
@@ -32,7 +33,7 @@ ELSEWHERE = {
     "rosdep install --from-paths src -iy": "repository/test_deploy.py::test_the_container_runs_the_readme_s_commands",
     "python3 -m colcon build": "repository/test_packaging.py::test_colcon_builds_and_tests_it",
     ". install/setup.bash": "repository/test_packaging.py::test_colcon_builds_and_tests_it",
-    "ros2 launch tiae_ros perception.launch.py camera:=realsense": "launch/test_launch_file.py::test_cameras_remap_what_the_node_listens_to",
+    LAUNCH: "launch/test_launch_file.py::test_cameras_remap_what_the_node_listens_to",
     "pip install -e '.[train,bags]'": "repository/test_packaging.py::test_pip_installs_everything",
     "tiae play --bag my_bag": "docs/test_tutorial.py::test_from_a_bag_to_names_on_topics",
 }

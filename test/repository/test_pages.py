@@ -45,7 +45,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if NOTEBOOK not in page.parents], ids=name_of)
 def test_files_that_are_named_exist(page):
-    """A notebook tells of what may be gone. Names of tests count from `test`: `node/test_documentation.py` looks at them."""
+    """Not of the notebook, which tells of what may be gone; `node/test_documentation.py` looks at names of tests."""
     folders = "benchmarks|scripts|test|requirements|launch"
     named = re.findall(rf"(?<![\w/])(?:{folders})/[\w./-]*\w(?![\w./-]*\w|::)", page.read_text("utf-8"))
     assert [path for path in named if not (ROOT / path).exists()] == []

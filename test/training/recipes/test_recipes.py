@@ -1,4 +1,4 @@
-"""Every recipe runs from data to picture, on a few windows; what its figures are worth is docs/reference/experiments.md's."""
+"""Every recipe runs from data to picture, on a few windows; docs/reference/experiments.md has its figures."""
 
 import importlib.util
 import json
