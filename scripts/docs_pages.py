@@ -78,7 +78,7 @@ def helps() -> dict[str, str]:
 
 def page(name: str, parser: argparse.ArgumentParser) -> str:
     """Description, usage, arguments and examples of a subcommand, Markdown."""
-    formatter = argparse.HelpFormatter(prog=parser.prog, width=100)
+    formatter = parser._get_formatter()  # as --help, which may add defaults
     usage = parser.format_usage().partition(":")[2]
     lines = [f"# tiae {name}", "", parser.description or "", "", "## Usage", "", "```text", usage.strip(), "```", ""]
     rows = [

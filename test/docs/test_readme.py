@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,7 +14,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rosbags", reason="reading bags needs the package rosbags")
-pytest.importorskip("torch", reason="the README trains, which needs torch")
 
 from tiae_ros.cli import SUBCOMMANDS, build_parser, main
 from tiae_ros.streams.bags import Bag
@@ -23,8 +24,8 @@ BAG = ROOT / "test" / "data" / "grasps"
 TEXT = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
 LINES = [re.sub(r"\s+# .*", "", line.strip()) for line in TEXT.splitlines() if line.startswith("    ")]
 COMMANDS = [command for line in LINES for command in line.split(" && ")]
-# What takes minutes is done in seconds.
-QUICKER = {"--epochs 150": "--epochs 1 --restarts 0 --batch-size 16 --device cpu"}
+TUTORIAL = "docs/test_tutorial.py::test_from_a_bag_to_names_on_topics"  # it runs all commands of its page
+ON_TUTORIAL = ("tiae train ", "tiae node ", "tiae play ")
 LAUNCH = "ros2 launch tiae_ros perception.launch.py camera:=realsense"
 # What is run by another test: of a workspace, in processes, or this suite itself.
 ELSEWHERE = {
@@ -35,9 +36,7 @@ ELSEWHERE = {
     ". install/setup.bash": "repository/test_packaging.py::test_colcon_builds_and_tests_it",
     LAUNCH: "launch/test_launch_file.py::test_cameras_remap_what_the_node_listens_to",
     "pip install -e '.[train,bags]'": "repository/test_packaging.py::test_pip_installs_everything",
-    "tiae play --bag my_bag": "docs/test_tutorial.py::test_from_a_bag_to_names_on_topics",
 }
-NODE = "docs/test_tutorial.py::test_from_a_bag_to_names_on_topics"
 # What nothing here can run: it needs the camera. `launch/perception.launch.py` names the same argument.
 NEEDS_A_CAMERA = ["ros2 launch realsense2_camera rs_launch.py align_depth.enable:=true"]
 
@@ -50,21 +49,24 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """A folder with `my_bag` in it, and what the commands have made of it."""
+    """A folder with `my_bag` in it, a model in the place of the one that training gives, and what commands make there."""
     folder = tmp_path_factory.mktemp("work")
     (folder / "my_bag").symlink_to(BAG)
+    shutil.copytree(ROOT / "models" / "hands", folder / "runs" / "mine")
     return folder
 
 
 def test_every_command_is_run_by_a_test():
     shell = [c for c in COMMANDS if c.startswith(("git ", "cd ", "mkdir "))]
     here = [c for c in COMMANDS if is_run_here(c)]
-    node = [c for c in COMMANDS if c.startswith("tiae node ")]
-    assert here
-    assert node
-    rest = set(COMMANDS) - {*shell, *here, *node, *NEEDS_A_CAMERA}
+    tutorial = [c for c in COMMANDS if c.startswith(ON_TUTORIAL)]
+    assert len(here) > 5
+    assert len(tutorial) == len(ON_TUTORIAL)
+    page = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+    assert [command for command in tutorial if f"\n    {command}\n" not in page] == []
+    rest = set(COMMANDS) - {*shell, *here, *tutorial, *NEEDS_A_CAMERA}
     assert rest == set(ELSEWHERE), "say in ELSEWHERE which test runs it"
-    for place in {*ELSEWHERE.values(), NODE}:
+    for place in {*ELSEWHERE.values(), TUTORIAL}:
         file, _, name = place.partition("::")
         assert re.search(rf"^def {name}\(", (ROOT / "test" / file).read_text("utf-8"), re.MULTILINE), place
     camera = NEEDS_A_CAMERA[0].split()[-1]
@@ -72,7 +74,7 @@ def test_every_command_is_run_by_a_test():
 
 
 def is_run_here(command: str) -> bool:
-    return command.startswith("tiae ") and command.split()[1] not in ("node", "play")
+    return command.startswith("tiae ") and not command.startswith(ON_TUTORIAL)
 
 
 def test_the_clone_s_address_is_filled_in(tmp_path):
@@ -96,20 +98,12 @@ def test_the_clone_s_address_is_filled_in(tmp_path):
         assert os.access(clone / "scripts" / "demo", os.X_OK)
 
 
-def test_what_is_made_quicker_stands_on_the_page():
-    assert all(any(said in command for command in COMMANDS) for said in QUICKER)
-
-
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_the_commands_run_in_an_empty_home(work, home, monkeypatch, capfd):
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(work)
     for command in filter(is_run_here, COMMANDS):
-        for said, done in QUICKER.items():
-            command = command.replace(said, done)
-        code = main(shlex.split(command)[1:])
-        # So short a training may well end collapsed, and says so.
-        assert code == 0 or (code == 1 and "collapsed" in capfd.readouterr().err), command
+        assert main(shlex.split(command)[1:]) == 0, command
     assert (work / "windows.png").stat().st_size > 1000
     assert "mug, pen" in capfd.readouterr().out  # of `tiae info`
     assert not list(home.rglob("*.npz"))
@@ -130,14 +124,13 @@ def test_options_and_topics_exist():
 
 
 def test_the_lines_of_python_run(work, home, monkeypatch, capsys):
-    """With the first frame of the bag, and the windows that the commands have cut from it."""
-    pytest.importorskip("cv2")
+    """With a frame of the bag in which the hand holds a mug, and the windows that the commands have cut from it."""
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(work)
     if not Path("windows.npz").exists():
         main(shlex.split("extract --bag my_bag --channels masks+depth --out windows.npz"))
     with Bag(BAG) as bag:
-        frame = next(bag.rgbd_frames())
+        frame = next(itertools.islice(bag.rgbd_frames(), 20, None))
     with np.load("windows.npz") as arrays:
         names = {"images": arrays["images"][:8], "color": frame.color, "depth_m": frame.depth_m, "k": frame.k}
     capsys.readouterr()

@@ -1,5 +1,6 @@
 """Whatever a page of the repository names is there: files, anchors, the pages of the site; and pages stay short."""
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -68,3 +69,11 @@ def test_the_site_has_all_pages():
 
     assert pages(site["nav"]) == {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
     assert site["theme"]["font"] is False  # Material would load Google's
+
+
+def test_what_the_python_reference_shows_is_there():
+    for name in re.findall(r"^::: ([\w.]+)$", (DOCS / "reference" / "python.md").read_text("utf-8"), re.MULTILINE):
+        try:
+            pkgutil.resolve_name(name)
+        except ModuleNotFoundError as error:
+            assert error.name == "torch", name  # the only thing that may be absent
