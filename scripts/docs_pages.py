@@ -84,7 +84,7 @@ def page(name: str, parser: argparse.ArgumentParser) -> str:
     rows = [
         f"| {invocation(action, formatter)} | {meaning(action, formatter)} |"
         for action in parser._actions
-        if action.help != argparse.SUPPRESS
+        if action.help != argparse.SUPPRESS and action.dest != "help"
     ]
     lines += ["## Arguments", "", "| argument | meaning |", "|---|---|", *rows, ""]
     examples = (parser.epilog or "").partition("examples:\n")[2]

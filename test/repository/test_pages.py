@@ -73,7 +73,6 @@ def test_the_site_has_all_pages():
 
 def test_what_the_python_reference_shows_is_there():
     for name in re.findall(r"^::: ([\w.]+)$", (DOCS / "reference" / "python.md").read_text("utf-8"), re.MULTILINE):
-        try:
-            pkgutil.resolve_name(name)
-        except ModuleNotFoundError as error:
-            assert error.name == "torch", name  # the only thing that may be absent
+        if name.startswith("tiae_training"):
+            pytest.importorskip("torch", reason="the reference shows classes of torch, which is not installed")
+        pkgutil.resolve_name(name)
