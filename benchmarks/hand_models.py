@@ -2,7 +2,7 @@
 
     scripts/train_models runs/ship                              # windows and models
     python benchmarks/hand_models.py --work runs/ship           # the tables
-    python benchmarks/hand_models.py --work runs/ship --docs    # and docs/hands.md with its pictures
+    python benchmarks/hand_models.py --work runs/ship --docs    # and docs/notebook/2026-11-hands.md with its pictures
 
 Windows are those of `tiae simulate`: subjects 0–999 to train on, 1000–1199 to test on (train_late_both.npz and
 test_both.npz); and those of `tiae simulate people`, whose test set shows other people and other things
@@ -38,8 +38,8 @@ from tiae_training.recipes.recipe import draw_rows
 from tiae_training.simulator.simulator import SimulatorSettings, render_scene
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "hands.md"
-PICTURES = ROOT / "docs" / "hands"
+PAGE = ROOT / "docs" / "notebook" / "2026-11-hands.md"
+PICTURES = ROOT / "docs" / "notebook" / "hands"
 RADIUS = 8
 SLIDE_GRASPS = 13  # the first names: those of the slides
 BASELINE_WINDOWS = 4000  # what baselines are fitted on; more of them changes the third digit
@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the random shifts")
     parser.add_argument("--scenes", type=int, default=200, help="scenes (of three pictures each) to segment")
     parser.add_argument("--epochs", type=int, default=30, help="of the ordinary auto-encoder")
-    parser.add_argument("--docs", action="store_true", help="write docs/hands.md and docs/hands/*.png")
+    parser.add_argument("--docs", action="store_true", help="write the notebook's page and pictures of it")
     options = parser.parse_args()
     training, test, world, world_test = (
         load_arrays(options.work / f"{part}_both.npz") for part in ("train_late", "test", "world", "world_test")

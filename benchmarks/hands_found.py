@@ -2,7 +2,7 @@
 
     python benchmarks/hands_found.py --frames held_out             # folders of `tiae simulate people`
     python benchmarks/hands_found.py --network models/segmentation models/detector runs/mine
-    python benchmarks/hands_found.py --frames held_out --docs       # the table of docs/hands.md
+    python benchmarks/hands_found.py --frames held_out --docs       # the notebook's table
 
 Sets:
     renders        people, things and rooms that nothing was trained on; hands of which a quarter is seen must be found
@@ -47,7 +47,7 @@ from tiae_training.detection.prepare import real_frames, shards_of
 from tiae_training.world.shards import stored_frames
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "hands.md"
+PAGE = ROOT / "docs" / "notebook" / "2026-11-finding-hands.md"
 TABLES = ROOT.parent / "shared" / "data" / "real_empty_tables"
 BANDS = ("found_0_0.7", "found_0.7_0.8", "found_0.8_1.2")
 HEADS = ("frames", "method", "found", "on hand", "hand", "held", "false", "beside", "ece", "auc", "ms")
@@ -82,7 +82,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=1000, help="rendered frames looked at (1000)")
     parser.add_argument("--mediapipe", metavar="PYTHON", help="an interpreter that has mediapipe==0.10.14, to compare")
     parser.add_argument("--no-classical", action="store_true", help="the networks alone")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/hands.md")
+    parser.add_argument("--docs", action="store_true", help="put the table into the notebook's page")
     options = parser.parse_args()
     if options.docs and not options.frames:
         parser.error("--docs writes the whole table; give rendered frames too, by --frames")

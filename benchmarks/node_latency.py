@@ -75,7 +75,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--listener", choices=("events", "usual"), default="usual", help="executor of who listens")
     parser.add_argument(
-        "--awake", action="store_true", help="keep the processor from sleeping meanwhile (docs/deploy.md; needs root)"
+        "--awake",
+        action="store_true",
+        help="keep the processor from sleeping meanwhile (docs/how-to/latency.md; needs root)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""Run recipes over seeds, hold their medians against their targets, and keep the figures for docs/experiments.md.
+"""Run recipes over seeds, hold their medians against their targets, and keep the figures for the documentation.
 
     python benchmarks/recipes.py clutter --seeds 0 1 2
     python benchmarks/recipes.py clutter --seeds 2             # one seed more: joins those measured before
@@ -7,8 +7,8 @@
     python benchmarks/recipes.py --page                        # only writes the pages again
 
 Runs `tiae recipe NAME --seed S` for each seed, prints each measure per seed with its median and whether the target
-is reached, writes docs/experiments/NAME.json, copies NAME.png there and renews what stands between the markers of
-docs/experiments.md (every recipe) and README.md (the digits). Ends with 1 when a target is missed.
+is reached, writes docs/reference/experiments/NAME.json, copies NAME.png there and renews what stands between the
+markers of docs/reference/experiments.md (every recipe) and README.md (the digits). Ends with 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -25,11 +25,20 @@ from typing import Any
 from tiae_training.recipes import RECIPES
 from tiae_training.recipes.recipe import Recipe
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGE = DOCS / "experiments.md"
-FIGURES = DOCS / "experiments"
-README = DOCS.parent / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reference" / "experiments.md"
+FIGURES = ROOT / "docs" / "reference" / "experiments"
+README = ROOT / "README.md"
 _NO_MEASURES = ("seed", "windows")  # numbers that are no measures
+_NO_FIGURES = ("seconds", "descriptor_size", "training_pictures")  # ends of names of what the page leaves out
+# What the README's readers need not know by its name.
+IN_PLAIN_WORDS = {
+    "dispersion": "share of the descriptor that still depends on where the digit is",
+    "knn_accuracy": "share of digits that their five nearest neighbours name rightly",
+    "nmi": "how well ten clusters, found without labels, agree with the ten digits (0 to 1)",
+    "restoration_error": "error of the restored picture, as a share of the input's energy",
+    "shift_error": "error of the estimated shift, in pixels",
+}
 
 
 def main() -> int:
@@ -38,10 +47,12 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, help="instead of the recipe's own number")
     parser.add_argument("--out", type=Path, default=Path("recipes_out"), help="models and pictures (recipes_out)")
-    parser.add_argument("--docs", type=Path, default=FIGURES, help="NAME.json and NAME.png (docs/experiments)")
+    parser.add_argument(
+        "--docs", type=Path, default=FIGURES, help="NAME.json and NAME.png (docs/reference/experiments)"
+    )
     parser.add_argument("--anew", action="store_true", help="forget what was measured before")
     parser.add_argument("--collect", action="store_true", help="run nothing: take what is in OUT/NAME/seed-SEED")
-    parser.add_argument("--page", action="store_true", help="write docs/experiments.md again, also without NAME")
+    parser.add_argument("--page", action="store_true", help="write the pages again, also without NAME")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in RECIPES]
     if unknown or not (options.names or options.page):
@@ -153,46 +164,44 @@ def write_between(page: Path, name: str, text: str) -> None:
 
 
 def digits_table(folder: Path) -> str:
-    """README's table: the digits' measures of the slides against their targets."""
+    """README's table: the digits' measures of the slides against their targets, in plain words."""
     content = json.loads((folder / "digits.json").read_text(encoding="utf-8"))
     recipe, found = RECIPES["digits"], medians(content["runs"])
     lines = [
-        "Real digits under random shifts of ±8 px, 4,000 to train, 1,000 held out, medians of "
-        f"{len(content['runs'])} seeds",
-        f"(`{content['command']}`):",
+        "Real handwritten digits, moved at random by up to 8 of 32 pixels: 4,000 to train, 1,000 others to measure,",
+        f"medians of {len(content['runs'])} runs (`{content['command']}`):",
         "",
-        "| measure | figure | wanted |",
+        "| what is measured | figure | wanted |",
         "|---|---|---|",
     ]
-    lines += [f"| {t.measure} | {shown(found[t.measure])} | {t} |" for t in recipe.targets]
+    lines += [f"| {IN_PLAIN_WORDS[t.measure]} | {shown(found[t.measure])} | {t} |" for t in recipe.targets]
     return "\n".join([*lines, ""])
 
 
 def markdown(folder: Path) -> str:
-    """A chapter per recipe: what it shows, its command, its measures against their targets, its figure."""
-    return "".join(chapter(recipe, folder) for recipe in RECIPES.values())
+    """A row per recipe: what it shows and its medians, with targets if it has some; below, the figures."""
+    lines = ["| experiment | what it shows | measured |", "|---|---|---|"]
+    lines += [f"| `{r.name}` | {r.shows[0].upper()}{r.shows[1:]} | {figures(r, folder)} |" for r in RECIPES.values()]
+    for recipe in RECIPES.values():
+        if (folder / f"{recipe.name}.png").is_file():
+            lines += ["", f"![{recipe.name}: {recipe.shows}](experiments/{recipe.name}.png)"]
+    return "\n".join([*lines, ""])
 
 
-def chapter(recipe: Recipe, folder: Path) -> str:
-    lines = ["", f"### `{recipe.name}`", "", f"{recipe.shows[0].upper()}{recipe.shows[1:]}.", ""]
+def figures(recipe: Recipe, folder: Path) -> str:
+    """The medians of a recipe: of the measures with a target, or of all when there is none."""
     file = folder / f"{recipe.name}.json"
     if not file.is_file():
         targets = ", ".join(f"{target.measure} {target}" for target in recipe.targets)
-        return "\n".join([*lines, f"Not measured yet{f' (wanted: {targets})' if targets else ''}.", ""])
-    content = json.loads(file.read_text(encoding="utf-8"))
-    runs, found = content["runs"], medians(content["runs"])
-    lines += [f"    {content['command']}", ""]
-    lines += [f"| measure | target | median | seeds {', '.join(runs)} | |", "|---|---|---|---|---|"]
-    with_target = [target.measure for target in recipe.targets]
-    for name in sorted(found, key=lambda name: name not in with_target):  # stable: those with a target first
+        return f"not measured yet{f' (wanted: {targets})' if targets else ''}"
+    runs = json.loads(file.read_text(encoding="utf-8"))["runs"]
+    found = medians(runs)
+    names = [target.measure for target in recipe.targets] or [n for n in found if not n.endswith(_NO_FIGURES)]
+    said = []
+    for name in names:
         target, word = verdict(recipe, name, found[name])
-        each = ", ".join(shown(run[name]) for run in runs.values())
-        lines.append(f"| {name} | {target} | {shown(found[name])} | {each} | {word} |")
-    for measures, reason in {k: v for run in runs.values() for k, v in run.get("left_out", {}).items()}.items():
-        lines += ["", f"Left out: {measures} ({reason})."]
-    if (folder / f"{recipe.name}.png").is_file():
-        lines += ["", f"![{recipe.name}: {recipe.shows}](experiments/{recipe.name}.png)"]
-    return "\n".join([*lines, ""])
+        said.append(f"{name} {shown(found[name])}{f' ({target}, {word})' if target else ''}")
+    return f"{', '.join(said)}; {len(runs)} {'seed' if len(runs) == 1 else 'seeds'}"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
     python benchmarks/segmentation.py --grid 128                                          # coarser, quicker
     python benchmarks/segmentation.py --precision float32                                 # not in 8 bits
     python benchmarks/segmentation.py --network runs/segmentation
-    python benchmarks/segmentation.py --renders runs/ship/held_any.npz --docs     # the table of docs/hands.md
+    python benchmarks/segmentation.py --renders runs/ship/held_any.npz --docs     # the notebook's table
 
 hand, object    intersection over union, mean over the frames whose labels have such pixels
 pooled          the same over all pixels of all frames together
@@ -65,7 +65,7 @@ def main() -> int:
         "--certainty", type=float, default=SegmentationSettings.hand_certainty_min, help="hand_certainty_min"
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network (auto)")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/hands.md")
+    parser.add_argument("--docs", action="store_true", help="put the table into the notebook's page")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     settings = SegmentationSettings(grid_long_side=options.grid, hand_certainty_min=options.certainty)
@@ -97,7 +97,7 @@ def main() -> int:
     if options.docs:
         ruler = ("---",) * len(rows[0])
         table = "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], ruler, *rows[1:]))
-        write_between(ROOT / "docs" / "hands.md", "segmentation", table + "\n")
+        write_between(ROOT / "docs" / "notebook" / "2026-11-finding-hands.md", "segmentation", table + "\n")
     return 0
 
 

@@ -2,7 +2,8 @@
 
     python benchmarks/step_cost.py                             # one thread of the CPU, about a minute
     python benchmarks/step_cost.py --device cuda --batch 1024
-    python benchmarks/step_cost.py --json docs/experiments/step_cost.json --docs docs/experiments.md
+    python benchmarks/step_cost.py --json docs/reference/experiments/step_cost.json \\
+        --docs docs/explanation/other-methods.md
 
 Every row is a full step (transform, forward, minimum over θ, backward, Adam) on the same batch of random
 blobs. Rows take turns within each round, so that a busy machine slows all of them alike, and medians are compared.

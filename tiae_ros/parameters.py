@@ -1,11 +1,11 @@
 """The one table of the node's parameters.
 
-Declarations, ``config/perception.yaml``, the README's table and the launch file's help all come from the fields
+Declarations, ``config/perception.yaml``, the documented table and the launch file's help all come from the fields
 of `Settings`. Reading a value has two steps: *check* (is it acceptable, alone and together with the
 others?) and *apply* (a new frozen `Settings` takes the old one's place between two frames).
 
     python -m tiae_ros.parameters yaml       # prints config/perception.yaml
-    python -m tiae_ros.parameters table      # prints the table of the README
+    python -m tiae_ros.parameters table      # prints the table of docs/reference/parameters.md
 """
 
 from __future__ import annotations
@@ -327,7 +327,7 @@ def as_yaml() -> str:
 
 
 def as_table() -> str:
-    """The table of the README, in Markdown."""
+    """The table of docs/reference/parameters.md, in Markdown."""
     lines = ["| parameter | default | accepted | changes | meaning |", "|---|---|---|---|---|"]
     for row in TABLE:
         accepted = f"{row.accepted}{' ' + row.unit if row.unit else ''}".replace("|", "\\|")

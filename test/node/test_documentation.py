@@ -13,11 +13,13 @@ FAULTS = 64  # numbered as in the list of faults that the node and the files mus
 
 
 def test_every_fault_has_tests_that_exist():
-    text = (ROOT / "docs" / "reliability.md").read_text("utf-8")
-    rows = {int(number): rest for number, rest in re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)}
-    assert sorted(rows) == list(range(1, FAULTS + 1))
-    for number, row in rows.items():
-        assert "::test_" in row.rpartition("|")[2], f"fault {number} has no test"
+    pages = [*(ROOT / "docs" / "reference").glob("faults*.md"), ROOT / "docs" / "reference" / "security.md"]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    rows = [int(number) for number in re.findall(r"^\| (\d+) \| .* \| .* \|$", text, re.MULTILINE)]
+    tests = re.findall(r"^- \*\*(\d+)\*\*: (.*)$", text, re.MULTILINE)
+    assert sorted(rows) == sorted(int(number) for number, _ in tests) == list(range(1, FAULTS + 1))
+    for number, named in tests:
+        assert "::test_" in named, f"fault {number} has no test"
     for file, test in re.findall(r"`([\w/]+\.py)::(test_\w+)`", text):
         assert re.search(rf"^def {test}\(", (ROOT / "test" / file).read_text("utf-8"), re.MULTILINE), (file, test)
     for script in re.findall(r"`(benchmarks/\w+\.py)`", text):
@@ -34,15 +36,19 @@ def test_the_node_commands_no_joints():
     assert not any("joint" in name for name in TOPICS)
 
 
-def test_the_readme_lists_exactly_the_topics():
+def test_the_pages_list_the_topics():
     pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
     from tiae_ros.node.inputs import Inputs
     from tiae_ros.node.outputs import TOPICS
     from tiae_ros.parameters import Settings
 
-    rows = re.findall(r"^\| (in|out|service) (.*?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    page = (ROOT / "docs" / "reference" / "topics.md").read_text("utf-8")
+    rows = re.findall(r"^\| (in|out|service) (.*?) \|", page, re.MULTILINE)
     listed = {name for kind, cell in rows if kind == "out" for name in re.findall(r"`~/([\w/]+)`", cell)}
     assert listed == set(TOPICS)
+    readme = set(re.findall(r"`/tiae/([\w/]+)`", (ROOT / "README.md").read_text("utf-8")))
+    assert readme
+    assert readme <= set(TOPICS)
     subscribed = []
 
     def subscribe(kind, topic, *_, **__):
@@ -53,3 +59,11 @@ def test_the_readme_lists_exactly_the_topics():
     for transport in ("raw", "compressed"):
         inputs.open(Settings(image_transport=transport, mask_source="topics"))
     assert {name for kind, cell in rows if kind == "in" for name in re.findall(r"`([\w/]+)`", cell)} == set(subscribed)
+
+
+def test_figures_of_the_limits_are_those_of_the_notebook():
+    limits = (ROOT / "docs" / "explanation" / "limits.md").read_text("utf-8")
+    rows = re.findall(r"^\| (?:hands|grasp|depth) \| .* \|$", limits, re.MULTILINE)
+    assert len(rows) > 5
+    notebook = (ROOT / "docs" / "notebook" / "2026-11-hands.md").read_text("utf-8")
+    assert [row for row in rows if f"\n{row} " not in notebook] == []

@@ -35,8 +35,8 @@ def test_the_configuration_file_is_the_table():
 
 
 def test_the_documented_table_is_the_table():
-    text = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
-    assert as_table() in text, "run: python -m tiae_ros.parameters table, and put it into docs/parameters.md"
+    text = (ROOT / "docs" / "reference" / "parameters.md").read_text(encoding="utf-8")
+    assert as_table() in text, "run: python -m tiae_ros.parameters table, and put it into docs/reference/parameters.md"
 
 
 def test_every_row_accepts_its_own_default():

@@ -1,4 +1,4 @@
-"""What docs/deploy.md offers: the container's recipe, the service, and commands that name what there is."""
+"""What the pages on deployment offer: the container's recipe, the service, and commands that name what there is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tiae_ros.parameters import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "config" / "deploy"
-GUIDE = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+HOW_TO = ROOT / "docs" / "how-to"
+PAGES = ("deploy", "container", "network", "camera", "latency", "troubleshooting")
+GUIDE = "\n".join((HOW_TO / f"{name}.md").read_text("utf-8") for name in PAGES)
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -95,13 +97,13 @@ def test_systemd_takes_the_service():
 def test_the_guide_names_what_there_is():
     for path in re.findall(r"config/[\w/]+\.\w+", GUIDE):
         assert (ROOT / path).is_file(), path
-    assert "[docs/deploy.md](docs/deploy.md)" in README
+    assert "(docs/how-to/deploy.md" in README
     for camera in re.findall(r"camera:=(\w+)", GUIDE):
         assert f'"{camera}": {{' in (ROOT / "launch" / "perception.launch.py").read_text("utf-8")
     launch = (ROOT / "launch" / "perception.launch.py").read_text("utf-8")
     arguments = {*re.findall(r'^    "(\w+)": \{', launch, re.MULTILINE), *(row.name for row in TABLE)}
     of_drivers = {"align_depth", "enable", "depth_registration"}
-    for name in re.findall(r"(\w+):=", GUIDE):
+    for name in re.findall(r"(?<![/\w])(\w+):=", GUIDE):
         assert name in arguments | of_drivers, name
 
 

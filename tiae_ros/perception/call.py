@@ -51,7 +51,8 @@ class Perception:
         """Load the models.
 
         Args:
-            settings, parameters: those of the node (docs/parameters.md); a keyword for each, e.g. ``model="grasp"``.
+            settings: parameters of the node (docs/reference/parameters.md), all of them.
+            **parameters: those that differ, a keyword for each, e.g. ``model="grasp"``.
 
         Raises:
             ModelError, ParameterError: a model or a parameter that cannot be used.

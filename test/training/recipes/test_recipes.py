@@ -1,4 +1,4 @@
-"""Every recipe runs from data to picture, on a few windows; what its figures are worth is docs/experiments.md's."""
+"""Every recipe runs from data to picture, on a few windows; docs/reference/experiments.md has its figures."""
 
 import importlib.util
 import json
@@ -108,16 +108,20 @@ def benchmark():
 
 
 def test_the_page_says_what_was_measured():
-    text = (ROOT / "docs" / "experiments.md").read_text("utf-8")
+    text = (ROOT / "docs" / "reference" / "experiments.md").read_text("utf-8")
     between = text.partition("<!-- recipes:begin -->\n")[2].partition("<!-- recipes:end -->")[0]
-    assert between == benchmark().markdown(ROOT / "docs" / "experiments"), "run python benchmarks/recipes.py --page"
+    assert between == benchmark().markdown(ROOT / "docs" / "reference" / "experiments"), (
+        "run python benchmarks/recipes.py --page"
+    )
     readme = (ROOT / "README.md").read_text("utf-8")
     between = readme.partition("<!-- digits:begin -->\n")[2].partition("<!-- digits:end -->")[0]
-    assert between == benchmark().digits_table(ROOT / "docs" / "experiments"), "run python benchmarks/recipes.py --page"
+    assert between == benchmark().digits_table(ROOT / "docs" / "reference" / "experiments"), (
+        "run python benchmarks/recipes.py --page"
+    )
 
 
 def test_kept_measures_are_of_recipes_that_exist():
-    for file in (ROOT / "docs" / "experiments").glob("*.json"):
+    for file in (ROOT / "docs" / "reference" / "experiments").glob("*.json"):
         content = json.loads(file.read_text("utf-8"))
         if "recipe" not in content:  # another benchmark's
             continue

@@ -19,8 +19,8 @@ class TrainingSettings(Ranges):
     """What decides the weights (apart from the data): the same settings and seed give the same model on one CPU.
 
     The command line takes each field's flag and help from here. The weights of the terms balance sums over pixels. The
-    slides do not publish theirs; these were chosen by measuring (docs/experiments.md): more invariance gathers
-    descriptors, too much blurs what is restored.
+    slides do not publish theirs; these were chosen by measuring (docs/reference/experiments.md): more invariance
+    gathers descriptors, too much blurs what is restored.
     """
 
     transforms: str = setting("shift", "--transforms", f"list of {', '.join(KINDS[1:])}; or none")

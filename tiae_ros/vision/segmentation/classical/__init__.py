@@ -1,6 +1,6 @@
 """Segmentation from colour and registered depth, nothing learned; taken by explicit choice only.
 
-It takes most rooms without a hand for one (docs/hands.md).
+It takes most rooms without a hand for one (docs/explanation/limits.md).
 """
 
 from __future__ import annotations
