@@ -15,6 +15,7 @@ so moving the picture by (dx, dy) changes it by exactly (dx, dy).
 came before as it is.
 
     describe       pictures -> descriptors (segment, window, encoder)
+    estimate_hands the operator's joints, if there is a hand pose model
     restore        what else the grasp model knows: restored masks, confidence, label, shift and position
     restore_depth  restored depth; by a depth model of its own, if there is one
 """
@@ -35,6 +36,7 @@ from numpy.typing import NDArray
 from tiae_ros.errors import ImageError, ModelError, ParameterError, TiaeError
 from tiae_ros.model.autoencoder import Autoencoder, Description, Inference, load_model
 from tiae_ros.model.devices import on_device
+from tiae_ros.model.hand_pose import HandPose, HandPoseEstimate, check_belongs, load_hand_pose
 from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import focal_length_px, is_camera_matrix
@@ -54,6 +56,7 @@ NON_FINITE = "non-finite network output"
 MASKS = ("hand_mask", "object_mask")
 GRASP_CHANNELS = (MASKS, (*MASKS, "depth"))
 DEPTH_CHANNELS = (("depth",),)
+SHIPPED_HAND_POSE = "hand_pose"
 
 
 class FrameDropped(TiaeError):
@@ -127,6 +130,18 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Hand:
+    """The hand of a grasp; joints and fingers as `tiae_ros.imitation.human_hand` names them."""
+
+    joints: Floats  # (25,) radians
+    joint_spread: Floats  # (25,) radians, how far off they may be
+    tips_mm: Floats  # (5, 3) palm frame; of a left hand its mirror image
+    left: float  # 0..1, that it is a left hand
+    length_mm: float  # wrist to tip of the middle finger
+    known: bool  # False: unlike anything the model has learnt
+
+
+@dataclass(frozen=True)
 class Grasp:
     """One hand and what it holds."""
 
@@ -138,6 +153,7 @@ class Grasp:
     window: Window
     masks: Floats  # (2, S, S) restored hand and object, lying on the input
     depth_m: Floats | None  # (S, S) restored, NaN = nothing; None: no model restores depth
+    hand: Hand | None = None  # None: no hand pose model
 
 
 class Perception:
@@ -193,7 +209,9 @@ class Perception:
                 "matrix (fx, 0, cx, 0, fy, cy, 0, 0, 1), or None"
             )
         pipeline = self.pipeline
-        result = pipeline.restore(pipeline.describe(Images(color, depth_m, matrix), self.settings))
+        described = pipeline.describe(Images(color, depth_m, matrix), self.settings)
+        result = pipeline.restore(described)
+        hands = pipeline.estimate_hands(described)
         return [
             Grasp(
                 descriptor=result.descriptors[index],
@@ -204,9 +222,21 @@ class Perception:
                 window=window,
                 masks=result.placed[index, :2],
                 depth_m=pipeline.restore_depth(result, self.settings, index),
+                hand=None if hands is None else _hand(hands, index),
             )
             for index, window in enumerate(result.windows)
         ]
+
+
+def _hand(hands: HandPoseEstimate, index: int) -> Hand:
+    return Hand(
+        joints=hands.joints[index],
+        joint_spread=hands.joint_spread[index],
+        tips_mm=hands.tips_mm[index],
+        left=float(hands.left[index]),
+        length_mm=float(hands.length_mm[index]),
+        known=bool(hands.known[index]),
+    )
 
 
 def load_pipeline(settings: Settings) -> Pipeline:
@@ -222,7 +252,18 @@ def _load_pipeline(settings: Settings, device: str) -> Pipeline:
     segmentation = None
     if settings.mask_source == "segmentation":
         segmentation = choose_segmentation(settings.segmentation_method, settings.segmentation_model)
-    return Pipeline(grasp, depth, segmentation)
+    return Pipeline(grasp, depth, segmentation, _load_hand_pose(settings, grasp))
+
+
+def _load_hand_pose(settings: Settings, grasp: Autoencoder) -> HandPose | None:
+    name = settings.hand_pose_model
+    if name == "auto":
+        name = SHIPPED_HAND_POSE if settings.robot_hand else "none"
+    if name in ("", "none"):
+        return None
+    hand_pose = load_hand_pose(name)
+    check_belongs(hand_pose, grasp)
+    return hand_pose
 
 
 def load_checked(name: str, accepted: Sequence[tuple[str, ...]], device: str) -> Autoencoder:
@@ -261,12 +302,17 @@ class Pipeline:
     """
 
     def __init__(
-        self, grasp_model: Autoencoder, depth_model: Autoencoder | None = None, segmentation: Segmentation | None = None
+        self,
+        grasp_model: Autoencoder,
+        depth_model: Autoencoder | None = None,
+        segmentation: Segmentation | None = None,
+        hand_pose: HandPose | None = None,
     ) -> None:
         """segmentation: None where labels come with the pictures. Raises ModelError for models that do not fit."""
         self.grasp_model = grasp_model
         self.depth_model = depth_model
         self.segmentation = segmentation
+        self.hand_pose = hand_pose
         manifest = grasp_model.manifest
         self.joint = len(manifest.channels) == 3
         self._size = manifest.window_size
@@ -308,6 +354,22 @@ class Pipeline:
         description = _finite(self.grasp_model, self.grasp_model.describe, seen)
         watch.lap("network")
         return Described(images, labels, windows, seen, description, watch.timings_s, hands, sight.road)
+
+    def estimate_hands(self, described: Described, most: int | None = None) -> HandPoseEstimate | None:
+        """The operator's joints in the first grasps, at most ``most``; None without a hand pose model.
+
+        Raises:
+            FrameDropped: the model failed; what was described stays as it was.
+        """
+        if self.hand_pose is None:
+            return None
+        description = described.description
+        try:
+            return self.hand_pose.estimate(
+                described.seen[:most], description.descriptor[:most], description.parameters[:most, :2]
+            )
+        except ModelError as error:
+            raise FrameDropped(NON_FINITE, f"{error}; the result is withheld") from error
 
     def restore(self, described: Described) -> Result:
         """What the grasp model knows beside the descriptor.
