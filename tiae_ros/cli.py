@@ -36,6 +36,8 @@ SUBCOMMANDS = (
     "simulate people",
     "simulate windows",
     "imitate hands",
+    "imitate robot",
+    "demo imitate",
     "play",
     "node",
 )

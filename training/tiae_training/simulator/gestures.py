@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,12 +72,10 @@ def render_gestures(
     poses = {name: pose_of(stage, name) for name in dict.fromkeys(gestures) if name != HIDDEN}
     moments = list(_moments(gestures, poses, rate_hz))
     focal = 0.95 * settings.width
-    # Room frame: z up, the fingers up, the palm towards the camera (positive x).
-    side = -1.0 if left else 1.0
-    upright = np.array([[0, 0, -1.0], [0, -side, 0], [1.0, 0, 0]])  # columns of a right hand: x up, y, z away
-    if left:
-        upright[:, 1] *= -1
-    upright = _turned_up(upright, yaw=0.25 * side)
+    # Room frame: z up, the fingers up, the palm towards the camera (positive x), turned a little to show the thumb.
+    turn = -0.25 if left else 0.25
+    yaw = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1.0]])
+    upright = yaw @ np.array([[0, 0, -1.0], [0, 1.0, 0], [1.0, 0, 0]])
     middle = upright @ np.array([0.09, 0.0, 0.0])
     camera, target = middle + np.array([0.50, 0.0, 0.10]), middle
     _show(stage, moments[0].joints, Pose(upright, np.zeros(3)))
@@ -111,12 +111,6 @@ def render_gestures(
             yield Gesture(sample, moment.pinch, moment.away > 0.02)
     finally:
         view.close()
-
-
-def _turned_up(axes: np.ndarray, yaw: float) -> np.ndarray:
-    turn = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1.0]])
-    turned: np.ndarray = turn @ axes
-    return turned
 
 
 def _show(stage: Stage, joints: np.ndarray, palm: Pose) -> None:
@@ -176,3 +170,29 @@ def _tips_together(stage: Stage, joints: np.ndarray, finger: str) -> np.ndarray:
         step = slope.T @ np.linalg.solve(slope @ slope.T + 1e-4 * np.eye(3), apart)
         joints = np.clip(joints + 0.5 * step + 0.01 * (start - joints), limits[:, 0], limits[:, 1])
     return joints
+
+
+def write_gestures(bag: Path, truth: Path, settings: SimulatorSettings, **motion: Any) -> int:
+    """A bag of the motion, and an npz of what is true; how many pictures. ``motion``: of `render_gestures`.
+
+    Beside what `recording.truth_arrays` gives, the npz has tips_mm (F, 5, 3), length_mm (F,), pinch (F,), hidden (F,).
+    """
+    from ..data.arrays import save_arrays
+    from .recording import write_bag
+
+    seen: list[Gesture] = []
+
+    def samples() -> Iterator[Sample]:
+        for gesture in render_gestures(settings, **motion):
+            seen.append(gesture)
+            yield gesture.sample
+
+    arrays = write_bag(samples(), bag, rate_hz=motion.get("rate_hz", 15.0), overwrite=True)
+    arrays |= {
+        "tips_mm": np.stack([one.sample.palm.tips_mm for one in seen]),
+        "length_mm": np.array([1000 * one.sample.palm.length_m for one in seen]),
+        "pinch": np.array([one.pinch for one in seen]),
+        "hidden": np.array([one.hidden for one in seen]),
+    }
+    save_arrays(truth, arrays, overwrite=True)
+    return len(seen)
