@@ -67,6 +67,14 @@ def run(arguments: argparse.Namespace) -> int:
     moved, targets = (Track(*_track(hand.names, messages)) for messages in (seen.moved, seen.targets))
     if not len(moved.stamp_s):
         raise TiaeError("the robot hand told no joint states; the lines of its process are above")
+    np.savez(
+        arguments.out / "joints.npz",
+        names=hand.names,
+        moved_s=moved.stamp_s,
+        moved=moved.angles,
+        targets_s=targets.stamp_s,
+        targets=targets.angles,
+    )
     table = measure(hand, robot, truth, moved, targets, seen.states)
     (arguments.out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
     for name, value in table.items():

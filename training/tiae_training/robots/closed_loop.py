@@ -119,7 +119,7 @@ def _pinches(
         gaps = []
         for angles in moved.at(np.arange(begin, end, 0.02)):
             robot.place(angles)
-            gaps.append(robot.gaps_mm()[k - 1])
+            gaps.append(float(robot.gaps_mm()[k - 1]))
         made.append(min(gaps) <= NEAR_MM)
         during = targets.angles[(targets.stamp_s >= begin) & (targets.stamp_s <= stamps[number - 1])]
         places = tips.positions(during)
@@ -127,7 +127,7 @@ def _pinches(
         told.append(bool(len(apart)) and float(apart.min()) <= NEAR_MM)
     return {
         "pinches": len(made),
-        "pinches made (surfaces within 8 mm)": sum(made),
+        "pinches made (surfaces within 8 mm)": int(sum(made)),
         "pinches told (tips of the targets within 8 mm)": sum(told),
     }
 
