@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 HELP = "the closed loop in simulation: a rendered hand, the node, a robot hand in MuJoCo"
-DESCRIPTION = """Renders an operator's hand that opens, pinches, closes and is hidden for a second (once; OUT/scene is used
-again), plays it over ROS 2 topics, runs the node on it and a Shadow hand in MuJoCo behind that, each in a process of its
-own. Ends with OUT/imitation.webp, both hands side by side, and OUT/table.json: tip error, pinches made, lag, and what
-happened while the hand was hidden. Needs the extras `imitate`, `sim`, `bags` and `ros`."""
+DESCRIPTION = """Renders an operator's hand that opens, pinches, closes and is hidden for a second (once; OUT/scene is
+used again), plays it over ROS 2 topics, runs the node on it and a Shadow hand in MuJoCo behind that, each in a process
+of its own. Ends with OUT/imitation.webp, both hands side by side, and OUT/table.json: tip error, pinches made, lag, and
+what happened while the hand was hidden. Needs the extras `imitate`, `sim`, `bags` and `ros`."""
 EXAMPLES = """  tiae demo imitate
   tiae demo imitate --operator left --side right --out left_to_right
   tiae demo imitate --rate 0.5 --hand-pose-model my_hand_pose"""
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", choices=("right", "left"), default="right", help="of the robot hand")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing; 0.5 on a slow machine (default 1)")
     parser.add_argument("--rate-hz", type=float, default=15.0, help="of the camera (default 15)")
+    parser.add_argument("--gestures", nargs="+", metavar="NAME", help="open, fist, hidden, or a finger to pinch with")
     parser.add_argument("--seed", type=int, default=0, help="of the rendered room (default 0)")
     parser.add_argument("--subject", type=int, default=1100, help="number of the operator (default 1100)")
     parser.add_argument("--hand-pose-model", default="auto", metavar="DIR", help="as the node's parameter (auto)")
@@ -87,11 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _scene(arguments: argparse.Namespace) -> tuple[Path, Path]:
     """The operator's bag and its truth; rendered where they are not there, or of other arguments."""
-    from tiae_training.simulator.gestures import write_gestures
+    from tiae_training.simulator.gestures import GESTURES, write_gestures
     from tiae_training.simulator.simulator import SimulatorSettings
 
     bag, truth, made_by = (arguments.out / name for name in ("scene", "scene_truth.npz", "scene.json"))
-    wanted = {name: getattr(arguments, name) for name in ("operator", "rate_hz", "seed", "subject")}
+    wanted = {name: getattr(arguments, name) for name in ("operator", "rate_hz", "seed", "subject", "gestures")}
     if made_by.is_file() and bag.is_dir() and truth.is_file() and json.loads(made_by.read_text()) == wanted:
         return bag, truth
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -101,6 +102,7 @@ def _scene(arguments: argparse.Namespace) -> tuple[Path, Path]:
         bag,
         truth,
         settings,
+        gestures=arguments.gestures or GESTURES,
         rate_hz=arguments.rate_hz,
         left=arguments.operator == "left",
         subject=arguments.subject,
@@ -120,6 +122,10 @@ class _Seen:
     moved: dict[float, Any] = field(default_factory=dict)
     targets: dict[float, Any] = field(default_factory=dict)
     states: dict[float, str] = field(default_factory=dict)
+
+    def ready(self, listeners: int) -> bool:
+        """Whether the node listens to the camera, and the robot hand is there."""
+        return listeners > 0 and bool(self.moved)
 
 
 def _watch(arguments: argparse.Namespace, bag: Path) -> _Seen:
@@ -152,15 +158,13 @@ def _watch(arguments: argparse.Namespace, bag: Path) -> _Seen:
     executor.add_node(watcher)
     try:
         _subscribe(watcher, seen)
-        with _running("imitate robot", "--side", arguments.side, "--ros-args", *simulated_time) as robot, _running(
-            "node", *node_words
-        ) as node:
-
-            def ready() -> bool:
-                return watcher.count_subscribers("/camera/color/image") > 0 and bool(seen.moved)
-
+        with (
+            _running("imitate robot", "--side", arguments.side, "--ros-args", *simulated_time) as robot,
+            _running("node", *node_words) as node,
+        ):
             print("starting the robot hand and the node …", flush=True)
-            _spin_until(executor, ready, _START_S, (robot, node))
+            camera_topic = "/camera/color/image"
+            _spin_until(executor, lambda: seen.ready(watcher.count_subscribers(camera_topic)), _START_S, (robot, node))
             played = ["/camera/color/image", "/camera/depth/image", "/camera/color/camera_info"]
             words = ["--bag", str(bag), "--rate", str(arguments.rate), "--clock", "--quiet", "--topics", *played]
             with _running("play", *words) as player:
@@ -242,9 +246,7 @@ def _track(names: tuple[str, ...], messages: dict[float, Any]) -> tuple[np.ndarr
     return np.array(stamps), np.array(rows).reshape(-1, len(names))
 
 
-def _draw(
-    out: Path, bag: Path, truth: dict[str, np.ndarray], robot: Any, moved: Any, states: dict[float, str]
-) -> None:
+def _draw(out: Path, bag: Path, truth: dict[str, np.ndarray], robot: Any, moved: Any, states: dict[float, str]) -> None:
     """OUT/imitation.webp, and OUT/sheet.png with some of its pictures."""
     import cv2
     import numpy as np
@@ -269,7 +271,7 @@ def _draw(
     animation = cv2.Animation()
     animation.frames = [np.ascontiguousarray(picture) for picture in pictures]
     spacing_ms = round(1000 * step * float(np.median(np.diff(truth["stamp_ns"]))) * 1e-9)
-    animation.durations = np.full(len(pictures), spacing_ms)
+    animation.durations = [spacing_ms] * len(pictures)
     if not cv2.imwriteanimation(str(out / "imitation.webp"), animation, [cv2.IMWRITE_WEBP_QUALITY, 60]):
         raise TiaeError(f"{out / 'imitation.webp'} cannot be written")
     chosen = np.linspace(0, len(pictures) - 1, 14)[1:-1].round().astype(int)

@@ -25,6 +25,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
+from tiae_ros.errors import ParameterError
 from tiae_ros.imitation.gate import GateSettings, Observation, State
 from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.imitation.imitator import Imitation, Imitator
@@ -35,7 +36,6 @@ from tiae_ros.node import messages
 from tiae_ros.node.health import Health
 from tiae_ros.node.outputs import Outputs
 from tiae_ros.node.statistics import Statistics
-from tiae_ros.errors import ParameterError
 from tiae_ros.parameters import Settings
 from tiae_ros.perception import Described, FrameDropped, Pipeline
 
@@ -232,9 +232,7 @@ class RobotImitation:
             self._health.note(f"imitation {made.state.value}", f"imitation: {_line(made)}")
         self._said = made.state
         name = f"{self._node.get_fully_qualified_name()[1:]}: imitation"
-        self._outputs.send(
-            "imitation_state", messages.imitation_state(header, name, made.state.value, made.reason)
-        )
+        self._outputs.send("imitation_state", messages.imitation_state(header, name, made.state.value, made.reason))
 
     # --- executor's thread ------------------------------------------------------------------------------------
 

@@ -103,9 +103,7 @@ def joint_state(header: Header, names: Sequence[str], radians: NDArray[Any]) -> 
     return message
 
 
-def joint_trajectory(
-    header: Header, names: Sequence[str], radians: NDArray[Any], reached_s: float
-) -> JointTrajectory:
+def joint_trajectory(header: Header, names: Sequence[str], radians: NDArray[Any], reached_s: float) -> JointTrajectory:
     """One point, to be reached so long after the header's stamp."""
     point = JointTrajectoryPoint(positions=array.array("d", np.asarray(radians, float).tolist()))
     nanoseconds = round(reached_s * 1e9)

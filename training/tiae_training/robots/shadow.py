@@ -47,7 +47,8 @@ class SimulatedShadow:
         self.data = mujoco.MjData(self.model)
         self._places = np.array([self.model.joint(_joint(name)).qposadr[0] for name in hand.names])
         self._signs = np.array([-1.0 if name[3:] in _OTHER_SIGN else 1.0 for name in hand.names])
-        self._size, self._view = (width, height), None
+        self._size = width, height
+        self._view: View | None = None
         self.place(hand.rest)
 
     def place(self, angles: np.ndarray) -> None:

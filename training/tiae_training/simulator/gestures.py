@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tiae_ros.errors import ParameterError
+
 from . import room, sensor_noise
 from .grasping import Stage, make_stage
 from .hand import FINGERS, JOINT_LIMITS, JOINT_NAMES, HandWriter, draw_subject
@@ -36,7 +38,9 @@ _OPEN = {"mcp_flexion": 0.05, "pip_flexion": 0.12, "dip_flexion": 0.05}
 _THUMB = {
     OPEN: {"thumb_cmc_abduction": 0.3},
     FIST: {"thumb_cmc_abduction": 0.8, "thumb_cmc_flexion": 0.3, "thumb_mcp_flexion": 0.6, "thumb_ip_flexion": 0.7},
-    "pinch": {"thumb_cmc_abduction": 0.9, "thumb_cmc_opposition": 0.3, "thumb_mcp_flexion": 0.3, "thumb_ip_flexion": 0.3},
+    "pinch": {
+        "thumb_cmc_abduction": 0.9, "thumb_cmc_opposition": 0.3, "thumb_mcp_flexion": 0.3, "thumb_ip_flexion": 0.3,
+    },
 }  # fmt: skip
 
 
@@ -65,11 +69,15 @@ def render_gestures(
     subject: int = 1100,
 ) -> Iterator[Gesture]:
     """The pictures of one motion; the same settings give the same bytes."""
+    unknown = [name for name in gestures if name not in (OPEN, FIST, HIDDEN, *FINGERS)]
+    if unknown or not gestures:
+        accepted = ", ".join((OPEN, FIST, HIDDEN, *FINGERS))
+        raise ParameterError(f"gesture {', '.join(unknown) or '(none given)'} is not known; accepted are {accepted}")
     rng = np.random.default_rng([settings.seed, subject, 13])
     settings = replace(settings, photographs="")
     writer = HandWriter(draw_subject(subject), left, "sleeve", 0.06, smooth=settings.smooth_skin)
     stage = make_stage(writer, [])
-    poses = {name: pose_of(stage, name) for name in dict.fromkeys(gestures) if name != HIDDEN}
+    poses = {name: pose_of(stage, name) for name in dict.fromkeys((OPEN, *gestures)) if name != HIDDEN}
     moments = list(_moments(gestures, poses, rate_hz))
     focal = 0.95 * settings.width
     # Room frame: z up, the fingers up, the palm towards the camera (positive x), turned a little to show the thumb.
