@@ -24,6 +24,7 @@ SUBCOMMANDS = (
     "train",
     "train segmentation",
     "train detector",
+    "train hand_pose",
     "evaluate",
     "name",
     "restore",

@@ -71,7 +71,7 @@ def test_what_is_not_finite_is_withheld(tmp_path):
 
 @pytest.mark.parametrize("told", [None, "2", True, []])
 def test_a_limit_of_novelty_that_is_none_is_refused(tmp_path, told):
-    with pytest.raises(ModelError, match="novelty_max of .* accepted is a finite number"):
+    with pytest.raises(ModelError, match=r"novelty_max of .* accepted is a finite number"):
         load_hand_pose(make_hand_pose(tmp_path / "linear", novelty_max=told))
 
 

@@ -55,8 +55,8 @@ def _what_it_is(manifest: Manifest) -> list[str]:
         return [*lines, *(_EIGHT_BITS if NETWORK_INT8 in manifest.files else [])]
     if manifest.kind == HAND_POSE:
         return [
-            "Joint angles and fingertips of the hand in a window, whether it is a left one, and how far off each may be,",
-            f"from the windows ({', '.join(manifest.channels)}) and descriptors of the auto-encoder that is named below.",
+            "Joint angles and fingertips of the hand in a window, its side, and how far off each may be,",
+            f"from the windows ({', '.join(manifest.channels)}) and descriptors of the auto-encoder named below.",
         ]
     size = manifest.window_size
     transforms = (
