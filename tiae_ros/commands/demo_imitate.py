@@ -29,6 +29,7 @@ EXAMPLES = """  tiae demo imitate
   tiae demo imitate --operator left --side right --out left_to_right
   tiae demo imitate --rate 0.5 --hand-pose-model my_hand_pose"""
 NODE, ROBOT = "/tiae", "/robot"
+CAMERA = ("color/image", "depth/image", "color/camera_info")
 _START_S, _PLAY_S = 60.0, 600.0
 
 
@@ -123,10 +124,6 @@ class _Seen:
     targets: dict[float, Any] = field(default_factory=dict)
     states: dict[float, str] = field(default_factory=dict)
 
-    def ready(self, listeners: int) -> bool:
-        """Whether the node listens to the camera, and the robot hand is there."""
-        return listeners > 0 and bool(self.moved)
-
 
 def _watch(arguments: argparse.Namespace, bag: Path) -> _Seen:
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -142,15 +139,6 @@ def _watch(arguments: argparse.Namespace, bag: Path) -> _Seen:
         raise MissingExtraError(
             f"the demonstration needs ROS 2 ({error}); source a ROS 2 installation, or: pip install 'tiae_ros[ros]'"
         ) from None
-    simulated_time = ["-p", "use_sim_time:=true"]
-    node_words = ["--ros-args", *simulated_time]
-    for own in ("color/image", "depth/image", "color/camera_info"):
-        node_words += ["-r", f"{own}:=/camera/{own}"]
-    for name, value in (
-        ("robot_hand", "shadow"), ("robot_side", arguments.side), ("imitate_at_start", "true"),
-        ("hand_pose_model", arguments.hand_pose_model), ("model", arguments.model),
-    ):  # fmt: skip
-        node_words += ["-p", f"{name}:={value}"]
     context, seen = Context(), _Seen()
     session.begin(context=context)
     watcher = rclpy.create_node("imitation_watcher", context=context)
@@ -158,28 +146,44 @@ def _watch(arguments: argparse.Namespace, bag: Path) -> _Seen:
     executor.add_node(watcher)
     try:
         _subscribe(watcher, seen)
-        with (
-            _running("imitate robot", "--side", arguments.side, "--ros-args", *simulated_time) as robot,
-            _running("node", *node_words) as node,
-        ):
-            print("starting the robot hand and the node …", flush=True)
-            camera_topic = "/camera/color/image"
-            _spin_until(executor, lambda: seen.ready(watcher.count_subscribers(camera_topic)), _START_S, (robot, node))
-            played = ["/camera/color/image", "/camera/depth/image", "/camera/color/camera_info"]
-            words = ["--bag", str(bag), "--rate", str(arguments.rate), "--clock", "--quiet", "--topics", *played]
-            with _running("play", *words) as player:
-                print("playing the operator's hand …", flush=True)
-                _spin_until(executor, lambda: player.poll() is not None, _PLAY_S, (robot, node))
-            if player.returncode:
-                raise TiaeError("the player failed; its line is above")
-            end = time.monotonic() + 1.0
-            _spin_until(executor, lambda: time.monotonic() > end, 5.0, (robot, node))
+        _play(arguments, bag, executor, watcher, seen)
     finally:
         executor.shutdown(timeout_sec=0.2)
         watcher.destroy_node()
         del watcher, executor
         session.end(context)
     return seen
+
+
+def _play(arguments: argparse.Namespace, bag: Path, executor: Any, watcher: Any, seen: _Seen) -> None:
+    """The three processes beside this one, from their start to their end."""
+    simulated_time = ["-p", "use_sim_time:=true"]
+    node_words = ["--ros-args", *simulated_time]
+    for own in CAMERA:
+        node_words += ["-r", f"{own}:=/camera/{own}"]
+    for name, value in (
+        ("robot_hand", "shadow"), ("robot_side", arguments.side), ("imitate_at_start", "true"),
+        ("hand_pose_model", arguments.hand_pose_model), ("model", arguments.model),
+    ):  # fmt: skip
+        node_words += ["-p", f"{name}:={value}"]
+    robot_words = ["--side", arguments.side, "--ros-args", *simulated_time]
+    with _running("imitate robot", *robot_words) as robot, _running("node", *node_words) as node:
+        needed = robot, node
+        print("starting the robot hand and the node …", flush=True)
+
+        def ready() -> bool:
+            return watcher.count_subscribers(f"/camera/{CAMERA[0]}") > 0 and bool(seen.moved)
+
+        _spin_until(executor, ready, _START_S, needed)
+        played = [f"/camera/{name}" for name in CAMERA]
+        words = ["--bag", str(bag), "--rate", str(arguments.rate), "--clock", "--quiet", "--topics", *played]
+        with _running("play", *words) as player:
+            print("playing the operator's hand …", flush=True)
+            _spin_until(executor, lambda: player.poll() is not None, _PLAY_S, needed)
+        if player.returncode:
+            raise TiaeError("the player failed; its line is above")
+        end = time.monotonic() + 1.0
+        _spin_until(executor, lambda: time.monotonic() > end, 5.0, needed)
 
 
 def _subscribe(watcher: Any, seen: _Seen) -> None:
