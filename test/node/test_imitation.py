@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,8 +20,11 @@ from std_srvs.srv import SetBool
 from synthetic_scenes import make_scene
 from trajectory_msgs.msg import JointTrajectory
 
+from tiae_ros.errors import HandError, ParameterError
 from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.imitation.robot_hand import load_hand
+from tiae_ros.node.imitation import RobotImitation
+from tiae_ros.parameters import Settings
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -86,6 +90,17 @@ def operator(node, client):
     one = Operator(client)
     yield one
     one.imitate(False)
+
+
+def test_a_robot_hand_needs_what_tells_the_operators_joints():
+    follower = RobotImitation(SimpleNamespace(create_service=lambda *_: None), None, None, None)
+    with pytest.raises(ParameterError, match="robot_hand is 'shadow', but hand_pose_model is 'none'"):
+        follower.configure(Settings(robot_hand="shadow", hand_pose_model="none"), SimpleNamespace(hand_pose=None))
+    with pytest.raises(HandError, match="there is no hand 'shado'"):
+        follower.configure(Settings(robot_hand="shado"), SimpleNamespace(hand_pose=object()))
+    answer = follower._on_imitate(SetBool.Request(data=True), SetBool.Response())
+    assert not answer.success
+    assert "set the parameter robot_hand" in answer.message
 
 
 def test_25_nothing_moves_unasked(operator):
