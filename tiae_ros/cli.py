@@ -36,6 +36,7 @@ SUBCOMMANDS = (
     "simulate",
     "simulate people",
     "simulate windows",
+    "imitate fit",
     "imitate hands",
     "play",
     "node",

@@ -12,22 +12,25 @@ joint and finger above what the network says, measured on people who were not tr
 
 from __future__ import annotations
 
-import copy
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tiae_ros.errors import ModelError
 from tiae_ros.model.hand_pose import JOINTS, TIPS
-from tiae_training.networks.layers import make_trunk
+from tiae_training.networks.layers import ResidualBlock, make_trunk
 from tiae_training.networks.pattern import PatternNetwork
 from tiae_training.transforms.shifts import shift_images_subpixel
 
 INPUTS = {"descriptor": ("descriptor",), "features": ("window", "descriptor", "shift"), "window": ("window",)}
 _LIMIT = 4.0  # of the logarithm of a deviation in units of the data's
+_MAPS = 16
+_RESIDUAL, _OF_TRUNK = 6, 7  # places in `make_trunk`: the residual block, and the layers up to it
 _SIZES = (JOINTS, JOINTS, 3 * TIPS, TIPS, 1, 1, 1)
 
 
@@ -57,9 +60,9 @@ class HandPoseNetwork(nn.Module):
         self.features: nn.Sequential | None = None
         if sees != "descriptor":
             self.features = _features(channels, window_size)
-            seen += 32 * (window_size // 4) ** 2
+            seen += _MAPS * (window_size // 4) ** 2
         self.body = nn.Sequential(
-            nn.Linear(seen, hidden, bias=False), nn.BatchNorm1d(hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
+            nn.Linear(seen, hidden), nn.LayerNorm(hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
         )
         self.said = nn.Linear(hidden, sum(_SIZES))
         shapes = {
@@ -157,18 +160,29 @@ def begin_with(network: HandPoseNetwork, encoder: nn.Module) -> bool:
     """Let the features begin as those of an auto-encoder's trunk; whether it has such."""
     if network.sees != "features" or not isinstance(encoder, PatternNetwork) or encoder.config.trunk != "residual":
         return False
-    network.features = _without_dense(copy.deepcopy(encoder.trunk))
+    assert network.features is not None
+    for own, other in list(zip(network.features, encoder.trunk, strict=False))[:_OF_TRUNK]:
+        own.load_state_dict(other.state_dict())
     return True
 
 
+@torch.no_grad()
+def fold_norms(network: HandPoseNetwork) -> None:
+    """Put the statistics of the features' normalisation into their kernels, for good: as it is stored and exported."""
+    if network.features is None:
+        return
+    residual = network.features[_RESIDUAL]
+    assert isinstance(residual, ResidualBlock)
+    for layers in (network.features, residual.change):
+        for n, (layer, norm) in enumerate(itertools.pairwise(list(layers))):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                layers[n], layers[n + 1] = fuse_conv_bn_eval(layer.eval(), norm.eval()), nn.Identity()
+
+
 def _features(channels: int, window_size: int) -> nn.Sequential:
-    return _without_dense(make_trunk("residual", channels, window_size, 1, nn.SiLU))
-
-
-def _without_dense(trunk: nn.Sequential) -> nn.Sequential:
-    """A trunk up to its flattened maps."""
-    layers = list(trunk)
-    return nn.Sequential(*layers[: next(n for n, layer in enumerate(layers) if isinstance(layer, nn.Flatten)) + 1])
+    """(N, C, S, S) -> (N, 16 · S/4 · S/4): the trunk's convolutions, and fewer maps at their end."""
+    trunk = list(make_trunk("residual", channels, window_size, 1, nn.SiLU))[:_OF_TRUNK]
+    return nn.Sequential(*trunk, nn.Conv2d(64, _MAPS, 1, bias=False), nn.BatchNorm2d(_MAPS), nn.SiLU(), nn.Flatten())
 
 
 def negative_log_likelihood(

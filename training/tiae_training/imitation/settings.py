@@ -24,7 +24,7 @@ class HandPoseTraining:
     batch_size: int = setting(64, "--batch-size", "windows a step")
     learning_rate: float = setting(3e-3, "--learning-rate", "at its highest")
     weight_decay: float = setting(1e-2, "--weight-decay", "AdamW's")
-    hidden: int = setting(160, "--hidden", "features between what is seen and what is said")
+    hidden: int = setting(128, "--hidden", "features between what is seen and what is said")
     shift_radius_px: int = setting(8, "--shift-radius", "largest shift of a window in pixels")
     others_share: float = setting(0.12, "--others-share", "windows that show no hand, beside each batch")
     calibration_share: float = setting(0.1, "--calibration-share", "of people kept apart, to measure the spread by")
