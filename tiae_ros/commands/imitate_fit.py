@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HELP = "learn from 5 to 500 pairs how a robot hand's joints are to be corrected"
 DESCRIPTION = """Fit a map from pairs: windows of your hand, and the joints that the robot hand should have had. --pairs
-is a recorded bag of depth (and colour) with a topic of joint states (--joints), or a FILE.npz of `tiae extract --joints`.
+is a recorded bag of depth and colour with a topic of joint states (--joints), or a FILE.npz of `tiae extract --joints`.
 
 The map corrects what retargeting gives, where pairs that were left out of the fit say that it is of use. Its file names
 the hand pose model and the robot hand, and is refused with others."""
@@ -64,9 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     fit = fit_pairs(features[known], retargeted[known], measured[known], Belongs.to(pose.manifest, hand))
     save_map(fit.map, arguments.out)
     if not known.all():
-        print(
-            f"left out: {int((~known).sum())} of {len(known)} windows, unlike any hand that {pose.manifest.model_id} knows"
-        )
+        unlike = f"unlike any hand that {pose.manifest.model_id} knows"
+        print(f"left out: {int((~known).sum())} of {len(known)} windows, {unlike}")
     if absent := [name for name in hand.names if name not in names]:
         print(f"not told, and not corrected: {', '.join(absent)}")
     errors = f"{fit.before_deg:.1f}° before, {fit.after_deg:.1f}° after"

@@ -218,8 +218,7 @@ def _squares(one: Numbers, other: Numbers) -> Numbers:
 
 
 def _solve(kernel: Numbers, wanted: Numbers, stiffness: float) -> Numbers:
-    solved: Numbers = np.linalg.solve(kernel + stiffness * np.eye(len(kernel)), wanted)
-    return solved
+    return np.asarray(np.linalg.solve(kernel + stiffness * np.eye(len(kernel)), wanted), np.float64)
 
 
 def _left_out(points: Numbers, residual: Numbers, blocks: NDArray[np.int_], width: float, stiffness: float) -> Numbers:
