@@ -94,7 +94,7 @@ def test_a_map_comes_back_from_its_file_and_belongs(belongs, tmp_path):
         again.check(manifest, hand)
     whole = dataclasses.replace(again, belongs=Belongs.to(manifest, hand))
     whole.check(manifest, hand)
-    with pytest.raises(ModelError, match="right hand shadow of .*, this is the right hand leap"):
+    with pytest.raises(ModelError, match=r"right hand shadow of .*, this is the right hand leap"):
         whole.check(manifest, load_hand("leap"))
     other = read_manifest(make_hand_pose(tmp_path / "other", slope=0.02))
     with pytest.raises(ModelError, match=r"made with the hand pose model linear .*this is other .*tiae imitate fit"):
@@ -118,7 +118,7 @@ def test_other_files_are_refused(belongs, tmp_path, changes):
     with np.load(path) as arrays:
         held = dict(arrays)
     np.savez(path, **{**held, **changes})
-    with pytest.raises(ModelError, match="map.npz .*tiae imitate fit"):
+    with pytest.raises(ModelError, match=r"map.npz .*tiae imitate fit"):
         load_map(path)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ModelError, match="is no map of pairs"):
