@@ -119,17 +119,16 @@ def test_the_loss_is_of_what_is_known():
     network = HandPoseNetwork("descriptor", 3, 32, 6, 8)
     said = network(torch.randn(4, 6))
     joints, tips = torch.randn(4, 25), torch.randn(4, 5, 3)
-    length, left = torch.randn(4), torch.tensor([0.0, 1.0, 1.0, 0.0])
-    whole = negative_log_likelihood(said, joints, tips, length, left)
+    length, left, view = torch.randn(4), torch.tensor([0.0, 1.0, 1.0, 0.0]), torch.randn(4, 3)
+    whole = negative_log_likelihood(said, joints, tips, length, left, view)
     joints[1, 3] = joints[2] = torch.nan
     tips[0, 2, 1], length[3], left[1] = torch.nan, torch.nan, torch.nan
-    part = negative_log_likelihood(said, joints, tips, length, left)
+    part = negative_log_likelihood(said, joints, tips, length, left, view)
     part.backward()
     assert torch.isfinite(part)
     assert part != whole
     assert all(torch.isfinite(w.grad).all() for w in network.parameters() if w.grad is not None)
-    nothing = torch.nan
-    none = negative_log_likelihood(said, joints * nothing, tips * nothing, length * nothing, left * nothing)
+    none = negative_log_likelihood(said, *(values * torch.nan for values in (joints, tips, length, left, view)))
     assert float(none.detach()) == 0
 
 

@@ -31,13 +31,14 @@ INPUTS = {"descriptor": ("descriptor",), "features": ("window", "descriptor", "s
 _LIMIT = 4.0  # of the logarithm of a deviation in units of the data's
 _MAPS = 16
 _RESIDUAL, _OF_TRUNK = 6, 7  # places in `make_trunk`: the residual block, and the layers up to it
-_SIZES = (JOINTS, JOINTS, 3 * TIPS, TIPS, 1, 1, 1)
+_SIZES = (JOINTS, JOINTS, 3 * TIPS, TIPS, 1, 1, 1, 3)
 
 
 class HandPoseNetwork(nn.Module):
-    """Inputs in the order of `INPUTS` -> (N, 25), (N, 25), (N, 5, 3), (N, 5), (N,) and, as logits, (N,), (N,).
+    """Inputs in the order of `INPUTS` -> (N, 25), (N, 25), (N, 5, 3), (N, 5), (N,), as logits (N,), (N,), and (N, 3).
 
-    joints and their log deviation; tips and theirs; length; left; no hand at all. In units of the data, except logits.
+    joints and their log deviation; tips and theirs; length; left; no hand at all; whence the hand is seen, which is
+    only for the training: what knows it knows more of the rest. In units of the data, except logits.
     """
 
     descriptor_mean: Tensor
@@ -88,7 +89,7 @@ class HandPoseNetwork(nn.Module):
         if "descriptor" in given:
             seen.append((given["descriptor"] - self.descriptor_mean) / self.descriptor_scale)
         parts = self.said(self.body(torch.cat(seen, 1))).split(_SIZES, 1)
-        joints, joint_log, tips, tip_log, length, left, other = parts
+        joints, joint_log, tips, tip_log, length, left, other, view = parts
         return (
             joints,
             joint_log.clamp(-_LIMIT, _LIMIT),
@@ -97,6 +98,7 @@ class HandPoseNetwork(nn.Module):
             length[:, 0],
             left[:, 0],
             other[:, 0],
+            view,
         )
 
     def parts(self) -> dict[str, Any]:
@@ -113,7 +115,7 @@ class HandPoseGraph(nn.Module):
 
     def say(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         net = self.network
-        joints, joint_log, tips, tip_log, length, left, other = net(*inputs)
+        joints, joint_log, tips, tip_log, length, left, other, _ = net(*inputs)
         return (
             net.joint_mean + net.joint_scale * joints,
             net.joint_factor * net.joint_scale * joint_log.exp(),
@@ -186,14 +188,14 @@ def _features(channels: int, window_size: int) -> nn.Sequential:
 
 
 def negative_log_likelihood(
-    said: tuple[Tensor, ...], joints: Tensor, tips: Tensor, length: Tensor, left: Tensor
+    said: tuple[Tensor, ...], joints: Tensor, tips: Tensor, length: Tensor, left: Tensor, view: Tensor
 ) -> Tensor:
     """The loss of windows of hands, in units of the data; what is NaN is not known and counts for nothing.
 
     Normal distributions with the deviations that are said, each with the plain square of the error beside it: without
     that, what is hard to see is given up early by a large deviation.
     """
-    joint, joint_log, tip, tip_log, length_said, left_said, _ = said
+    joint, joint_log, tip, tip_log, length_said, left_said, _, view_said = said
     known = torch.isfinite(joints)
     off = torch.where(known, joint - joints.nan_to_num(), 0.0)
     terms = [_mean(0.5 * off.square() * (-2 * joint_log).exp() + joint_log + off.square(), known)]
@@ -205,6 +207,8 @@ def negative_log_likelihood(
     known = torch.isfinite(left)
     crossed = F.binary_cross_entropy_with_logits(left_said, left.nan_to_num(), reduction="none")
     terms.append(0.2 * _mean(crossed, known))
+    known = torch.isfinite(view)
+    terms.append(0.5 * _mean((view_said - view.nan_to_num()).square(), known))
     return torch.stack(terms).sum()
 
 
