@@ -36,6 +36,7 @@ SUBCOMMANDS = (
     "simulate",
     "simulate people",
     "simulate windows",
+    "imitate fit",
     "imitate run",
     "imitate hands",
     "imitate robot",

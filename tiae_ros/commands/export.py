@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.errors import ParameterError
     from tiae_ros.model.folder import MANIFEST, NETWORK_INT8, read_folder, read_manifest
-    from tiae_ros.model.manifest import AUTOENCODER, DETECTOR
+    from tiae_ros.model.manifest import AUTOENCODER, DETECTOR, HAND_POSE
     from tiae_ros.model.shipped import find_model
     from tiae_training.data.arrays import refuse_existing
     from tiae_training.export import save_model
@@ -50,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     source, int8 = find_model(str(arguments.source)), None
     if not is_legacy(source) and read_manifest(source).kind == DETECTOR:
         return _export_detector(source, arguments.out)
+    if not is_legacy(source) and read_manifest(source).kind == HAND_POSE:
+        return _export_hand_pose(source, arguments.out)
     if is_legacy(source):
         trained = load_legacy(source)
     else:
@@ -77,6 +79,15 @@ def run(arguments: argparse.Namespace) -> int:
     if test is not None:
         with_measures(arguments.out, measures_of(arguments.out, test))
     print(f"{arguments.out}: {', '.join(manifest.files)}; engine and torch give the same")
+    return 0
+
+
+def _export_hand_pose(source: Path, out: Path) -> int:
+    from tiae_training.imitation.folder import load_hand_pose_network, save_hand_pose
+
+    network, manifest = load_hand_pose_network(source)
+    written = save_hand_pose(network, out, manifest)
+    print(f"{out}: {', '.join(written.files)}; engine and torch give the same")
     return 0
 
 

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test", type=Path, nargs="+", metavar="FILE.npz", help="windows of other people, to measure by"
     )
-    parser.add_argument("--held-out", default="", metavar="NAMES", help="grasps of --test to measure apart, by commas")
+    parser.add_argument("--held-out", default="", metavar="NAMES", help="grasps to learn nothing of, by commas")
     for flag, text in (("--empty", "real rooms without a hand: NAME_color.jpg (png) beside NAME_depth_mm.png"),
                        ("--test-empty", "other such rooms, to measure by")):  # fmt: skip
         parser.add_argument(flag, type=Path, metavar="DIR", help=text)
@@ -50,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
     from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.hand_pose import load_hand_pose
     from tiae_training.imitation.evaluation import evaluate_hand_pose
@@ -75,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     network_of_windows, autoencoder = load_network(arguments.model), load_model(arguments.model, threads=1)
     of = autoencoder.manifest
     rows = load_hand_rows(arguments.data, of)
+    rows = rows.take(~np.isin(rows.kinds, held_out))
     test = load_hand_rows(arguments.test, of) if arguments.test else None
     others = _false_windows(arguments.empty, arguments.empty_pattern, arguments.segmentation, of)
     learnt, apart = rows.apart(settings.calibration_share, settings.seed)

@@ -100,7 +100,7 @@ def groups(rows: HandRows, held_out: Sequence[str] = ()) -> dict[str, NDArray[np
     return {
         "named": np.isin(rows.kinds, list(BY_NAME)) & ~apart,
         "held_out": apart,
-        "style": np.isin(rows.kinds, STYLES),
+        "style": np.isin(rows.kinds, list(set(STYLES) - set(BY_NAME))),
         "free": rows.kinds == "free",
     }
 

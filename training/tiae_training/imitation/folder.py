@@ -17,7 +17,7 @@ from tiae_ros.model.manifest import HAND_POSE, Manifest
 from tiae_ros.model.shipped import find_model
 from tiae_training.card import write_card
 from tiae_training.export import check_export, export_graph
-from tiae_training.imitation.networks import HandPoseNetwork, graph_of, hand_pose_network
+from tiae_training.imitation.networks import HandPoseNetwork, fold_norms, graph_of, hand_pose_network
 from tiae_training.model import load_weights, round_weights, weights_of
 
 
@@ -50,6 +50,7 @@ def hand_pose_manifest(
 def save_hand_pose(network: HandPoseNetwork, folder: Path, manifest: Manifest) -> Manifest:
     """Write the model folder and its card. Raises OutputError, MissingExtraError, or ModelError as `check_export`."""
     network = network.cpu().eval()
+    fold_norms(network)
     round_weights(network)
     graph, shapes = graph_of(network), input_shapes(manifest)
 
@@ -77,6 +78,7 @@ def network_of(content: ModelFolder) -> HandPoseNetwork:
     network = hand_pose_network(
         manifest.network, len(manifest.channels), manifest.window_size, manifest.descriptor_size
     )
+    fold_norms(network)
     load_weights(network, content)
     return network.eval()
 

@@ -12,29 +12,33 @@ joint and finger above what the network says, measured on people who were not tr
 
 from __future__ import annotations
 
-import copy
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tiae_ros.errors import ModelError
 from tiae_ros.model.hand_pose import JOINTS, TIPS
-from tiae_training.networks.layers import make_trunk
+from tiae_training.networks.layers import ResidualBlock, make_trunk
 from tiae_training.networks.pattern import PatternNetwork
 from tiae_training.transforms.shifts import shift_images_subpixel
 
 INPUTS = {"descriptor": ("descriptor",), "features": ("window", "descriptor", "shift"), "window": ("window",)}
 _LIMIT = 4.0  # of the logarithm of a deviation in units of the data's
-_SIZES = (JOINTS, JOINTS, 3 * TIPS, TIPS, 1, 1, 1)
+_MAPS = 16
+_RESIDUAL, _OF_TRUNK = 6, 7  # places in `make_trunk`: the residual block, and the layers up to it
+_SIZES = (JOINTS, JOINTS, 3 * TIPS, TIPS, 1, 1, 1, 3)
 
 
 class HandPoseNetwork(nn.Module):
-    """Inputs in the order of `INPUTS` -> (N, 25), (N, 25), (N, 5, 3), (N, 5), (N,) and, as logits, (N,), (N,).
+    """Inputs in the order of `INPUTS` -> (N, 25), (N, 25), (N, 5, 3), (N, 5), (N,), as logits (N,), (N,), and (N, 3).
 
-    joints and their log deviation; tips and theirs; length; left; no hand at all. In units of the data, except logits.
+    joints and their log deviation; tips and theirs; length; left; no hand at all; whence the hand is seen, which is
+    only for the training: what knows it knows more of the rest. In units of the data, except logits.
     """
 
     descriptor_mean: Tensor
@@ -57,9 +61,9 @@ class HandPoseNetwork(nn.Module):
         self.features: nn.Sequential | None = None
         if sees != "descriptor":
             self.features = _features(channels, window_size)
-            seen += 32 * (window_size // 4) ** 2
+            seen += _MAPS * (window_size // 4) ** 2
         self.body = nn.Sequential(
-            nn.Linear(seen, hidden, bias=False), nn.BatchNorm1d(hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
+            nn.Linear(seen, hidden), nn.LayerNorm(hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
         )
         self.said = nn.Linear(hidden, sum(_SIZES))
         shapes = {
@@ -85,7 +89,7 @@ class HandPoseNetwork(nn.Module):
         if "descriptor" in given:
             seen.append((given["descriptor"] - self.descriptor_mean) / self.descriptor_scale)
         parts = self.said(self.body(torch.cat(seen, 1))).split(_SIZES, 1)
-        joints, joint_log, tips, tip_log, length, left, other = parts
+        joints, joint_log, tips, tip_log, length, left, other, view = parts
         return (
             joints,
             joint_log.clamp(-_LIMIT, _LIMIT),
@@ -94,6 +98,7 @@ class HandPoseNetwork(nn.Module):
             length[:, 0],
             left[:, 0],
             other[:, 0],
+            view,
         )
 
     def parts(self) -> dict[str, Any]:
@@ -110,7 +115,7 @@ class HandPoseGraph(nn.Module):
 
     def say(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         net = self.network
-        joints, joint_log, tips, tip_log, length, left, other = net(*inputs)
+        joints, joint_log, tips, tip_log, length, left, other, _ = net(*inputs)
         return (
             net.joint_mean + net.joint_scale * joints,
             net.joint_factor * net.joint_scale * joint_log.exp(),
@@ -157,29 +162,40 @@ def begin_with(network: HandPoseNetwork, encoder: nn.Module) -> bool:
     """Let the features begin as those of an auto-encoder's trunk; whether it has such."""
     if network.sees != "features" or not isinstance(encoder, PatternNetwork) or encoder.config.trunk != "residual":
         return False
-    network.features = _without_dense(copy.deepcopy(encoder.trunk))
+    assert network.features is not None
+    for own, other in list(zip(network.features, encoder.trunk, strict=False))[:_OF_TRUNK]:
+        own.load_state_dict(other.state_dict())
     return True
 
 
+@torch.no_grad()
+def fold_norms(network: HandPoseNetwork) -> None:
+    """Put the statistics of the features' normalisation into their kernels, for good: as it is stored and exported."""
+    if network.features is None:
+        return
+    residual = network.features[_RESIDUAL]
+    assert isinstance(residual, ResidualBlock)
+    for layers in (network.features, residual.change):
+        for n, (layer, norm) in enumerate(itertools.pairwise(list(layers))):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                layers[n], layers[n + 1] = fuse_conv_bn_eval(layer.eval(), norm.eval()), nn.Identity()
+
+
 def _features(channels: int, window_size: int) -> nn.Sequential:
-    return _without_dense(make_trunk("residual", channels, window_size, 1, nn.SiLU))
-
-
-def _without_dense(trunk: nn.Sequential) -> nn.Sequential:
-    """A trunk up to its flattened maps."""
-    layers = list(trunk)
-    return nn.Sequential(*layers[: next(n for n, layer in enumerate(layers) if isinstance(layer, nn.Flatten)) + 1])
+    """(N, C, S, S) -> (N, 16 · S/4 · S/4): the trunk's convolutions, and fewer maps at their end."""
+    trunk = list(make_trunk("residual", channels, window_size, 1, nn.SiLU))[:_OF_TRUNK]
+    return nn.Sequential(*trunk, nn.Conv2d(64, _MAPS, 1, bias=False), nn.BatchNorm2d(_MAPS), nn.SiLU(), nn.Flatten())
 
 
 def negative_log_likelihood(
-    said: tuple[Tensor, ...], joints: Tensor, tips: Tensor, length: Tensor, left: Tensor
+    said: tuple[Tensor, ...], joints: Tensor, tips: Tensor, length: Tensor, left: Tensor, view: Tensor
 ) -> Tensor:
     """The loss of windows of hands, in units of the data; what is NaN is not known and counts for nothing.
 
     Normal distributions with the deviations that are said, each with the plain square of the error beside it: without
     that, what is hard to see is given up early by a large deviation.
     """
-    joint, joint_log, tip, tip_log, length_said, left_said, _ = said
+    joint, joint_log, tip, tip_log, length_said, left_said, _, view_said = said
     known = torch.isfinite(joints)
     off = torch.where(known, joint - joints.nan_to_num(), 0.0)
     terms = [_mean(0.5 * off.square() * (-2 * joint_log).exp() + joint_log + off.square(), known)]
@@ -191,6 +207,8 @@ def negative_log_likelihood(
     known = torch.isfinite(left)
     crossed = F.binary_cross_entropy_with_logits(left_said, left.nan_to_num(), reduction="none")
     terms.append(0.2 * _mean(crossed, known))
+    known = torch.isfinite(view)
+    terms.append(0.5 * _mean((view_said - view.nan_to_num()).square(), known))
     return torch.stack(terms).sum()
 
 

@@ -24,8 +24,9 @@ class HandPoseTraining:
     batch_size: int = setting(64, "--batch-size", "windows a step")
     learning_rate: float = setting(3e-3, "--learning-rate", "at its highest")
     weight_decay: float = setting(1e-2, "--weight-decay", "AdamW's")
-    hidden: int = setting(160, "--hidden", "features between what is seen and what is said")
+    hidden: int = setting(128, "--hidden", "features between what is seen and what is said")
     shift_radius_px: int = setting(8, "--shift-radius", "largest shift of a window in pixels")
+    turned_share: float = setting(0.6, "--turned-share", "of windows turned by any angle")
     others_share: float = setting(0.12, "--others-share", "windows that show no hand, beside each batch")
     calibration_share: float = setting(0.1, "--calibration-share", "of people kept apart, to measure the spread by")
     seed: int = setting(0, "--seed", "of weights, order, shifts and the people kept apart")
@@ -40,6 +41,8 @@ class HandPoseTraining:
             raise ParameterError(f"learning_rate is {self.learning_rate}; accepted is above 0 and below 1")
         if not 0 <= self.weight_decay < 1:
             raise ParameterError(f"weight_decay is {self.weight_decay}; accepted is 0 and more, below 1")
+        if not 0 <= self.turned_share <= 1:
+            raise ParameterError(f"turned_share is {self.turned_share}; accepted is 0 to 1")
         for name in ("others_share", "calibration_share"):
             if not 0 < getattr(self, name) < 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; accepted is above 0 and below 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from tiae_training.imitation.others import draw_others
 from tiae_training.imitation.rows import Floats, HandRows
 from tiae_training.imitation.settings import HandPoseTraining
 from tiae_training.model import TransformInvariantAutoencoder
+from tiae_training.transforms.poses import place_by_pose
 from tiae_training.transforms.shifts import draw_shifts, shift_images
 
 _LEAST_ROWS = 8
@@ -124,6 +126,7 @@ class _Batches:
         self._tips = (torch.from_numpy(rows.tips_mm) - network.tip_mean) / network.tip_scale
         self._length = (torch.from_numpy(rows.length_mm) - network.length_mean) / network.length_scale
         self._left = torch.from_numpy(rows.left)
+        self._view = torch.from_numpy(rows.view)
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._rng = np.random.default_rng(settings.seed)
 
@@ -138,13 +141,31 @@ class _Batches:
         hands = self._images[chosen]
         hands = torch.where(mirrored[:, None, None, None], hands.flip(3), hands)  # a left hand is a mirrored right one
         left = torch.where(mirrored, 1 - self._left[chosen], self._left[chosen])
-        windows = torch.cat((hands, self._draw_others(hands)))
+        windows = self._turn(torch.cat((hands, self._draw_others(hands))))
         shifts = draw_shifts(len(windows), self._settings.shift_radius_px, self._generator)
         said = self._network(*see(self._autoencoder, shift_images(windows, shifts)).of(self._network))
         of_hands = tuple(part[:count] for part in said)
-        loss = negative_log_likelihood(of_hands, self._joints[chosen], self._tips[chosen], self._length[chosen], left)
+        loss = negative_log_likelihood(
+            of_hands, self._joints[chosen], self._tips[chosen], self._length[chosen], left, self._view[chosen]
+        )
         is_other = torch.arange(len(windows)) >= count
-        return loss + _OTHERS_WEIGHT * F.binary_cross_entropy_with_logits(said[-1], is_other.float())
+        return loss + _OTHERS_WEIGHT * F.binary_cross_entropy_with_logits(said[6], is_other.float())
+
+    def _turn(self, windows: Tensor) -> Tensor:
+        """Some of the windows, turned: a camera may hang as it likes, and arms come from everywhere.
+
+        Two of three by right angles, which blur nothing.
+        """
+        drawn = torch.rand(len(windows), generator=self._generator) / max(self._settings.turned_share, 1e-9)
+        result = windows.clone()
+        for quarters in (1, 2, 3):
+            rows = ((drawn * 9).floor() == quarters) | ((drawn * 9).floor() == quarters + 3)
+            result[rows] = windows[rows].rot90(quarters, (2, 3))
+        turned = ((drawn < 1) & ((drawn * 9 < 1) | (drawn * 9 >= 7))).nonzero()[:, 0]
+        angle = 2 * math.pi * torch.rand(len(turned), generator=self._generator)
+        poses = torch.stack((torch.zeros_like(angle), torch.zeros_like(angle), angle, torch.zeros_like(angle)), 1)
+        result[turned] = place_by_pose(windows[turned], poses)
+        return result
 
     def _draw_others(self, hands: Tensor) -> Tensor:
         count = max(1, round(self._settings.others_share * len(hands)))
