@@ -249,6 +249,9 @@ class Settings:
         "model for the operator's joints: a folder, or the name of a shipped one; none: no joints; auto: the shipped "
         "one where robot_hand is set",
     )
+    imitation_map: str = _parameter(
+        "", "", CONFIGURE, "file of `tiae imitate fit`: a few pairs that correct the robot's joints; empty: none"
+    )
     imitate_at_start: bool = _parameter(
         False, "", CONFIGURE, "the robot hand imitates as soon as the node is active, not only after ~/imitate"
     )

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", choices=("right", "left"), default="right", help="of the robot hand (right)")
     parser.add_argument("--model", default="hands", metavar="DIR", help="as the node's parameter (hands)")
     parser.add_argument("--hand-pose-model", default="auto", metavar="DIR", help="as the node's parameter (auto)")
+    parser.add_argument("--map", type=Path, metavar="MAP.npz", help="of `tiae imitate fit`: corrects the joints")
     parser.add_argument("--rate-hz", type=float, default=30.0, help="of the windows of FILE.npz (30)")
     parser.add_argument("--out", type=Path, metavar="OUT.npz", help="write arrays instead of lines")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.npz")
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Frame by frame."""
     import numpy as np
 
+    from tiae_ros.imitation.calibration import load_map
     from tiae_ros.imitation.imitator import Imitator
     from tiae_ros.imitation.robot_hand import load_hand
     from tiae_ros.parameters import Settings
@@ -61,9 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
             "mask_source": "topics" if windows else "segmentation",  # windows need no segmentation
         }
     )
-    imitator = Imitator(load_hand(arguments.hand, arguments.side), starts_at_rest=True)
-    imitator.enabled = True
+    hand, pair_map = load_hand(arguments.hand, arguments.side), load_map(arguments.map) if arguments.map else None
     pipeline = load_pipeline(settings)
+    if pair_map is not None and pipeline.hand_pose is not None:
+        pair_map.check(pipeline.hand_pose.manifest, hand)
+    imitator = Imitator(hand, pair_map=pair_map, starts_at_rest=True)
+    imitator.enabled = True
     frames = _windows(arguments, pipeline) if windows else _frames(arguments.source, pipeline, settings)
     rows: dict[str, list[Any]] = {"stamp_s": [], "state": [], "targets": []}
     for stamp_s, observation in frames:
@@ -94,11 +99,13 @@ def _frames(bag: Path, pipeline: Pipeline, settings: Any) -> Iterator[tuple[floa
     with Bag(bag) as recorded:
         for frame in recorded.rgbd_frames():
             stamp_s = frame.stamp_ns * 1e-9
-            hands = None
+            observation = None
             with contextlib.suppress(FrameDropped):
-                images = Images(frame.color, frame.depth_m, frame.k)
-                hands = pipeline.estimate_hands(pipeline.describe(images, settings), most=1)
-            yield stamp_s, observation_of(hands, 0, stamp_s) if hands is not None and len(hands.joints) else None
+                described = pipeline.describe(Images(frame.color, frame.depth_m, frame.k), settings)
+                hands = pipeline.estimate_hands(described, most=1)
+                if hands is not None and len(hands.joints):
+                    observation = observation_of(hands, 0, stamp_s, described.descriptors[0])
+            yield stamp_s, observation
 
 
 def _windows(arguments: argparse.Namespace, pipeline: Pipeline) -> Iterator[tuple[float, Observation | None]]:
@@ -112,4 +119,4 @@ def _windows(arguments: argparse.Namespace, pipeline: Pipeline) -> Iterator[tupl
         stamp_s = number / arguments.rate_hz
         described = model.describe(window[None])
         hands = hand_pose.estimate(window[None], described.descriptor, described.parameters[:, :2])
-        yield stamp_s, observation_of(hands, 0, stamp_s)
+        yield stamp_s, observation_of(hands, 0, stamp_s, described.descriptor[0])

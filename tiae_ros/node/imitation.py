@@ -26,6 +26,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
 from tiae_ros.errors import ParameterError
+from tiae_ros.imitation.calibration import load_map
 from tiae_ros.imitation.gate import GateSettings, Observation, State
 from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.imitation.imitator import Imitation, Imitator
@@ -67,7 +68,10 @@ class RobotImitation:
         self.facts: dict[str, str] = {}
 
     def configure(self, settings: Settings, pipeline: Pipeline) -> None:
-        """Read the hand's file. Raises HandError where it cannot be used, ParameterError without a hand pose model."""
+        """Read the hand's file, and the map of pairs.
+
+        Raises HandError, ModelError where one cannot be used, ParameterError without a hand pose model.
+        """
         self._settings, self._imitator, self.facts = settings, None, {}
         if not settings.robot_hand:
             return
@@ -77,6 +81,9 @@ class RobotImitation:
                 f"{settings.hand_pose_model!r}: nothing tells the operator's joints; set it to auto, or a model"
             )
         hand = load_hand(settings.robot_hand, settings.robot_side)
+        pair_map = load_map(settings.imitation_map) if settings.imitation_map else None
+        if pair_map is not None:
+            pair_map.check(pipeline.hand_pose.manifest, hand)
         self._imitator = Imitator(
             hand,
             gate=GateSettings(
@@ -85,6 +92,7 @@ class RobotImitation:
                 sure_frames=settings.imitation_sure_frames,
             ),
             safety=SafetySettings(speed_share=settings.imitation_speed_share),
+            pair_map=pair_map,
             starts_at_rest=settings.imitation_starts_at_rest,
         )
         self.facts = {"robot hand": f"{hand.title}, {hand.side}", "imitation": State.DISABLED.value}
@@ -190,7 +198,9 @@ class RobotImitation:
         started = time.perf_counter()
         hands = pipeline.estimate_hands(described, most=1)
         self._statistics.latency("hand pose", time.perf_counter() - started)
-        return observation_of(hands, 0, _seconds(header)) if hands is not None and len(hands.joints) else None
+        if hands is None or not len(hands.joints):
+            return None
+        return observation_of(hands, 0, _seconds(header), described.descriptors[0])
 
     def _step(self, header: Header, observation: Observation | None) -> None:
         imitator = self._imitator
