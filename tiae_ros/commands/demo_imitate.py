@@ -200,7 +200,8 @@ def _subscribe(watcher: Any, seen: _Seen) -> None:
         return callback
 
     def keep_state(message: Any) -> None:
-        seen.states[stamp_of(message)] = message.status[0].values[0].value
+        # What is said of the silence after a frame bears its stamp, too.
+        seen.states.setdefault(stamp_of(message), message.status[0].values[0].value)
 
     watcher.create_subscription(JointState, f"{ROBOT}/joint_states", keep(seen.moved), 200)
     watcher.create_subscription(JointState, f"{NODE}/joint_targets", keep(seen.targets), 200)

@@ -45,6 +45,7 @@ ROBOT_TOPIC = "robot/joint_states"
 HAND_TOPICS = ("hand_joints",)
 ROBOT_TOPICS = ("joint_targets", "joint_trajectory", "imitation_state")
 _ROBOT_AGE_S = 1.0  # a joint state that came longer ago does not say where the robot is
+_STANDSTILL_S = 5.0  # without a frame, of simulated time that may stand still
 _SOURCES = 64  # parts of a robot that publish joint states of their own
 _SHORTEST_S, _LONGEST_S = 0.02, 0.25  # of a trajectory's point, beyond the frame's age
 
@@ -61,7 +62,7 @@ class RobotImitation:
         self._silence: Any = None  # timer
         self._robot: dict[str, tuple[float, JointState]] = {}
         self._header = Header()
-        self._followed = time.monotonic()  # when the last frame came
+        self._followed, self._followed_s = time.monotonic(), 0.0  # when the last frame came, by the ROS clock too
         self._last_target_s: float | None = None
         self._said: State | None = None
         self._service = node.create_service(SetBool, "~/imitate", self._on_imitate)
@@ -211,7 +212,7 @@ class RobotImitation:
         robot = self._robot_now(imitator) if imitator.enabled else None
         with self._lock:  # once ~/imitate has answered that it is disabled, nothing more goes out
             made = imitator.step(observation, now_s, robot)
-            self._followed, self._header = time.monotonic(), header
+            self._followed, self._followed_s, self._header = time.monotonic(), now_s, header
             if made.angles is not None:
                 self._send_target(header, imitator.hand.names, made.angles, now_s)
         if made.angles is not None:
@@ -248,12 +249,15 @@ class RobotImitation:
 
     def _on_silence(self) -> None:
         """Without frames nothing else would say that it is stale."""
-        silent_s = time.monotonic() - self._followed
+        silent_s, clock = time.monotonic() - self._followed, self._node.get_clock()
+        now_s = clock.now().nanoseconds * 1e-9
+        if clock.ros_time_is_active and silent_s < _STANDSTILL_S:  # a recording may be played slowly
+            silent_s = now_s - self._followed_s
         imitator = self._imitator
         if imitator is None or silent_s <= self._settings.imitation_max_age_s:
             return
         with self._lock:
-            made = imitator.step(None, self._node.get_clock().now().nanoseconds * 1e-9)
+            made = imitator.step(None, now_s)
         if made.state is not State.DISABLED:
             made = Imitation(State.STALE, f"no frame for {silent_s:.1f} s")
         self._say(self._header, made)
