@@ -6,7 +6,7 @@
     ros2 service call /tiae/imitate std_srvs/srv/SetBool "{data: true}"
 
 Nothing moves before that call, unless imitate_at_start:=true. robot:=simulated is Shadow's hand in MuJoCo, right or
-left by robot_side (extras `imitate` and `sim`). Further arguments are those of perception.launch.py.
+left by robot_side (extra `imitate`). Further arguments are those of perception.launch.py.
 """
 
 from pathlib import Path

@@ -24,7 +24,7 @@ HELP = "the closed loop in simulation: a rendered hand, the node, a robot hand i
 DESCRIPTION = """Renders an operator's hand that opens, pinches, closes and is hidden for a second (once; OUT/scene is
 used again), plays it over ROS 2 topics, runs the node on it and a Shadow hand in MuJoCo behind that, each in a process
 of its own. Ends with OUT/imitation.webp, both hands side by side, and OUT/table.json: tip error, pinches made, lag, and
-what happened while the hand was hidden. Needs the extras `imitate`, `sim`, `bags` and `ros`."""
+what happened while the hand was hidden. Needs the extras `imitate`, `bags` and `ros`."""
 EXAMPLES = """  tiae demo imitate
   tiae demo imitate --operator left --side right --out left_to_right
   tiae demo imitate --rate 0.5 --hand-pose-model my_hand_pose"""

@@ -9,7 +9,7 @@ from tiae_ros.errors import MissingExtraError
 HELP = "a simulated robot hand that takes joint targets (MuJoCo)"
 DESCRIPTION = """Runs a robot hand in MuJoCo as a ROS node `robot`: it takes the joint targets of the node `tiae` of
 its namespace, publishes robot/joint_states, and robot/image while somebody looks. Everything after --ros-args goes to
-ROS 2. Ctrl-C ends it. Needs the extras `imitate` and `sim`."""
+ROS 2. Ctrl-C ends it. Needs the extra `imitate`."""
 EXAMPLES = """  tiae imitate robot
   tiae imitate robot --side left
   tiae imitate robot --ros-args -p use_sim_time:=true -r __ns:=/camera"""
