@@ -18,6 +18,7 @@ EXTRAS = (
     "train",
     "bags",
     "sim",
+    "imitate",
     "experiments",
     "tensorboard",
     "completion",

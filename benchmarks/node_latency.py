@@ -4,6 +4,7 @@
     python benchmarks/node_latency.py --listener events     # by the executor that the node has
     python benchmarks/node_latency.py --awake               # the processor does not sleep between frames
     python benchmarks/node_latency.py --rate 60 --seconds 20
+    python benchmarks/node_latency.py --robot-hand shadow   # and until the joint targets arrive
     python benchmarks/node_latency.py --json
 
 Frames are those of test/data/grasps, enlarged to 640x480. The camera stamps each frame when it publishes it; the
@@ -20,6 +21,8 @@ segment       -> hand and object
 window        -> windows and their masks
 network       -> descriptor and shift (the grasp model's encoder)
 publish       -> the descriptor is published; "stamp to result" ends there
+hand pose     then, with --robot-hand: the operator's joints
+joint targets -> the targets are published; "stamp to joint targets" ends there
 restoration   afterwards: restored masks, confidence, positions in metres, and their topics published
 restored depth  then: that of a joint model or the depth model, and its picture published
 
@@ -56,6 +59,9 @@ STEPS = (
     "network",
     "publish",
     "stamp to result",
+    "hand pose",
+    "joint targets",
+    "stamp to joint targets",
     "restoration",
     "restored depth",
 )
@@ -73,6 +79,8 @@ def main() -> None:
     parser.add_argument("--segmentation", choices=("auto", "network", "classical"), default="auto")
     parser.add_argument("--segmentation-model", default="segmentation")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--robot-hand", default="", metavar="NAME", help="a robot hand follows; none moves")
+    parser.add_argument("--hand-pose-model", default="auto", metavar="DIR")
     parser.add_argument("--listener", choices=("events", "usual"), default="usual", help="executor of who listens")
     parser.add_argument(
         "--awake",
@@ -160,7 +168,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
-    from sensor_msgs.msg import Image, PointCloud2
+    from sensor_msgs.msg import Image, JointState, PointCloud2
 
     from tiae_ros.node.main import make_executor
 
@@ -172,6 +180,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             words.append(f"device:={arguments.device}")
             words.append(f"segmentation_method:={arguments.segmentation}")
             words.append(f"segmentation_model:={arguments.segmentation_model}")
+            if arguments.robot_hand:
+                words += [f"robot_hand:={arguments.robot_hand}", f"hand_pose_model:={arguments.hand_pose_model}"]
+                words += ["imitate_at_start:=true", "imitation_starts_at_rest:=true", "imitation_max_spread_rad:=3.14"]
             node_process = subprocess.Popen(
                 [sys.executable, "-m", "tiae_ros.cli", "node", "--ros-args"]
                 + [part for word in words for part in ("-p", word)],
@@ -194,6 +205,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 latencies.append((stamp, (now - stamp) * 1e-6))
 
             node.create_subscription(Image, "tiae/descriptor", on_descriptor, 50)
+            targets: list[tuple[int, float]] = []
+
+            def on_targets(message: JointState) -> None:
+                now, stamp = time.time_ns(), nanoseconds(message.header.stamp)
+                targets.append((stamp, (now - stamp) * 1e-6))
+
+            node.create_subscription(JointState, "tiae/joint_targets", on_targets, 50)
             node.create_subscription(
                 PointCloud2, "tiae/grasps", lambda message: results.append(nanoseconds(message.header.stamp)), 50
             )
@@ -218,7 +236,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             for _ in range(30):
                 executor.spin_once(timeout_sec=0.05)
             sent = json.loads(camera_process.stdout.readline())
-            return figures(arguments, sent, results, latencies, status[-1], cpu / elapsed, memory, inference)
+            return figures(arguments, sent, results, latencies, targets, status[-1], cpu / elapsed, memory, inference)
         finally:
             for process in (camera_process, node_process):
                 if process is not None and process.poll() is None:
@@ -233,6 +251,7 @@ def figures(
     sent: list[int],
     results: list[int],
     latencies: list[tuple[int, float]],
+    targets: list[tuple[int, float]],
     status: Any,
     cpu_share: float,
     memory: list[float],
@@ -264,6 +283,10 @@ def figures(
         "device": values.get("device", ""),
         "segmentation": values.get("segmentation", ""),
     }
+    if targets:
+        late = np.array([ms for stamp, ms in targets if stamp >= first])
+        told = " / ".join(f"{np.percentile(late, share):.1f}" for share in (50, 99))
+        table |= {"joint targets received": len(targets), "latency of joint targets p50 / p99 (ms)": told}
     for step in STEPS:
         table[f"  {step} p50 / p99"] = values.get(f"{step} p50 / p99", "-")
     return table

@@ -31,6 +31,11 @@ from tiae_ros.streams.camera_topics import PLUGINS
 
 INPUTS = {"color": "color/image", "depth": "depth/image", "camera_info": "color/camera_info"}
 NONE, AUTO = "none", "auto"
+ROBOT = {  # of a robot hand that imitates
+    "joint_states": "robot/joint_states",
+    "joint_targets": "~/joint_targets",
+    "joint_trajectory": "~/joint_trajectory",
+}
 PARAMS_FILE = Path(__file__).parents[1] / "config" / "perception.yaml"
 RESPAWN_DELAY_S = 2.0
 
@@ -49,6 +54,7 @@ def remappings(given: Callable[[str], str]) -> list[tuple[str, str]]:
         rules[own] = topic.removesuffix(f"/{plugin}")
         if plugin:
             rules[f"{own}/{plugin}"] = f"{rules[own]}/{plugin}"
+    rules |= {own: given(argument) for argument, own in ROBOT.items() if given(argument)}
     return list(rules.items())
 
 
@@ -132,6 +138,19 @@ ARGUMENTS = {
     "camera_info": {
         "default_value": "",
         "description": "Topic of the camera info. Empty: beside color, if that is given, else as camera has it.",
+    },
+    "joint_states": {
+        "default_value": "",
+        "description": "Topic of the robot hand's joint states. Empty: robot/joint_states in the namespace.",
+    },
+    "joint_targets": {
+        "default_value": "",
+        "description": "Topic that the robot hand takes joint targets on. Empty: joint_targets of the node.",
+    },
+    "joint_trajectory": {
+        "default_value": "",
+        "description": "Topic of a joint_trajectory_controller (with imitation_trajectory:=true). Empty: "
+        "joint_trajectory of the node.",
     },
     "params_file": {"default_value": str(PARAMS_FILE), "description": "Parameters of the node, as a YAML file."},
     **{

@@ -3,7 +3,7 @@
 Three processes: `tiae play` is the camera, `tiae node` the node, this one a subscriber like any other. Everything
 drawn and counted here was received over DDS. Run by scripts/demo, which sets up the environment.
 
-    OUT/frame_*.png    camera with masks | input window | restored, moved onto the input | restored depth
+    OUT/frame_*.png    camera with masks | input window | restored, moved onto the input | restored depth | robot hand
     OUT/sheet.png      the same for several frames, one below the other
     OUT/table.md       topics, messages, rates, latencies
 """
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import demo_robot
 import numpy as np
 
 from tiae_ros import palette
@@ -78,14 +79,26 @@ def main() -> int:
     subscribe(subscriber, received, topics)
     try:
         remapped = [word for own, topic in topics.inputs.items() for word in ("-r", f"{own}:={topic}")]
-        with running("node", "--ros-args", *remapped, "-p", f"image_transport:={topics.transport}"):
+        robot = demo_robot.node_words() if demo_robot.is_there() else []
+        transport = ("-p", f"image_transport:={topics.transport}")
+        with running("node", "--ros-args", *remapped, *transport, *robot):
             say(started, "node started, loading its models")
             spin_until(subscriber, lambda: subscriber.count_subscribers(topics.color) >= 2, 60.0, "the node")
             say(started, f"node active; playing {options.bag}")
             # The node and this process: what is played before both have found the player would be lost to one.
             played = list(topics.inputs.values())
             with running(
-                "play", "--bag", options.bag, "--rate", options.rate, "--subscribers", 2, "--quiet", "--topics", *played
+                "play",
+                "--bag",
+                options.bag,
+                "--rate",
+                options.rate,
+                "--subscribers",
+                2,
+                "--clock",
+                "--quiet",
+                "--topics",
+                *played,
             ) as player:
                 spin_until(
                     subscriber,
@@ -163,12 +176,12 @@ def subscribe(node: Any, received: Received, topics: CameraTopics) -> None:
     """Listen to the camera and to everything of the node that has a stamp."""
     from geometry_msgs.msg import PointStamped, Vector3Stamped
     from rclpy.qos import qos_profile_sensor_data
-    from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
     from std_msgs.msg import String
 
     outputs = {"descriptor": Image, "grasps": PointCloud2, "shift": Vector3Stamped, "position": PointStamped,
                "restored/depth": Image, "restored/camera_info": CameraInfo, "restored/hand_mask": Image,
-               "restored/object_mask": Image, "segmentation": Image}  # fmt: skip
+               "restored/object_mask": Image, "segmentation": Image, "joint_targets": JointState}  # fmt: skip
     picture = CompressedImage if topics.color_compressed else Image
     listen = [
         ("color/image", topics.color, picture),
@@ -203,7 +216,8 @@ def draw_frames(received: Received, out: Path, count: int) -> int:
         write_png(out / f"frame_{number}.png", row)
         rows.append(row)
     titles = ["camera, hand and object", "input window", "restored, moved onto input", "input depth", "restored depth"]
-    widths = [rows[0].shape[1] - 4 * TILE] + 4 * [TILE]
+    titles += [demo_robot.TITLE] if demo_robot.is_there() else []
+    widths = [rows[0].shape[1] - (len(titles) - 1) * TILE] + (len(titles) - 1) * [TILE]
     header = np.full((28, rows[0].shape[1], 3), 255, np.uint8)
     for title, left in zip(titles, np.cumsum([0, *widths]), strict=False):
         cv2.putText(header, title, (int(left) + 4, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
@@ -239,6 +253,8 @@ def draw_frame(frame: dict[str, Any]) -> np.ndarray:
         enlarge(paint_depth(seen, low, high)),
         enlarge(paint_depth(clean, low, high)),
     ]
+    if demo_robot.is_there():
+        tiles.append(demo_robot.tile(frame.get("~/joint_targets"), TILE))
     return np.concatenate(tiles, 1)
 
 

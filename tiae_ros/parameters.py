@@ -242,6 +242,49 @@ class Settings:
     restored_threshold: float = _parameter(
         0.15, "", LIVE, "restored depth values below it are nothing (NaN)", low=0.0, high=1.0
     )
+    robot_hand: str = _parameter(
+        "",
+        "",
+        CONFIGURE,
+        "robot hand that imitates: a name that `tiae imitate hands` lists, or the path of a YAML file; empty: none",
+    )
+    robot_side: str = _parameter("right", "", CONFIGURE, "which one the robot has", choices=("right", "left"))
+    hand_pose_model: str = _parameter(
+        "auto",
+        "",
+        CONFIGURE,
+        "model for the operator's joints: a folder, or the name of a shipped one; none: no joints; auto: the shipped "
+        "one where robot_hand is set",
+    )
+    imitation_map: str = _parameter(
+        "", "", CONFIGURE, "file of `tiae imitate fit`: a few pairs that correct the robot's joints; empty: none"
+    )
+    imitate_at_start: bool = _parameter(
+        False, "", CONFIGURE, "the robot hand imitates as soon as the node is active, not only after ~/imitate"
+    )
+    imitation_starts_at_rest: bool = _parameter(
+        False, "", CONFIGURE, "for robots that do not tell their joints: take them to be in the rest pose at first"
+    )
+    imitation_trajectory: bool = _parameter(
+        False, "", CONFIGURE, "publish ~/joint_trajectory too, for a joint_trajectory_controller"
+    )
+    imitation_speed_share: float = _parameter(
+        1.0, "", CONFIGURE, "of the robot hand's speed limits, how much is used", low=0.01, high=1.0
+    )
+    imitation_max_age_s: float = _parameter(
+        0.5, "s", CONFIGURE, "frames that are older give no joint targets: stale", low=0.02, high=60.0
+    )
+    imitation_max_spread_rad: float = _parameter(
+        0.5,
+        "rad",
+        CONFIGURE,
+        "hands whose joints are known less well (root mean square) give no joint targets: unsure",
+        low=0.01,
+        high=3.14,
+    )
+    imitation_sure_frames: int = _parameter(
+        3, "", CONFIGURE, "so many good frames in a row before the robot hand follows (again)", low=1, high=1000
+    )
     diagnostics_period_s: float = _parameter(
         1.0, "s", CONFIGURE, "time between two messages on /diagnostics", low=0.1, high=60.0
     )

@@ -291,3 +291,36 @@ def test_the_demonstration_plays_by_tiae_play(monkeypatch):
     monkeypatch.setattr(demo, "get_packages_with_prefixes", lambda: {"rviz2": "/opt/ros"})
     (view,) = demo.make_view({"view": "rviz"})
     assert Path(view.named["arguments"][1]).is_file()
+
+
+def test_a_robot_hand_gets_its_topics(launch_file, arguments):
+    own = {"joint_states": "robot/joint_states", "joint_targets": "~/joint_targets",
+           "joint_trajectory": "~/joint_trajectory"}  # fmt: skip
+    rules = dict(node_for(launch_file, arguments, **{name: f"/my/{name}" for name in own})["remappings"])
+    assert rules == {topic: f"/my/{name}" for name, topic in own.items()}
+
+
+def test_the_simulated_hand_is_started_beside_the_node(monkeypatch):
+    from tiae_ros.cli import build_parser
+
+    imitation = load("imitation.launch.py", monkeypatch)
+    (entities,) = imitation.generate_launch_description().positional
+    declared = {e.positional[0]: e.named for e in entities if type(e).__name__ == "DeclareLaunchArgument"}
+    assert all(named["description"].endswith(".") for named in declared.values())
+    assert declared["robot"]["choices"] == ["simulated", "real"]
+    given = {"robot": "simulated", "robot_hand": "shadow", "robot_side": "left", "namespace": "arm",
+             "use_sim_time": "true", "joint_states": "/my/states", "joint_targets": ""}  # fmt: skip
+    (robot,) = imitation.make_robot(given)
+    parsed = build_parser().parse_args([" ".join(robot.named["arguments"][:2]), *robot.named["arguments"][2:]])
+    assert (parsed.subcommand, parsed.hand, parsed.side) == ("imitate robot", "shadow", "left")
+    assert (robot.named["name"], robot.named["namespace"]) == ("robot", "arm")
+    assert robot.named["parameters"] == [{"use_sim_time": True}]
+    assert robot.named["remappings"] == [("~/joint_states", "/my/states")]
+    (at_its_end,) = robot.named["on_exit"]
+    asked, dead = Ended(0), Ended(2)
+    assert at_its_end.named["function"](asked) is at_its_end.named["function"](dead) is None
+    assert not asked.said
+    assert "its line above says why" in dead.said[0]
+    assert imitation.make_robot({**given, "robot": "real"}) == []
+    with pytest.raises(ParameterError, match="'allegro' cannot be simulated; accepted is shadow, or robot:=real"):
+        imitation.make_robot({**given, "robot_hand": "allegro"})

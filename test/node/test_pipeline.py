@@ -399,3 +399,20 @@ def test_images_of_other_frames_and_units_are_warned_of():
     images, warnings = decode_frame(frame_of(scene, depth=depth), Settings(depth_unit_m=0.0001))
     assert list(warnings) == ["frame of depth"]
     np.testing.assert_allclose(images.depth_m, scene.depth_mm * 1e-3, rtol=1e-5)
+
+
+def test_the_python_door_tells_the_hands_joints(tmp_path, shipped_models):
+    pytest.importorskip("onnx", reason="small models are made with onnx, which is not installed")
+    from made_hand_pose import make_hand_pose
+
+    scene = two_hands()
+    depth_m = (scene.depth_mm * 1e-3).astype(np.float32)
+    assert Perception(**shipped_models).frame(scene.color, depth_m)[0].hand is None
+    told = Perception(**shipped_models, hand_pose_model=make_hand_pose(tmp_path / "linear", "grasp", slope=1e-3))
+    grasps = told.frame(scene.color, depth_m)
+    assert [grasp.hand.joints.shape for grasp in grasps] == [(25,)] * 2
+    assert grasps[0].hand.tips_mm.shape == (5, 3)
+    assert 187 < grasps[0].hand.length_mm < 190
+    assert grasps[0].hand.known in (True, False)
+    with pytest.raises(ModelError, match="was trained on the auto-encoder"):
+        Perception(**shipped_models, hand_pose_model=make_hand_pose(tmp_path / "other", "hands"))

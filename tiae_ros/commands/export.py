@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.errors import ParameterError
     from tiae_ros.model.folder import MANIFEST, NETWORK_INT8, read_folder, read_manifest
-    from tiae_ros.model.manifest import AUTOENCODER, DETECTOR
+    from tiae_ros.model.manifest import AUTOENCODER, DETECTOR, HAND_POSE
     from tiae_ros.model.shipped import find_model
     from tiae_training.data.arrays import refuse_existing
     from tiae_training.export import save_model
@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     source, int8 = find_model(str(arguments.source)), None
     if not is_legacy(source) and read_manifest(source).kind == DETECTOR:
         return _export_detector(source, arguments)
+    if not is_legacy(source) and read_manifest(source).kind == HAND_POSE:
+        return _export_hand_pose(source, arguments)
     if is_legacy(source):
         trained = load_legacy(source)
     else:
@@ -92,6 +94,13 @@ def _tell(arguments: argparse.Namespace, written: Manifest) -> int:
     else:
         print(f"{arguments.out}: {', '.join(written.files)}; engine and torch give the same")
     return 0
+
+
+def _export_hand_pose(source: Path, arguments: argparse.Namespace) -> int:
+    from tiae_training.imitation.folder import load_hand_pose_network, save_hand_pose
+
+    network, manifest = load_hand_pose_network(source)
+    return _tell(arguments, save_hand_pose(network, arguments.out, manifest))
 
 
 def _export_detector(source: Path, arguments: argparse.Namespace) -> int:

@@ -14,12 +14,14 @@ HELP = "cut windows around the hand out of a recorded RGB-D bag, ready to train 
 DESCRIPTION = """Find the hand in every frame of a bag (rosbag2: a folder, .mcap or .db3), cut a window of a fixed
 metric size around it and write FILE.npz: images (N, C, H, W), channels, foreground_mask (N, 1, H, W),
 windows (N, 4: centre x and y, side in pixels, depth in metres), stamps_ns (N,), and metric_size_m and
-range_m, which `tiae train` puts into the model. Frames without a hand are left out; what of the bag cannot be used
+range_m, which `tiae train` puts into the model. With --joints also joints (N, J) of a robot and joint_names (J,), for
+`tiae imitate fit`. Frames without a hand are left out; what of the bag cannot be used
 (a damaged image or chunk) is too, and told. Images may be raw or compressed. No ROS installation is needed."""
 EXAMPLES = """  tiae extract --bag test/data/grasps --out windows.npz
   tiae extract --bag my_bag --out windows.npz --sheet windows.png
   tiae extract --bag cup_bag --from-s 3 --to-s 60 --out cup.npz --label cup     # for `tiae name`
   tiae extract --bag my_bag --channels depth --out depth_windows.npz
+  tiae extract --bag my_bag --channels masks+depth --joints /joint_states --out pairs.npz
   tiae extract --bag my_bag --color /rgb/image --depth /depth/image --focal-px 525 --out windows.npz"""
 
 
@@ -66,6 +68,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="largest difference of stamps of colour and depth (0.02 s)",
     )
     parser.add_argument(
+        "--joints", metavar="TOPIC", help="joint states of a robot; frames that none go with are left out"
+    )
+    parser.add_argument(
+        "--joints-slop",
+        type=float,
+        default=0.05,
+        metavar="S",
+        help="largest difference of stamps of frame and joints (0.05 s)",
+    )
+    parser.add_argument(
         "--depth-unit-m",
         type=float,
         default=0.001,
@@ -94,6 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         segmentation_method=arguments.segmentation,
         segmentation_model=arguments.segmentation_model,
         slop_s=arguments.slop,
+        joints_slop_s=arguments.joints_slop,
         depth_unit_m=arguments.depth_unit_m,
     )
     for path in filter(None, (arguments.out, arguments.sheet)):
@@ -106,6 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         color_topic=arguments.color,
         depth_topic=arguments.depth,
         camera_info_topic=arguments.camera_info,
+        joints_topic=arguments.joints,
         progress=count.reached,
         strict=arguments.strict,
     )

@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.model.folder import read_folder
-    from tiae_ros.model.manifest import AUTOENCODER
+    from tiae_ros.model.hand_pose import load_hand_pose
+    from tiae_ros.model.manifest import AUTOENCODER, HAND_POSE
     from tiae_ros.model.shipped import find_model
     from tiae_training.card import card_text
 
@@ -28,6 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
         from tiae_ros.model.autoencoder import load_model
 
         load_model(folder)
+    elif content.manifest.kind == HAND_POSE:
+        load_hand_pose(folder)
     else:
         from tiae_ros.model.segmenter import choose_segmentation
 

@@ -94,6 +94,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--empty-share", type=float, metavar="SHARE", help="of scenes without any hand (default: 0; frames: 0.12)"
     )
+    parser.add_argument(
+        "--free-share", type=float, default=0.0, metavar="SHARE", help="of hands alone, in any pose (default: 0)"
+    )
+    parser.add_argument(
+        "--closing-share",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of hands whose fingers are on their way to the thing (default: 0)",
+    )
     parser.add_argument("--views-per-scene", type=int, default=3, help="pictures of each grasped thing (default: 3)")
     parser.add_argument(
         "--photographs", default="", metavar="FOLDER", help="pictures (jpg, png) that replace the walls now and then"
@@ -153,6 +163,8 @@ def _settings(
         grasps=grasps,
         subjects=_subjects(arguments.subjects),
         views_per_scene=arguments.views_per_scene,
+        free_share=arguments.free_share,
+        closing_share=arguments.closing_share,
         view_spread_deg=arguments.view_spread_deg,
         sensor=arguments.sensor,
         max_depth_m=arguments.max_depth_m,
@@ -181,6 +193,7 @@ def _arrays(arguments: argparse.Namespace) -> int:
     from tiae_training.data.windows import WindowSize, window_arrays
     from tiae_training.simulator import frame_set, window_set
     from tiae_training.simulator.photographs import load_photographs
+    from tiae_training.simulator.simulator import FREE
 
     outputs = {kind: Path(arguments.out.replace("{channels}", kind)) for kind in channels}
     for path in outputs.values():
@@ -196,7 +209,8 @@ def _arrays(arguments: argparse.Namespace) -> int:
         shape = WindowSize(arguments.window_size)
         segmented = window_set.Segmented(arguments.segmented_share, arguments.segmentation)
         rows = _take(window_set.window_rows(settings, shape, arguments.workers, segmented), arguments.count)
-        content = {kind: window_arrays(rows, settings.grasps, kind, shape) for kind in channels}
+        names = (*settings.grasps, *((FREE,) if settings.free_share else ()))
+        content = {kind: window_arrays(rows, names, kind, shape) for kind in channels}
     files = []
     for kind, path in outputs.items():
         at_work(f"writing {path}")

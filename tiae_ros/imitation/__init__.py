@@ -8,6 +8,7 @@
     retargeting     human fingertips and pinches -> robot joints
     one_euro        a low-pass filter that is slow at rest and quick in motion
     safe_motion     robot joints -> targets within limits of angle, speed and acceleration
+    observing       an estimate of the hand pose model -> what the gate takes
     gate            following, holding, unsure, stale or disabled, and why
     imitator        all of it for one frame: what the node calls
 

@@ -73,6 +73,15 @@ class Fingertips:
         places: np.ndarray = self._frames(np.asarray(angles, dtype=float))[self._knuckles, self._each, :3, 3]
         return places
 
+    def chains(self, angles: np.ndarray) -> np.ndarray:
+        """(A,) radians -> (F, L + 1, 3) millimetres: the places of each finger's links, and its tip."""
+        if not self.fingers:
+            return np.zeros((0, 1, 3))
+        frames = self._frames(np.asarray(angles, dtype=float))
+        tips = (frames[-1] @ self._tips)[None, :, :3, 0]
+        places: np.ndarray = np.concatenate([frames[..., :3, 3], tips]).swapaxes(0, 1)
+        return places
+
     def motion(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(A,) radians -> (F, 3) tips in millimetres and (F, 3, A) millimetres per radian."""
         if not self.fingers:

@@ -35,6 +35,7 @@ class Observation:
     spread_rad: float = 0.0  # how far off the joints may be
     known: bool = True  # False: unlike anything the model has learnt
     length_mm: float = LENGTH_MM  # of the hand
+    features: np.ndarray | None = None  # (F,) what a map of pairs goes by, see `calibration`
 
 
 @dataclass(frozen=True)

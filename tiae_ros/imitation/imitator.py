@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tiae_ros.imitation.calibration import PairMap
 from tiae_ros.imitation.gate import Gate, GateSettings, Observation, State
 from tiae_ros.imitation.retargeting import Retargeting
 from tiae_ros.imitation.robot_hand import RobotHand
@@ -31,6 +32,7 @@ class Imitator:
         hand: the robot hand.
         gate: what is trusted.
         safety: how targets move.
+        pair_map: corrects what retargeting gives, from pairs (`tiae imitate fit`).
         starts_at_rest: for robots that do not tell their joints: take them to be in the rest pose at first, and at
             the last target later. Without it nothing is given out until they tell.
     """
@@ -41,11 +43,13 @@ class Imitator:
         *,
         gate: GateSettings | None = None,
         safety: SafetySettings | None = None,
+        pair_map: PairMap | None = None,
         starts_at_rest: bool = False,
     ) -> None:
         self.hand = hand
         self.gate = Gate(gate)
         self.retargeting = Retargeting(hand)
+        self.pair_map = pair_map
         self.motion = SafeMotion(hand, safety)
         self._without_robot = hand.rest.copy() if starts_at_rest else None
         self._given_s: float | None = None
@@ -88,6 +92,8 @@ class Imitator:
             if wrong := self.motion.start(known):
                 return Imitation(State.HOLDING, wrong)
         wanted = self.retargeting.retarget(observation.tips_mm, observation.joints, observation.length_mm)
+        if self.pair_map is not None and observation.features is not None:
+            wanted = self.pair_map.correct(wanted, observation.features, self.hand)
         angles = self.motion.step(wanted, observation.stamp_s)
         if angles is None:
             return Imitation(State.HOLDING, "no newer frame")

@@ -8,5 +8,6 @@ devices       a device's name -> the engine and the device
 shipped       the name of a shipped model -> its folder
 autoencoder   encode, decode, restore, estimate_shift, place, label
 segmenter     colour and depth -> hand, held object, or neither
+hand_pose     a window and its descriptor -> joints and fingertips of the hand, and their spread
 shifts        the convention of shifts; whole shifts and the best of them
 """

@@ -3,6 +3,7 @@
     encoder.onnx, decoder.onnx      of an auto-encoder
     network.onnx, network_int8.onnx of a segmentation, in float32 and in whole numbers of 8 bits
     proposals.onnx, close_up.onnx   of a detector: its first and second look; in whole numbers of 8 bits (_int8), too
+    hand_pose.onnx                  of what tells a hand's joints
     prototypes.npy                  (P, K) descriptors that have a name, where there are any
     weights.safetensors             the torch weights, to go on training from
     card.md                         the manifest for people; not listed
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiae_ros.errors import ModelError, OutputError
-from tiae_ros.model.manifest import AUTOENCODER, DETECTOR, SEGMENTATION, Manifest
+from tiae_ros.model.manifest import AUTOENCODER, DETECTOR, HAND_POSE, SEGMENTATION, Manifest
 from tiae_ros.model.onnx_file import check_onnx
 from tiae_ros.model.shipped import is_shipped
 
@@ -31,12 +32,19 @@ ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
 NETWORK, NETWORK_INT8 = "network.onnx", "network_int8.onnx"
 PROPOSALS, CLOSE_UP = "proposals.onnx", "close_up.onnx"
 PROPOSALS_INT8, CLOSE_UP_INT8 = "proposals_int8.onnx", "close_up_int8.onnx"
+POSE = "hand_pose.onnx"
 PROTOTYPES, WEIGHTS = "prototypes.npy", "weights.safetensors"
-NEEDED = {AUTOENCODER: (ENCODER, DECODER), SEGMENTATION: (NETWORK,), DETECTOR: (PROPOSALS, CLOSE_UP)}
+NEEDED = {
+    AUTOENCODER: (ENCODER, DECODER),
+    SEGMENTATION: (NETWORK,),
+    DETECTOR: (PROPOSALS, CLOSE_UP),
+    HAND_POSE: (POSE,),
+}
 OPTIONAL = {
     AUTOENCODER: (PROTOTYPES, WEIGHTS),
     SEGMENTATION: (NETWORK_INT8, WEIGHTS),
     DETECTOR: (PROPOSALS_INT8, CLOSE_UP_INT8, WEIGHTS),
+    HAND_POSE: (WEIGHTS,),
 }
 CHECKPOINT = "checkpoint.safetensors"  # of a training that has not come to its end
 _NAMES = sorted({name for table in (NEEDED, OPTIONAL) for names in table.values() for name in names})

@@ -11,10 +11,11 @@ from typing import Any
 from tiae_ros.errors import ModelError
 
 FORMAT_VERSION = 2
-AUTOENCODER, SEGMENTATION, DETECTOR = "autoencoder", "segmentation", "detector"
-KINDS = (AUTOENCODER, SEGMENTATION, DETECTOR)
+AUTOENCODER, SEGMENTATION, DETECTOR, HAND_POSE = "autoencoder", "segmentation", "detector", "hand_pose"
+KINDS = (AUTOENCODER, SEGMENTATION, DETECTOR, HAND_POSE)
+_OF_WINDOWS = (AUTOENCODER, HAND_POSE)
 METRIC = ("metric_size_m", "range_m")  # of the preprocessing, where a model has them
-_SIZES = {"window_size": (8, 256), "descriptor_size": (1, 4096)}  # of an auto-encoder
+_SIZES = {"window_size": (8, 256), "descriptor_size": (1, 4096)}  # of what reads windows
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Manifest:
 
     Attributes:
         model_id: a name for people and diagnostics, e.g. ``grasp-20261123``.
-        kind: ``autoencoder``; for what finds hands in a frame ``segmentation`` or, by two looks, ``detector``.
+        kind: ``autoencoder``; for what finds hands in a frame ``segmentation`` or, by two looks, ``detector``; for what
+            tells the joints of the hand in a window ``hand_pose``.
         network: its name and sizes, as `tiae_training.networks` builds it again, e.g. ``{"name": "standard"}``.
         channels: what each input channel means, e.g. ``("hand_mask", "object_mask")``.
         window_size: side S of the square input window, pixels; 0 for what finds hands, which takes any picture.
@@ -58,7 +60,7 @@ class Manifest:
             raise ModelError(f"kind is {self.kind!r}; accepted are {', '.join(KINDS)}")
         for name, (low, high) in _SIZES.items():
             value = getattr(self, name)
-            if self.kind != AUTOENCODER:
+            if self.kind not in _OF_WINDOWS:
                 low = high = 0
             if type(value) is not int or not low <= value <= high:
                 raise ModelError(f"{name} is {value!r}; accepted is a whole number from {low} to {high}")

@@ -19,7 +19,8 @@ _SPARSE_WEIGHTS = "an ONNX model with sparse weights; accepted are dense ones"
 
 # Field numbers of onnx.proto
 _MODEL_GRAPH, _MODEL_OPSET, _MODEL_FUNCTIONS = 7, 8, 25
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
+_VALUE_NAME, _TENSOR_NAME = 1, 8
 _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
 _ATTRIBUTE_SPARSE, _ATTRIBUTE_SPARSES = 22, 23
@@ -44,6 +45,29 @@ def check_onnx(content: bytes) -> None:
         _check_graph(graphs[0], 0)
     except (IndexError, ValueError):
         raise ModelError("not an ONNX model, or cut off") from None
+
+
+def names_of_graph(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of inputs (that are no weights) and outputs of a model that `check_onnx` has passed, in its order.
+
+    Raises:
+        ModelError: it is no ONNX model.
+    """
+    try:
+        (graph,) = (data for number, _, data in fields(memoryview(content)) if number == _MODEL_GRAPH)
+        parts = list(fields(graph))
+        weights = {_text(data, _TENSOR_NAME) for number, _, data in parts if number == _GRAPH_INITIALIZER}
+        inputs = [_text(data, _VALUE_NAME) for number, _, data in parts if number == _GRAPH_INPUT]
+        outputs = [_text(data, _VALUE_NAME) for number, _, data in parts if number == _GRAPH_OUTPUT]
+    except (IndexError, ValueError):
+        raise ModelError("not an ONNX model, or cut off") from None
+    return tuple(name for name in inputs if name not in weights), tuple(outputs)
+
+
+def _text(message: memoryview, wanted: int) -> str:
+    """A field of a message as text; the last one counts, as protobuf has it."""
+    texts = [bytes(data) for number, _, data in fields(message) if number == wanted]
+    return texts[-1].decode("utf-8", "replace") if texts else ""
 
 
 def _check_graph(graph: memoryview, depth: int) -> None:

@@ -27,8 +27,8 @@ _NO_MEMORY = 3
 _known: set[str] = set()
 
 
-def try_graphs(folder: ModelFolder, names: Iterable[str], shape: Sequence[int]) -> None:
-    """Run some graphs of a folder once, the first on zeros of a shape, each other one on what the one before gives.
+def try_graphs(folder: ModelFolder, names: Iterable[str], *shapes: Sequence[int]) -> None:
+    """Run some graphs of a folder once, the first on zeros of shapes, each other one on what the one before gives.
 
     Raises ModelError for a graph that takes more memory or time than is bearable, or ends the process. What else may be
     wrong with one is left to who opens it.
@@ -37,7 +37,7 @@ def try_graphs(folder: ModelFolder, names: Iterable[str], shape: Sequence[int]) 
     if is_shipped(folder.path) or all(digest(content) in _known for content in graphs):
         return
     sizes = [len(content) for content in graphs]
-    head = {"shape": list(shape), "sizes": sizes, "memory": MOST_MEMORY, "seconds": MOST_CPU_S}
+    head = {"shapes": list(map(list, shapes)), "sizes": sizes, "memory": MOST_MEMORY, "seconds": MOST_CPU_S}
     given = b"".join((json.dumps(head).encode(), b"\n", *graphs))
     words = [sys.executable or "python3", "-c", "from tiae_ros.model.trial import main; main()"]
     # As this process imports, and from "/": `-c` would import what lies in the current folder, perhaps the model's.
@@ -86,7 +86,7 @@ def main() -> None:
         (resource.RLIMIT_FSIZE, 0),
     ):
         resource.setrlimit(what, (most, most))
-    inputs = [np.zeros(head["shape"], np.float32)]
+    inputs = [np.zeros(shape, np.float32) for shape in head["shapes"]]
     try:
         for size in head["sizes"]:
             session = open_session(sys.stdin.buffer.read(size), "cpu", threads=1)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Duration
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PointStamped, Vector3Stamped
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2, PointField
 from std_msgs.msg import Header, String
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 _ENCODINGS = {("uint8", 2): "mono8", ("uint8", 3): "rgb8", ("float32", 2): "32FC1"}
 
@@ -88,3 +92,36 @@ def grasps(
 def text(value: str) -> String:
     """A plain string."""
     return String(data=value)
+
+
+def joint_state(header: Header, names: Sequence[str], radians: NDArray[Any]) -> JointState:
+    """Positions by name; joints that are not known (NaN) are left out."""
+    known = np.isfinite(radians)
+    message = JointState(header=header)
+    message.name = [name for name, there in zip(names, known.tolist(), strict=True) if there]
+    message.position = array.array("d", np.asarray(radians, float)[known].tolist())
+    return message
+
+
+def joint_trajectory(header: Header, names: Sequence[str], radians: NDArray[Any], reached_s: float) -> JointTrajectory:
+    """One point, to be reached so long after the header's stamp."""
+    point = JointTrajectoryPoint(positions=array.array("d", np.asarray(radians, float).tolist()))
+    nanoseconds = round(reached_s * 1e9)
+    point.time_from_start = Duration(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    return JointTrajectory(header=header, joint_names=list(names), points=[point])
+
+
+_IMITATION_LEVELS = {
+    "following": DiagnosticStatus.OK,
+    "disabled": DiagnosticStatus.OK,
+    "holding": DiagnosticStatus.OK,
+    "unsure": DiagnosticStatus.WARN,
+    "stale": DiagnosticStatus.STALE,
+}
+
+
+def imitation_state(header: Header, name: str, state: str, reason: str) -> DiagnosticArray:
+    """The state, and one line about it; both in one, since no standard message of text has a stamp."""
+    status = DiagnosticStatus(level=_IMITATION_LEVELS[state], name=name, message=reason or state)
+    status.values = [KeyValue(key="state", value=state), KeyValue(key="reason", value=reason)]
+    return DiagnosticArray(header=header, status=[status])

@@ -32,6 +32,7 @@ from tiae_ros.errors import TiaeError
 from tiae_ros.node import diagnostics, messages
 from tiae_ros.node.frames import decode_frame
 from tiae_ros.node.health import Health
+from tiae_ros.node.imitation import RobotImitation
 from tiae_ros.node.inputs import Inputs, Job
 from tiae_ros.node.live_parameters import LiveParameters
 from tiae_ros.node.outputs import Outputs
@@ -83,6 +84,7 @@ class PerceptionNode(LifecycleNode):
         self._worker: Worker[Job] = Worker(self._work)
         self._inputs = Inputs(self, self._statistics, self._health, self._worker.put)
         self._outputs = Outputs(self, self._health)
+        self._imitation = RobotImitation(self, self._outputs, self._health, self._statistics)
         self._parameters_now = LiveParameters(self, self._on_change)
         self._answer_invalid_transitions()
         self._enable_service = self.create_service(SetBool, "~/enable", self._on_enable)
@@ -127,6 +129,7 @@ class PerceptionNode(LifecycleNode):
         grasp, device = pipeline.grasp_model, pipeline.grasp_model.device
         if settings.device == "auto" and device == "cpu":
             self.get_logger().warning("no usable GPU: running on the CPU")
+        self._imitation.configure(settings, pipeline)
         warm_up(pipeline, settings)
         segmentation = pipeline.segmentation
         self._configured, self._pipeline = settings, pipeline
@@ -140,7 +143,7 @@ class PerceptionNode(LifecycleNode):
         absent = set() if pipeline.depth_model_id else {"restored/depth"}
         if not grasp.manifest.prototype_names:
             absent |= {"grasp_label"}
-        self._outputs.open(absent)
+        self._outputs.open(absent | self._imitation.absent(pipeline))
         self._renew_diagnostics_timer()
         self._state = "inactive"
         self.get_logger().info(
@@ -162,6 +165,7 @@ class PerceptionNode(LifecycleNode):
             self._pipeline.forget()
         self._active_since = time.monotonic()
         self._worker.start()
+        self._imitation.activate()
         self._inputs.open(self._configured.live_from(self.settings))
         self._state = "active"
         listening = f"listening to {', '.join(self._inputs.topics.values())}"
@@ -219,6 +223,7 @@ class PerceptionNode(LifecycleNode):
 
     def _stop_working(self, patience_s: float = 5.0) -> bool:
         self._inputs.close()
+        self._imitation.deactivate()
         return self._worker.stop(patience_s)
 
     def _free(self) -> None:
@@ -282,6 +287,8 @@ class PerceptionNode(LifecycleNode):
             # The first images may overtake the first camera info: no reason to worry anybody.
             if self._first_result and time.monotonic() - self._first_result > _START_S:
                 self._health.warn(reason, message)
+        with self._health.reported("joint targets"):
+            self._imitation.follow(job.header, pipeline, described)
         with self._health.reported("what follows the descriptor"):
             self._add_the_rest(job.header, pipeline, described, settings)
         self._check_registration(images)
@@ -364,7 +371,7 @@ class PerceptionNode(LifecycleNode):
             missed=self._inputs.missed(),
             slop_s=self.settings.slop_s,
             pairing_memory_s=self.settings.pairing_memory_s,
-            facts=self._facts,
+            facts={**self._facts, **self._imitation.facts},
         )
         level, line = diagnostics.assess(condition)
         # Who reads the log alone learns of it, too; what has a line of its own needs no second one.

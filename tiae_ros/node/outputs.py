@@ -7,14 +7,16 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped, Vector3Stamped
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_msgs.msg import Header, String
+from trajectory_msgs.msg import JointTrajectory
 
 from tiae_ros.node import messages
 from tiae_ros.node.health import Health
@@ -33,6 +35,10 @@ TOPICS: dict[str, type] = {
     "grasp_label": String,
     "segmentation": Image,
     "debug_image": Image,
+    "hand_joints": JointState,
+    "joint_targets": JointState,
+    "joint_trajectory": JointTrajectory,
+    "imitation_state": DiagnosticArray,
 }
 
 

@@ -14,7 +14,7 @@ so moving the picture by (dx, dy) changes it by exactly (dx, dy).
 `call` has the one call, `pipeline` the same road in steps, for the node.
 """
 
-from tiae_ros.perception.call import Grasp, Perception
+from tiae_ros.perception.call import Grasp, Hand, Perception
 from tiae_ros.perception.pipeline import (
     DEPTH_CHANNELS,
     ERROR,
@@ -38,6 +38,7 @@ __all__ = [
     "Described",
     "FrameDropped",
     "Grasp",
+    "Hand",
     "Images",
     "Perception",
     "Pipeline",

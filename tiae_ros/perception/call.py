@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError, ParameterError
+from tiae_ros.model.hand_pose import HandPoseEstimate
 from tiae_ros.parameters import Settings
 from tiae_ros.perception.pipeline import (
     MASKS,
@@ -31,6 +32,18 @@ MASKS_MODEL = "grasp"  # the shipped model that sees masks alone
 
 
 @dataclass(frozen=True)
+class Hand:
+    """The hand of a grasp; joints and fingers as `tiae_ros.imitation.human_hand` names them."""
+
+    joints: Floats  # (25,) radians
+    joint_spread: Floats  # (25,) radians, how far off they may be
+    tips_mm: Floats  # (5, 3) palm frame; of a left hand its mirror image
+    left: float  # 0..1, that it is a left hand
+    length_mm: float  # wrist to tip of the middle finger
+    known: bool  # False: unlike anything the model has learnt
+
+
+@dataclass(frozen=True)
 class Grasp:
     """One hand and what it holds."""
 
@@ -42,6 +55,7 @@ class Grasp:
     window: Window
     masks: Floats  # (2, S, S) restored hand and object, lying on the input
     depth_m: Floats | None  # (S, S) restored, NaN = nothing; None: no model restores depth
+    hand: Hand | None = None  # None: no hand pose model
 
 
 class Perception:
@@ -102,7 +116,10 @@ class Perception:
             return self._by_color(color)
         color, depth_m = _pictures(color, depth_m)
         images = Images(color, depth_m, _matrix(k), distortion=distortion, stamp_s=stamp_s)
-        return self.pipeline.restore(self.pipeline.describe(images, self.settings))
+        described = self.pipeline.describe(images, self.settings)
+        result = self.pipeline.restore(described)
+        result.pose = self.pipeline.estimate_hands(described)
+        return result
 
     def grasps(self, result: Result) -> list[Grasp]:
         """A frame's grasps one by one."""
@@ -117,6 +134,7 @@ class Perception:
                 window=window,
                 masks=result.placed[index, :2],
                 depth_m=pipeline.restore_depth(result, self.settings, index),
+                hand=None if result.pose is None else _hand(result.pose, index),
             )
             for index, window in enumerate(result.windows)
         ]
@@ -139,6 +157,17 @@ class Perception:
                 model = load_checked(MASKS_MODEL, (MASKS,), "cpu")
             self._of_masks = Pipeline(model)
         return self._of_masks
+
+
+def _hand(pose: HandPoseEstimate, index: int) -> Hand:
+    return Hand(
+        joints=pose.joints[index],
+        joint_spread=pose.joint_spread[index],
+        tips_mm=pose.tips_mm[index],
+        left=float(pose.left[index]),
+        length_mm=float(pose.length_mm[index]),
+        known=bool(pose.known[index]),
+    )
 
 
 def _pictures(color: Any, depth_m: Any) -> tuple[Picture | None, Floats]:

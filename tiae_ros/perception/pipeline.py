@@ -2,6 +2,7 @@
 later leaves what came before as it is.
 
     describe       pictures -> descriptors (segment, window, encoder)
+    estimate_hands the operator's joints, if there is a hand pose model
     restore        what else the grasp model knows: restored masks, confidence, label, shift and position
     restore_depth  restored depth; by a depth model of its own, if there is one
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from tiae_ros.errors import ModelError, TiaeError
 from tiae_ros.model.autoencoder import Autoencoder, Description, Inference, load_model
 from tiae_ros.model.devices import on_device
+from tiae_ros.model.hand_pose import HandPose, HandPoseEstimate, check_belongs, load_hand_pose
 from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import focal_length_px
@@ -43,6 +45,7 @@ NON_FINITE = "non-finite network output"
 MASKS = ("hand_mask", "object_mask")
 GRASP_CHANNELS = (MASKS, (*MASKS, "depth"))
 DEPTH_CHANNELS = (("depth",),)
+SHIPPED_HAND_POSE = "hand_pose"
 
 
 class FrameDropped(TiaeError):
@@ -109,6 +112,7 @@ class Result:
     hands: list[FoundHand] = field(default_factory=list)
     road: str = ""  # how the hands were found (`vision.sight`)
     timings_s: dict[str, float] = field(default_factory=dict)
+    pose: HandPoseEstimate | None = None  # of the hands, where it was asked for
 
     @property
     def restored_masks(self) -> Floats | None:
@@ -129,7 +133,18 @@ def _load_pipeline(settings: Settings, device: str) -> Pipeline:
     segmentation = None
     if settings.mask_source == "segmentation":
         segmentation = choose_segmentation(settings.segmentation_method, settings.segmentation_model)
-    return Pipeline(grasp, depth, segmentation)
+    return Pipeline(grasp, depth, segmentation, _load_hand_pose(settings, grasp))
+
+
+def _load_hand_pose(settings: Settings, grasp: Autoencoder) -> HandPose | None:
+    name = settings.hand_pose_model
+    if name == "auto":
+        name = SHIPPED_HAND_POSE if settings.robot_hand else "none"
+    if name in ("", "none"):
+        return None
+    hand_pose = load_hand_pose(name)
+    check_belongs(hand_pose, grasp)
+    return hand_pose
 
 
 def load_checked(name: str, accepted: Sequence[tuple[str, ...]], device: str) -> Autoencoder:
@@ -168,12 +183,17 @@ class Pipeline:
     """
 
     def __init__(
-        self, grasp_model: Autoencoder, depth_model: Autoencoder | None = None, segmentation: Segmentation | None = None
+        self,
+        grasp_model: Autoencoder,
+        depth_model: Autoencoder | None = None,
+        segmentation: Segmentation | None = None,
+        hand_pose: HandPose | None = None,
     ) -> None:
         """segmentation: None where labels come with the pictures. Raises ModelError for models that do not fit."""
         self.grasp_model = grasp_model
         self.depth_model = depth_model
         self.segmentation = segmentation
+        self.hand_pose = hand_pose
         manifest = grasp_model.manifest
         self.joint = len(manifest.channels) == 3
         self._size = manifest.window_size
@@ -216,6 +236,22 @@ class Pipeline:
         description = _finite(self.grasp_model, self.grasp_model.describe, seen)
         watch.lap("network")
         return Described(images, labels, windows, seen, description, watch.timings_s, hands, sight.road)
+
+    def estimate_hands(self, described: Described, most: int | None = None) -> HandPoseEstimate | None:
+        """The operator's joints in the first grasps, at most ``most``; None without a hand pose model.
+
+        Raises:
+            FrameDropped: the model failed; what was described stays as it was.
+        """
+        if self.hand_pose is None:
+            return None
+        description = described.description
+        try:
+            return self.hand_pose.estimate(
+                described.seen[:most], description.descriptor[:most], description.parameters[:most, :2]
+            )
+        except ModelError as error:
+            raise FrameDropped(NON_FINITE, f"{error}; the result is withheld") from error
 
     def restore(self, described: Described) -> Result:
         """What the grasp model knows beside the descriptor.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tiae_ros.model.folder import CARD, CLOSE_UP_INT8, NETWORK_INT8, write_whole
-from tiae_ros.model.manifest import DETECTOR, SEGMENTATION, Manifest
+from tiae_ros.model.manifest import DETECTOR, HAND_POSE, SEGMENTATION, Manifest
 
 _EIGHT_BITS = [
     "On CPUs with VNNI it runs in whole numbers of 8 bits; what that costs is the difference to the rows",
@@ -53,6 +53,11 @@ def _what_it_is(manifest: Manifest) -> list[str]:
             f"U-Net, channels {widths}, on a grid of about 160 x 120 cells.",
         ]
         return [*lines, *(_EIGHT_BITS if NETWORK_INT8 in manifest.files else [])]
+    if manifest.kind == HAND_POSE:
+        return [
+            "Joint angles and fingertips of the hand in a window, its side, and how far off each may be,",
+            f"from the windows ({', '.join(manifest.channels)}) and descriptors of the auto-encoder named below.",
+        ]
     size = manifest.window_size
     transforms = (
         "; ".join(

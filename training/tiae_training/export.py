@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tiae_ros.errors import MissingExtraError, ModelError
 from tiae_ros.model.engines.onnx_runtime import OnnxRuntime
 from tiae_ros.model.folder import DECODER, ENCODER, NETWORK, PROTOTYPES, WEIGHTS, ModelFolder, write_folder
-from tiae_ros.model.manifest import AUTOENCODER, DETECTOR, Manifest
+from tiae_ros.model.manifest import AUTOENCODER, DETECTOR, HAND_POSE, Manifest
 from tiae_ros.model.trial import know
 from tiae_training.card import write_card
 from tiae_training.model import DecoderGraph, EncoderGraph, TransformInvariantAutoencoder, network_of, weights_of
@@ -66,9 +66,15 @@ def example_inputs(model: TransformInvariantAutoencoder, name: str, count: int =
 
 
 def export_graph(
-    graph: nn.Module, inputs: Sequence[Tensor], free: Sequence[dict[int, Any]] | None = None, file: str = ""
+    graph: nn.Module,
+    inputs: Sequence[Tensor],
+    free: Sequence[dict[int, Any]] | None = None,
+    names: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> bytes:
-    """One ONNX file. free: per input the dimensions that stay free; by default the first. Raises MissingExtraError."""
+    """One ONNX file. Raises MissingExtraError.
+
+    free: per input the dimensions that stay free; by default the first. names: of inputs and outputs, if they matter.
+    """
     try:
         import onnx
         import onnxscript  # noqa: F401  torch.onnx needs it
@@ -80,8 +86,9 @@ def export_graph(
         warnings.simplefilter("ignore")  # of torch's own affairs
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            graph.eval(), tuple(inputs), dynamo=True, dynamic_shapes=shapes, opset_version=OPSET, verbose=False
-        )
+            graph.eval(), tuple(inputs), dynamo=True, dynamic_shapes=shapes, opset_version=OPSET, verbose=False,
+            input_names=list(names[0]) or None, output_names=list(names[1]) or None,
+        )  # fmt: skip
     assert program is not None
     proto = program.model_proto
     del proto.metadata_props[:]
@@ -130,6 +137,11 @@ def graph_module(folder: ModelFolder, file: str) -> nn.Module:
         from tiae_training.detection.folder import graph_of
 
         return graph_of(folder, file)
+    if folder.manifest.kind == HAND_POSE:
+        from tiae_training.imitation.folder import network_of as hand_pose_of
+        from tiae_training.imitation.networks import graph_of as hand_pose_graph
+
+        return hand_pose_graph(hand_pose_of(folder))
     from tiae_training.model import load_weights
 
     network: SegmentationNetwork = segmentation_network(folder.manifest.network)

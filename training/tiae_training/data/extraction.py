@@ -14,6 +14,7 @@ from tiae_ros.model.segmenter import METHODS, SHIPPED, choose_segmentation
 from tiae_ros.streams.bags import Bag, RgbdFrame
 from tiae_ros.streams.camera import focal_length_px
 from tiae_ros.streams.depth_units import MILLIMETRE_M, question_unit
+from tiae_ros.streams.recorded_joints import RecordedJoints
 from tiae_ros.streams.recorded_pairs import RecordedPairs
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
@@ -47,6 +48,7 @@ class ExtractionSettings:
     segmentation_method: str = "auto"
     segmentation_model: str = SHIPPED
     slop_s: float = 0.02  # largest difference of stamps between colour and depth
+    joints_slop_s: float = 0.05  # and between these and the robot's joints
     depth_unit_m: float = MILLIMETRE_M  # one step of 16-bit depth
 
     def __post_init__(self) -> None:
@@ -64,8 +66,9 @@ class ExtractionSettings:
             raise ParameterError(f"the part from {self.from_s} to {self.to_s} s is empty; accepted is 0 <= from < to")
         if self.label is not None and not (self.label.isprintable() and 0 < len(self.label.strip()) <= 100):
             raise ParameterError(f"label {self.label!r} cannot be used; accepted are 1 to 100 printable characters")
-        if not 0 <= self.slop_s <= 10:
-            raise ParameterError(f"slop {self.slop_s} s is not within 0 to 10")
+        for name, slop_s in (("slop", self.slop_s), ("joints slop", self.joints_slop_s)):
+            if not 0 <= slop_s <= 10:
+                raise ParameterError(f"{name} {slop_s} s is not within 0 to 10")
         if not 1e-5 <= self.depth_unit_m <= 0.1:
             raise ParameterError(f"depth unit {self.depth_unit_m} m is not within 0.00001 to 0.1")
         if self.focal_px is not None and not 1 <= self.focal_px <= 1e5:
@@ -94,12 +97,14 @@ def extract_windows(
     color_topic: str | None = None,
     depth_topic: str | None = None,
     camera_info_topic: str | None = None,
+    joints_topic: str | None = None,
     progress: Callable[[int], None] | None = None,
     strict: bool = False,
 ) -> Extraction:
     """Windows of every frame of a bag that shows a hand; ``progress`` is told the number of frames so far.
 
-    A part of the bag that cannot be used is left out and told in ``remarks``, or refused where ``strict``.
+    With a topic of joint states, of frames that these go with, and their joints beside them. A part of the bag that
+    cannot be used is left out and told in ``remarks``, or refused where ``strict``.
 
     Raises:
         BagError: the bag cannot be used; where ``strict`` also: a part of it.
@@ -115,6 +120,7 @@ def extract_windows(
     remarks = _Remarks()
     with Bag(path, strict=strict) as bag:
         topics = bag.camera_topics(color_topic, depth_topic, camera_info_topic)
+        robot = _RobotJoints(bag, joints_topic, settings.joints_slop_s) if joints_topic is not None else None
         pairs = bag.pair_images(topics.color, topics.depth, settings.slop_s)
         first_ns = None
         for frame in bag.rgbd_frames(topics, pairs=pairs, depth_unit_m=settings.depth_unit_m):
@@ -124,7 +130,7 @@ def extract_windows(
             frames += 1
             focal_px = settings.focal_px or (focal_length_px(frame.k) if frame.k is not None else None)
             remarks.of_frame(frame, settings, focal_px)
-            if focal_px is None:
+            if focal_px is None or (robot is not None and not robot.has(frame.stamp_ns)):
                 continue
             found = False
             for window, image, mask in _windows_of(frame, focal_px, settings, segmentation):
@@ -133,13 +139,20 @@ def extract_windows(
                 masks.append(mask)
                 windows.append((window.center_x, window.center_y, window.side_px, window.depth_m))
                 stamps.append(frame.stamp_ns)
+                if robot is not None:
+                    robot.keep()
             without += not found
             if progress is not None:
                 progress(frames)
-    told = (*filter(None, [topics.doubt]), *pairs.told(), *bag.skipped.lines(), *remarks.told(frames))
+    told = (
+        *filter(None, [topics.doubt]), *pairs.told(), *bag.skipped.lines(), *remarks.told(frames),
+        *(robot.told(frames) if robot else ()),
+    )  # fmt: skip
     if not images and first_ns is None:
         raise _no_frame(path, pairs, told)
     if not images:
+        if robot is not None and frames and robot.without == frames:
+            raise DataError(f"bag {path}: {robot.told(frames)[0]}; a larger --joints-slop takes stamps farther apart")
         raise _nothing_found(path, settings, frames, remarks, told)
     stacked = np.stack(images)
     arrays = {
@@ -150,8 +163,42 @@ def extract_windows(
         "stamps_ns": np.array(stamps, np.int64),
         "metric_size_m": np.array(settings.metric_size_m),
         **_told_by(settings, len(images)),
+        **(robot.arrays() if robot else {}),
     }
     return Extraction(arrays, frames, without, segmentation.name, told, topics.told)
+
+
+class _RobotJoints:
+    """The joints of a robot beside the windows."""
+
+    def __init__(self, bag: Bag, topic: str, slop_s: float) -> None:
+        self._joints, self._topic, self._slop_s = RecordedJoints(bag, topic), topic, slop_s
+        self._now = np.zeros(0)
+        self._kept: list[np.ndarray] = []
+        self.without = 0
+
+    def has(self, stamp_ns: int) -> bool:
+        """Whether all joints are known at a moment."""
+        self._now = self._joints.at(stamp_ns, self._slop_s)
+        known = bool(np.isfinite(self._now).all())
+        self.without += not known
+        return known
+
+    def keep(self) -> None:
+        """Beside one more window, those of the moment that was asked for last."""
+        self._kept.append(self._now)
+
+    def told(self, frames: int) -> list[str]:
+        """What was left out."""
+        if not self.without:
+            return []
+        line = (
+            f"no joint state of {self._topic} within {self._slop_s:g} s tells every joint ({len(self._joints.names)})"
+        )
+        return [f"{self.without} of {frames} frames: {line}"]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"joints": np.stack(self._kept), "joint_names": np.array(self._joints.names)}
 
 
 class _Remarks:

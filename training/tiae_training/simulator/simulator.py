@@ -7,7 +7,7 @@ so scenes can be made by several processes without changing a byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,6 +27,8 @@ from .photographs import hang_photograph
 from .rendering import View, import_mujoco
 
 VIEWS = ("desk", "any")
+FREE = "free"  # what a pose is called that is no grasp
+_TRIES, _OVERLAP_M = 12, 0.004
 _UNSEEN_GROUP = 4  # of geoms that are not drawn
 
 
@@ -98,6 +100,9 @@ class SimulatorSettings:
     empty_share: float = 0.0  # no hand at all
     reaching_share: float = 0.0  # the thing is near the hand, not in it
     occluder_share: float = 0.0  # something stands before the hand
+    # And how hands are shown that hold a thing, or nothing, in another way than its grasp.
+    free_share: float = 0.0  # the hand alone, in any pose
+    closing_share: float = 0.0  # fingers somewhere on their way to the thing
     smooth_skin: bool = False  # hands drawn with one smooth surface: nearer to people, and slower
     photographs: str = ""  # folder of pictures that replace the walls of every second picture
 
@@ -127,7 +132,7 @@ class SimulatorSettings:
             raise ParameterError(f"seed is {self.seed}; it must not be negative")
         if not self.max_depth_m > 0.3:
             raise ParameterError(f"max_depth_m is {self.max_depth_m} m; it must be above 0.3 m")
-        for name in ("empty_share", "reaching_share", "occluder_share"):
+        for name in ("empty_share", "reaching_share", "occluder_share", "free_share", "closing_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be within 0 to 1")
         if not 0 <= self.bystanders <= 6:
@@ -209,6 +214,7 @@ def _picture(settings: SimulatorSettings, held: HeldThing, view: View, rng: np.r
     data.joint("wrist_deviation").qpos[0] = np.clip(rng.normal(0.0, 0.12), -0.35, 0.3)
     import_mujoco().mj_kinematics(model, data)
     kind = _situation(settings, rng)
+    pose = _pose(settings, held, rng)
     resting = model.body_pos.copy()
     if kind == "reaching":
         _open_hand_near_thing(held, rng)
@@ -221,8 +227,10 @@ def _picture(settings: SimulatorSettings, held: HeldThing, view: View, rng: np.r
     if kind == "empty":
         model.geom_group[hand_and_things] = _UNSEEN_GROUP
         model.skin_group[:] = _UNSEEN_GROUP
-    in_hand = held.stage.thing_geoms if kind in ("held", "occluded") else np.zeros(0, int)
-    name = held.grasp.name if kind in ("held", "occluded") else "none"
+    elif pose == FREE:
+        model.geom_group[held.stage.thing_geoms] = _UNSEEN_GROUP
+    in_hand = held.stage.thing_geoms if kind in ("held", "occluded") and pose != FREE else np.zeros(0, int)
+    name = (pose or held.grasp.name) if kind in ("held", "occluded") else "none"
     sample = take_picture(settings, held.stage, name, view, focal, in_hand, rng)
     model.geom_group[hand_and_things] = groups
     model.skin_group[:] = 0
@@ -251,6 +259,42 @@ def _situation(settings: SimulatorSettings, rng: np.random.Generator) -> str:
             return kind
         draw -= share
     return "held"
+
+
+def _pose(settings: SimulatorSettings, held: HeldThing, rng: np.random.Generator) -> str:
+    """Bring the fingers into another pose than the grasp's; FREE where the hand is then shown alone, else ""."""
+    if not settings.free_share and not settings.closing_share:
+        return ""
+    draw = rng.random()
+    if draw < settings.free_share:
+        _draw_free_pose(held, rng, settings.grasps)
+        return FREE
+    if draw < settings.free_share + settings.closing_share:
+        _show(held, dict(zip(JOINT_NAMES, held.closing.joints[rng.integers(len(held.closing.joints))], strict=True)))
+    return ""
+
+
+def _draw_free_pose(held: HeldThing, rng: np.random.Generator, grasps: tuple[str, ...]) -> None:
+    """Any pose in which fingers hardly pass through each other."""
+    from tiae_training.world.hand_poses import draw_any_pose, draw_plain_pose
+
+    mujoco, model, data = import_mujoco(), held.stage.model, held.stage.data
+    for _ in range(_TRIES):
+        _show(held, draw_any_pose(rng, grasps))
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_collision(model, data)
+        of_hand = np.isin(data.contact.geom[: data.ncon], held.stage.hand_geoms).all(axis=1)
+        if not (data.contact.dist[: data.ncon][of_hand] < -_OVERLAP_M).any():
+            return
+    _show(held, draw_plain_pose(rng))
+
+
+def _show(held: HeldThing, angles: Mapping[str, float]) -> None:
+    """Bring fingers and thumb to these angles; the wrist stays as it is."""
+    for name in JOINT_NAMES:
+        if not name.startswith("wrist"):
+            held.stage.data.joint(name).qpos[0] = angles.get(name, 0.0)
+    import_mujoco().mj_kinematics(held.stage.model, held.stage.data)
 
 
 def _open_hand_near_thing(held: HeldThing, rng: np.random.Generator) -> None:

@@ -26,18 +26,23 @@ def within_limits(pose: Pose) -> Pose:
 
 def draw_free_pose(rng: np.random.Generator, rest: HandRest, grasps: tuple[str, ...]) -> Pose:
     """A pose of the hand alone. `grasps`: names whose poses may be mixed in."""
-    pose: Pose = {}
     for _ in range(_TRIES):
-        kind = rng.random()
-        if kind < 0.35:
-            pose = _blend(rng, grasps)
-        elif kind < 0.7:
-            pose = _synergy(rng)
-        else:
-            pose = _free(rng)
-        pose = within_limits(pose)
+        pose = draw_any_pose(rng, grasps)
         if not fingers_cross(rest, pose):
             return pose
+    return draw_plain_pose(rng)
+
+
+def draw_any_pose(rng: np.random.Generator, grasps: tuple[str, ...]) -> Pose:
+    """A pose within limits, whose fingers may pass through each other."""
+    kind = rng.random()
+    if kind < 0.35:
+        return within_limits(_blend(rng, grasps))
+    return within_limits(_synergy(rng) if kind < 0.7 else _free(rng))
+
+
+def draw_plain_pose(rng: np.random.Generator) -> Pose:
+    """All fingers bend alike; none is in another's way."""
     return within_limits(_synergy(rng, spread=0.0))
 
 

@@ -1,0 +1,131 @@
+"""``tiae train hand_pose``: learn joint angles and fingertips of the hand in an auto-encoder's windows."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiae_ros.commands.train import add_settings, asked_settings
+from tiae_ros.errors import OutputError, ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tiae_ros.model.manifest import Manifest
+
+HELP = "train what tells the joints of the hand in a window"
+DESCRIPTION = """Train a hand pose model for the windows and descriptors of one auto-encoder (--model), on windows with
+joint angles from `tiae simulate windows` or `tiae simulate`.
+
+It runs on the CPU. Some people of --data are kept apart: by them it is measured how far off estimates are, and from
+where on a window is unlike any hand. Beside drawn windows of no hand, those that the detector finds in real rooms
+without one (--empty) teach it what is none; --test-empty are other such rooms, to measure that by."""
+EXAMPLES = """  tiae simulate people --out frames --shards 40
+  tiae simulate windows --frames frames --out world_both.npz --channels both --segmented-share 0.4
+  tiae train hand_pose --data world_both.npz --model hands --test world_test_both.npz --out runs/hand_pose
+  tiae train hand_pose --data world_both.npz desk_both.npz --model runs/hands --epochs 20 --out runs/hand_pose"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from tiae_training.imitation.settings import HandPoseTraining
+
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FILE.npz", help="windows with joints")
+    parser.add_argument("--model", required=True, metavar="DIR", help="the auto-encoder: a folder or a shipped name")
+    parser.add_argument(
+        "--test", type=Path, nargs="+", metavar="FILE.npz", help="windows of other people, to measure by"
+    )
+    parser.add_argument("--held-out", default="", metavar="NAMES", help="grasps to learn nothing of, by commas")
+    for flag, text in (("--empty", "real rooms without a hand: NAME_color.jpg (png) beside NAME_depth_mm.png"),
+                       ("--test-empty", "other such rooms, to measure by")):  # fmt: skip
+        parser.add_argument(flag, type=Path, metavar="DIR", help=text)
+        parser.add_argument(f"{flag}-pattern", default="*_color.*", metavar="GLOB", help="which of them (*_color.*)")
+    parser.add_argument(
+        "--segmentation", nargs="+", default=["detector"], metavar="MODEL", help="what is wrong in them (detector)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
+    add_settings(parser, HandPoseTraining())
+    parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from tiae_ros.model.autoencoder import load_model
+    from tiae_ros.model.hand_pose import load_hand_pose
+    from tiae_training.imitation.evaluation import evaluate_hand_pose
+    from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose, with_measures
+    from tiae_training.imitation.rows import load_hand_rows
+    from tiae_training.imitation.settings import HandPoseTraining
+    from tiae_training.imitation.spread import calibrate
+    from tiae_training.imitation.training import train_hand_pose
+    from tiae_training.model import load_network
+    from tiae_training.simulator.grasps import BY_NAME
+    from tiae_training.train.precision import set_threads
+
+    settings = HandPoseTraining(**asked_settings(arguments, HandPoseTraining()))
+    held_out = [name for name in arguments.held_out.split(",") if name]
+    if unknown := sorted(set(held_out) - set(BY_NAME)):
+        raise ParameterError(f"--held-out names {', '.join(unknown)}; accepted are {', '.join(BY_NAME)}")
+    out: Path = arguments.out
+    if out.is_file():
+        raise OutputError(f"{out} is a file; --out takes a folder")
+    if out.exists() and not arguments.overwrite:
+        raise OutputError(f"{out} exists; give another --out or --overwrite")
+    set_threads()
+    network_of_windows, autoencoder = load_network(arguments.model), load_model(arguments.model, threads=1)
+    of = autoencoder.manifest
+    rows = load_hand_rows(arguments.data, of)
+    rows = rows.take(~np.isin(rows.kinds, held_out))
+    test = load_hand_rows(arguments.test, of) if arguments.test else None
+    others = _false_windows(arguments.empty, arguments.empty_pattern, arguments.segmentation, of)
+    learnt, apart = rows.apart(settings.calibration_share, settings.seed)
+    network = train_hand_pose(network_of_windows, learnt, others, settings)
+    novelty_max = calibrate(network, network_of_windows, apart, settings.shift_radius_px, settings.seed)
+    training = {
+        "command": _command_line(arguments, settings),
+        "data": rows.data_id,
+        "windows": len(rows),
+        "settings": dataclasses.asdict(settings),
+    }
+    manifest = hand_pose_manifest(network, of, novelty_max, model_id=out.name, training=training)
+    save_hand_pose(network, out, manifest)
+    if test is not None:
+        elsewhere = _false_windows(arguments.test_empty, arguments.test_empty_pattern, arguments.segmentation, of)
+        pose = load_hand_pose(out)
+        measures = evaluate_hand_pose(
+            pose, autoencoder, test, elsewhere, held_out=held_out, radius_px=settings.shift_radius_px
+        )
+        with_measures(out, measures)
+        print(measures)
+    print(f"{out}: written")
+    return 0
+
+
+def _false_windows(rooms: Path | None, pattern: str, models: list[str], of: Manifest) -> np.ndarray:
+    from tiae_ros.model.segmenter import choose_segmentation
+    from tiae_training.detection.prepare import real_frames
+    from tiae_training.imitation.false_windows import false_windows
+
+    frames = list(real_frames(rooms, pattern)) if rooms else []
+    finders = [choose_segmentation("network", model) for model in models] if frames else []
+    return false_windows(frames, finders, of)
+
+
+def _command_line(arguments: argparse.Namespace, settings: object) -> str:
+    """The command that makes this model again, without this machine's folders."""
+    words = [f"tiae train hand_pose --data {' '.join(path.name for path in arguments.data)}"]
+    words += [f"--model {Path(arguments.model).name}"]
+    words += ["--test " + " ".join(path.name for path in arguments.test)] if arguments.test else []
+    words += [f"--held-out {arguments.held_out}"] if arguments.held_out else []
+    for flag in ("empty", "test_empty"):
+        if folder := getattr(arguments, flag):
+            name = flag.replace("_", "-")
+            words.append(f"--{name} {folder.name} --{name}-pattern '{getattr(arguments, f'{flag}_pattern')}'")
+    words += [f"--segmentation {' '.join(arguments.segmentation)}"] if arguments.segmentation != ["detector"] else []
+    usual = type(settings)()
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        if getattr(settings, field.name) != getattr(usual, field.name):
+            words.append(f"{field.metadata['flag']} {getattr(settings, field.name)}")
+    return " ".join([*words, f"--out {arguments.out.name}"])
