@@ -23,7 +23,7 @@ from tiae_training.imitation.networks import HandPoseNetwork, negative_log_likel
 from tiae_training.imitation.others import draw_others
 from tiae_training.imitation.rows import FINGER_JOINTS, load_hand_rows
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 CHANNELS = ("hand_mask", "object_mask", "depth")
 
 
