@@ -1,0 +1,58 @@
+"""What the page draws over time: one column per result, the newest on the right."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from tiae_ros.vision.labels import Floats
+
+LENGTH = 200  # columns, at ten a second
+
+
+class History:
+    """The main grasp of the last results; a result without a grasp is NaN."""
+
+    def __init__(self, length: int = LENGTH) -> None:
+        self._length = length
+        self._descriptors: deque[Floats | None] = deque(maxlen=length)
+        self._shifts: deque[tuple[float, float]] = deque(maxlen=length)
+        self._stamps: deque[int] = deque(maxlen=length)
+
+    def add(self, stamp_ns: int, descriptor: Floats | None, shift: tuple[float, float] | None) -> None:
+        """A result; one that is there already is not taken twice, and one of an earlier time begins anew."""
+        if self._stamps and stamp_ns == self._stamps[-1]:
+            return
+        sizes = {one.shape for one in self._descriptors if one is not None}
+        another_model = descriptor is not None and sizes and descriptor.shape not in sizes
+        if (self._stamps and stamp_ns < self._stamps[-1]) or another_model:
+            self._descriptors.clear()
+            self._shifts.clear()
+            self._stamps.clear()
+        self._stamps.append(stamp_ns)
+        self._descriptors.append(descriptor)
+        self._shifts.append(shift or (np.nan, np.nan))
+
+    def strip(self) -> Floats:
+        """(K, LENGTH), NaN where nothing is; K is 0 before the first grasp."""
+        size = next((len(one) for one in self._descriptors if one is not None), 0)
+        columns = np.full((self._length, size), np.nan, np.float32)
+        for row, one in zip(columns[self._length - len(self._descriptors) :], self._descriptors, strict=True):
+            if one is not None:
+                row[:] = one
+        strip: Floats = columns.T
+        return strip
+
+    def shifts(self) -> tuple[Floats, Floats, Floats]:
+        """Seconds before the newest (T,), and the shifts dx, dy (T,) in pixels."""
+        if not self._stamps:
+            nothing = np.zeros(0, np.float32)
+            return nothing, nothing, nothing
+        seconds = (np.array(self._stamps, np.int64) - self._stamps[-1]) * 1e-9
+        dx, dy = np.array(self._shifts, np.float32).T
+        return seconds.astype(np.float32), dx, dy
+
+    def track(self, length: int = 8) -> list[Floats]:
+        """The last descriptors that there were, the newest last."""
+        return [one for one in list(self._descriptors)[-length:] if one is not None]
