@@ -38,6 +38,7 @@ SUBCOMMANDS = (
     "imitate hands",
     "play",
     "node",
+    "view",
 )
 
 OF_TRAINING = ("torch", "safetensors", "onnx", "onnxscript", "tqdm")  # what a robot does not have
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words[:2] = [" ".join(words[:2])]
     parsed = build_parser(words[0] if words[:1] and words[0] in SUBCOMMANDS else "").parse_args(words)
     parsed.ros_arguments = ros_words
-    if parsed.subcommand not in ("node", "play"):  # these two have their own way with signals
+    if parsed.subcommand not in ("node", "play", "view"):  # these have their own way with signals
         let_sigterm_clean_up()
     try:
         return int(parsed.run(parsed))

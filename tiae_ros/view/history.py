@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,23 +16,26 @@ LENGTH = 200  # columns, at ten a second
 class History:
     """The main grasp of the last results; a result without a grasp is NaN."""
 
-    def __init__(self, length: int = LENGTH) -> None:
+    def __init__(self, length: int = LENGTH, now: Callable[[], float] = time.monotonic) -> None:
+        """now: seconds; stamps would jump where a recording is played again and again."""
         self._length = length
+        self._now = now
+        self._stamp_ns: int | None = None
         self._descriptors: deque[Floats | None] = deque(maxlen=length)
         self._shifts: deque[tuple[float, float]] = deque(maxlen=length)
-        self._stamps: deque[int] = deque(maxlen=length)
+        self._times: deque[float] = deque(maxlen=length)
 
     def add(self, stamp_ns: int, descriptor: Floats | None, shift: tuple[float, float] | None) -> None:
-        """A result; one that is there already is not taken twice, and one of an earlier time begins anew."""
-        if self._stamps and stamp_ns == self._stamps[-1]:
+        """A result; the same one is not taken twice, and one of another model begins anew."""
+        if stamp_ns == self._stamp_ns:
             return
+        self._stamp_ns = stamp_ns
         sizes = {one.shape for one in self._descriptors if one is not None}
-        another_model = descriptor is not None and sizes and descriptor.shape not in sizes
-        if (self._stamps and stamp_ns < self._stamps[-1]) or another_model:
+        if descriptor is not None and sizes and descriptor.shape not in sizes:
             self._descriptors.clear()
             self._shifts.clear()
-            self._stamps.clear()
-        self._stamps.append(stamp_ns)
+            self._times.clear()
+        self._times.append(self._now())
         self._descriptors.append(descriptor)
         self._shifts.append(shift or (np.nan, np.nan))
 
@@ -46,10 +51,10 @@ class History:
 
     def shifts(self) -> tuple[Floats, Floats, Floats]:
         """Seconds before the newest (T,), and the shifts dx, dy (T,) in pixels."""
-        if not self._stamps:
+        if not self._times:
             nothing = np.zeros(0, np.float32)
             return nothing, nothing, nothing
-        seconds = (np.array(self._stamps, np.int64) - self._stamps[-1]) * 1e-9
+        seconds = np.array(self._times) - self._times[-1]
         dx, dy = np.array(self._shifts, np.float32).T
         return seconds.astype(np.float32), dx, dy
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -70,7 +71,8 @@ class Listener:
     Attributes:
         recent: the last seconds of what it listens to.
         node_name: the perception node, e.g. /tiae; "" until its diagnostics have come.
-        status: its last diagnostics.
+        status, status_at: its last diagnostics, and when (time.monotonic()) they came.
+        others: all perception nodes that there are.
         inputs: input's name -> its topic.
     """
 
@@ -81,6 +83,7 @@ class Listener:
         self.node_name = ""
         self.others: set[str] = set()
         self.status: DiagnosticStatus | None = None
+        self.status_at = 0.0
         self.inputs: dict[str, str] = {}
         self.node = Node("tiae_view", context=context, enable_rosout=False, start_parameter_services=False)
         self._executor = make_executor(context)
@@ -101,7 +104,8 @@ class Listener:
     def stop(self) -> None:
         """Waits for the thread; then the node is gone."""
         self._ended.set()
-        self._thread.join(2.0)
+        if self._thread.is_alive():
+            self._thread.join(2.0)
         self._executor.shutdown(timeout_sec=0.2)
         self.node.destroy_node()
 
@@ -167,7 +171,7 @@ class Listener:
             if not self.node_name and name == (self.wanted or name):
                 self.node_name = name
             if name == self.node_name:
-                self.status = status
+                self.status, self.status_at = status, time.monotonic()
                 # A node that is not active names no topics; those of before stay listened to.
                 self.inputs = read_inputs({value.key: value.value for value in status.values}) or self.inputs
                 if self._open:

@@ -1,6 +1,6 @@
 """The messages of one moment -> arrays.
 
-The colour image, its depth, masks and results carry one stamp; what has no stamp (the name) is the newest.
+The colour image, its depth, masks and results carry one stamp.
 """
 
 from __future__ import annotations
@@ -95,10 +95,17 @@ def assemble(recent: Messages, inputs: Mapping[str, str], outputs: str, read: Re
         moment.restored_k = np.array(message.k, np.float64).reshape(3, 3)
         if moment.k is not None:
             moment.window = _window(moment.restored_k, moment.k, message.width, moment)
-    stored = recent.newest(f"{outputs}/grasp_label")
-    if stored is not None and moment.grasps is not None and len(moment.grasps.confidences):
-        moment.name = read(stored).data
+    if moment.grasps is not None and len(moment.grasps.confidences):
+        moment.name = _name(recent, outputs, stamp_ns, read)
     return moment
+
+
+def _name(recent: Messages, outputs: str, stamp_ns: int, read: Read) -> str:
+    """A name has no stamp: it is the first that came after its grasp."""
+    grasps = recent.at(f"{outputs}/grasps", stamp_ns)
+    names = recent.backwards(f"{outputs}/grasp_label")
+    later = [one for one in names if grasps is not None and one.time_ns >= grasps.time_ns]
+    return str(read(later[-1]).data) if later else ""
 
 
 def _add_pictures(moment: Moment, recent: Messages, inputs: Mapping[str, str], read: Read, depth_unit_m: float) -> None:

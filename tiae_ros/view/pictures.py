@@ -17,7 +17,7 @@ from tiae_ros.vision.labels import Floats, Picture
 
 CAMERA_WIDTH = 480
 TILE = 118
-STRIP = (480, 120)  # width, height
+STRIP = (460, 96)  # width, height
 MAP = (460, 330)
 _BACKGROUND = 28
 _TEXT = (225, 225, 225)
@@ -99,7 +99,9 @@ def strip_picture(strip: Floats) -> Picture:
     end = np.where(values[..., None] > 0, np.array((235, 80, 60)), np.array((70, 130, 240)))
     picture = (_BACKGROUND + share * (end - _BACKGROUND)).astype(np.uint8)
     picture[~known] = 0
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    shown = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    cv2.putText(shown, "descriptor over time", (4, 12), _FONT, 0.38, _TEXT, 1, cv2.LINE_AA)
+    return shown
 
 
 class Map:
@@ -110,7 +112,7 @@ class Map:
         width, height = MAP
         places = known.places
         low, high = (np.quantile(places, 0.01, axis=0), np.quantile(places, 0.99, axis=0)) if len(places) else (np.zeros(2), np.ones(2))
-        margin = np.array([30, 22])
+        margin = np.array([44, 24])
         self._scale = (np.array(MAP) - 2 * margin) / np.maximum(high - low, 1e-6)
         self._offset = margin - low * self._scale
         self._empty = np.full((height, width, 3), _BACKGROUND, np.uint8)
