@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tiae_ros.vision.labels import Floats
 
 LENGTH = 200  # columns, at ten a second
+SPAN_S = 20.0
 
 
 class History:
@@ -24,6 +26,7 @@ class History:
         self._descriptors: deque[Floats | None] = deque(maxlen=length)
         self._shifts: deque[tuple[float, float]] = deque(maxlen=length)
         self._times: deque[float] = deque(maxlen=length)
+        self._columns: tuple[deque[Any], ...] = (self._times, self._descriptors, self._shifts)
 
     def add(self, stamp_ns: int, descriptor: Floats | None, shift: tuple[float, float] | None) -> None:
         """A result; the same one is not taken twice, and one of another model begins anew."""
@@ -32,10 +35,13 @@ class History:
         self._stamp_ns = stamp_ns
         sizes = {one.shape for one in self._descriptors if one is not None}
         if descriptor is not None and sizes and descriptor.shape not in sizes:
-            self._descriptors.clear()
-            self._shifts.clear()
-            self._times.clear()
-        self._times.append(self._now())
+            for column in self._columns:
+                column.clear()
+        now = self._now()
+        while self._times and now - self._times[0] > SPAN_S:
+            for column in self._columns:
+                column.popleft()
+        self._times.append(now)
         self._descriptors.append(descriptor)
         self._shifts.append(shift or (np.nan, np.nan))
 

@@ -30,7 +30,7 @@ from tiae_ros.view.robot_hand import Bones, RobotHands
 from tiae_ros.vision.labels import Picture
 
 PERIOD_S = 0.1
-_NICE = 10  # behind the node, wherever both want the processor
+_NICE = 5  # behind the node, wherever both want the processor
 _SILENT_S = 4.0  # without diagnostics
 _LEVELS = ("OK", "WARN", "ERROR", "STALE")
 _TABLE_EVERY = 5  # drawings
@@ -55,7 +55,6 @@ def run(options: Options, stop: Stop, say: Callable[[str], None]) -> None:
     door = Door(options.bind, options.port, options.token)
     context = Context()
     session.begin(context=context)
-    os.nice(_NICE)
     cv2.setNumThreads(1)
     try:
         _show(options, stop, say, context, door, hands)
@@ -74,6 +73,7 @@ def _show(
         say(f"open {door.link}  (Ctrl-C ends it)")
         if options.open_browser:
             open_browser(door.link)
+        os.nice(_NICE)
         while not stop.asked:
             started = time.monotonic()
             live.step()

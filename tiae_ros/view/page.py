@@ -73,6 +73,7 @@ class Page:
         with left.add_tab("What it sees"):
             picture("camera", None)
             picture("windows", None)
+            picture("strip", None)
         left.dock_left()
         left.set_width(500)
         self._head = gui.add_html("")
@@ -82,7 +83,6 @@ class Page:
         tabs = gui.add_tab_group()
         with tabs.add_tab("Grasp"):
             picture("map", None)
-            picture("strip", None)
             self._shift = _plot(gui)
         with tabs.add_tab("Parameters"):
             self.sliders = Sliders(gui, presses.wish)

@@ -18,7 +18,7 @@ from tiae_ros.vision.labels import Floats, Picture
 
 _MOST_POINTS = 16_000
 _FARTHEST_M = 4.0
-_ROBOT_AT = (0.36, 0.18, 0.62)
+_ROBOT_AT = (0.30, 0.06, 0.55)
 # Seen from behind the camera its palm looks here and its fingers point up: columns are x, y, z of the human palm.
 _ROBOT_TURN = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 _ROBOT = (120, 220, 160)
@@ -78,7 +78,10 @@ class Scene:
         wxyz = _quaternion(_ROBOT_TURN)
         scene.add_frame("/robot", show_axes=False, wxyz=wxyz, position=_ROBOT_AT)
         self._bones: Any = None
-        self._robot_name = scene.add_label("/robot/name", "", position=(-0.06, 0.0, 0.0), visible=False)
+        self._joints = scene.add_point_cloud(
+            "/robot/joints", nothing, none, point_size=0.014, point_shape="circle", visible=False
+        )
+        self._robot_name = scene.add_label("/robot/name", "", position=(-0.03, 0.0, 0.0), visible=False)
 
     def draw(self, moment: Moment, bones: Bones | None) -> None:
         """What is not known is hidden, or stays where it was."""
@@ -105,17 +108,19 @@ class Scene:
             self._server.scene.add_camera_frustum("/camera", *shape, scale=0.12, thickness=0.002, color=_GRASP)
 
     def _draw_robot(self, bones: Bones | None) -> None:
-        self._robot_name.visible = bones is not None
+        there = bones is not None
+        for element in (self._robot_name, self._joints, self._bones):
+            if element is not None and element.visible != there:
+                element.visible = there
         if bones is None:
-            if self._bones is not None:
-                self._bones.visible = False
             return
         segments = bones.segments.astype(np.float32)
         if self._bones is None or len(self._bones.points) != len(segments):
-            self._bones = self._server.scene.add_line_segments("/robot/bones", segments, _ROBOT, thickness=0.012)
+            self._bones = self._server.scene.add_line_segments("/robot/bones", segments, _ROBOT, thickness=0.006)
         else:
             self._bones.points = segments
-        self._bones.visible = True
+        self._joints.points = bones.joints.astype(np.float32)
+        self._joints.colors = np.tile(np.array(_ROBOT, np.uint8), (len(bones.joints), 1))
         self._robot_name.text = bones.title
 
 

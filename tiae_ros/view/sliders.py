@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -59,11 +60,6 @@ def _element(gui: Any, row: Parameter) -> Any:
 
 
 def slider_step(low: float, high: float) -> float:
-    """A round step of about a thousandth of the range, and no coarser than the lower end."""
+    """A power of ten: a thousandth of the range or less, and no coarser than the lower end."""
     step = (high - low) / _STEPS
-    if low > 0:
-        step = min(step, low)
-    digits = 0
-    while round(step, digits) == 0 and digits < 9:
-        digits += 1
-    return float(round(step, digits)) or step
+    return float(10.0 ** math.floor(math.log10(min(step, low) if low > 0 else step)))
