@@ -117,7 +117,7 @@ class Live:
         if node and self._asked_of != node:
             self._asked_of = node
             self._asking.get_parameters(node, [row.name for row in TABLE])
-        if watched:
+        if watched and self.page.ready:
             self._drawings += 1
             with self.page.one_step():
                 self._draw()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from viser import uplot
 
 from tiae_ros.view.door import Door
 from tiae_ros.view.known_grasps import KnownGrasps
+from tiae_ros.view.pace import Pace
 from tiae_ros.view.scene import Scene
 from tiae_ros.view.sliders import Sliders
 from tiae_ros.vision.labels import Floats, Picture
@@ -62,6 +63,7 @@ class Page:
             self._server = _Server(host=bind, port=door.port, label="tiae", verbose=False)
         gui = self._server.gui
         gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
+        self.pace = Pace()
         self.scene = Scene(self._server)
         empty = np.zeros((4, 4, 3), np.uint8)
         self._pictures: dict[str, Any] = {}
@@ -99,11 +101,17 @@ class Page:
         """Whether a browser is there."""
         return bool(self._server.get_clients())
 
+    @property
+    def ready(self) -> bool:
+        """Whether the browsers have shown what they were sent."""
+        return self.pace.ready(self._server.get_clients())
+
     @contextlib.contextmanager
-    def one_step(self) -> Any:
+    def one_step(self) -> Iterator[None]:
         """What is drawn in here appears at once."""
         with self._server.atomic():
             yield
+        self.pace.sent(self._server.get_clients())
 
     def show_pictures(self, pictures: Mapping[str, Picture]) -> None:
         """By name: camera, windows, strip, map."""
@@ -141,7 +149,8 @@ class Page:
         drops = {key: value for key, value in values.items() if key.startswith("dropped")}
         times = {key.removesuffix(" p50 / p99"): value for key, value in values.items() if key.endswith("p50 / p99")}
         rest = {key: value for key, value in values.items() if key not in drops and not key.endswith("p50 / p99")}
-        here = {topic: f"{rate:.1f} Hz" for topic, rate in sorted(rates_hz.items())}
+        here = {"time until the browser has it": f"{1e3 * self.pace.round_trip_s:.0f} ms"}
+        here |= {topic: f"{rate:.1f} Hz" for topic, rate in sorted(rates_hz.items())}
         parts = [("Drops", drops), ("Latency, p50 / p99", times), ("Node", rest), ("Comes here", here)]
         self._put(self._node, f"<div style='{_CSS}'>{''.join(table(*part) for part in parts)}</div>")
 
@@ -157,6 +166,7 @@ class Page:
 
     def stop(self) -> None:
         """Close the port; browsers say that they have lost it."""
+        self.pace.stop()
         with contextlib.redirect_stdout(io.StringIO()):
             self._server.stop()
 

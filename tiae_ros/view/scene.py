@@ -66,6 +66,7 @@ class Scene:
         scene = server.scene
         scene.set_up_direction("-y")
         scene.world_axes.visible = False
+        scene.configure_default_lights(cast_shadow=False)  # points have none, and a browser may have no GPU
         server.initial_camera.position = (0.3, -0.22, -0.28)
         server.initial_camera.look_at = (0.06, 0.04, 0.62)
         server.initial_camera.up = (0.0, -1.0, 0.0)
