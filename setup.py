@@ -14,7 +14,7 @@ except ImportError:  # before 64 (Ubuntu 22.04's, for colcon), or a later one th
 
 PACKAGE = "tiae_ros"
 HERE = Path(__file__).resolve().parent
-EXTRAS = ("train", "bags", "sim", "experiments", "peers", "test")  # peers: see requirements/peers.txt
+EXTRAS = ("train", "bags", "sim", "view", "experiments", "peers", "test")  # peers: see requirements/peers.txt
 
 
 def pinned(name: str) -> list[str]:

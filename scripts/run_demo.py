@@ -39,11 +39,18 @@ COLORS = {1: (255, 96, 64), 2: (64, 200, 96)}  # hand, object: rgb
 
 
 def main() -> int:
+    with contextlib.ExitStack() as page:
+        return demonstrate(page)
+
+
+def demonstrate(page: contextlib.ExitStack) -> int:
+    """All of it; `page` ends the live page afterwards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bag", type=Path, default=ROOT / "test" / "data" / "grasps", help="rosbag2 to play")
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for pictures and table")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing")
     parser.add_argument("--frames", type=int, default=6, help="frames to draw")
+    parser.add_argument("--view", action="store_true", help="show a live page in a browser, until Ctrl-C")
     for name in INPUTS:
         parser.add_argument(f"--{name.replace('/', '-')}", help=f"the bag's topic for {name} (found by its messages)")
     options = parser.parse_args()
@@ -65,6 +72,9 @@ def main() -> int:
 
     started = time.monotonic()
     say(started, f"camera: {', '.join(topic.name for topic in topics.values())}")
+    display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and sys.stdout.isatty()
+    if options.view or display:
+        page.enter_context(running("view", "--node", NODE, *(["--open"] if display else [])))
     rclpy.init()
     received = Received()
     subscriber = rclpy.create_node("demo_subscriber")
@@ -101,7 +111,21 @@ def main() -> int:
     if not drawn:
         return fail("no grasp was received, so there is nothing to draw")
     say(started, f"{drawn} pictures and table.md are in {options.out}/")
+    if options.view:
+        say(started, "the page stays, with the bag again and again, until Ctrl-C")
+        stay_on(options.bag, topics)
     return 0
+
+
+def stay_on(bag: Path, topics: dict[str, CameraTopic]) -> None:
+    """The node on the bag, for who looks at the page, until Ctrl-C."""
+    played = [topic.name for topic in topics.values()]
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        running("node", "--ros-args", *node_words(topics)),
+        running("play", "--bag", bag, "--loop", "--quiet", "--wait", 60, "--topics", *played) as player,
+    ):
+        player.wait()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A real browser without a window, driven by its DevTools protocol (websockets, which the page's server brings along)."""
+"""A real browser without a window, driven by its DevTools protocol over the page's own websockets package."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ class Browser:
         self.do("Network.enable")
         self.do("Page.enable")
         self.do("Runtime.enable")
-        self.do(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        self.do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def _tab(self) -> str:
         file = Path(self._profile) / "DevToolsActivePort"

@@ -43,7 +43,7 @@ def page(tmp_path, client, play):
             view.link = view.wait_for(r"http://127.0.0.1:\d+/", 90.0)
             view.say_joints = lambda: joints.publish(message)
             yield view
-            code, seconds = view.end(timeout_s=30.0)
+            code, _ = view.end(timeout_s=30.0)
             assert code == 0, view.output
             assert "Traceback" not in view.output
         finally:

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 HELP = "show a running node live in a browser"
-DESCRIPTION = """A page with what a perception node sees and says, in a process of its own that the node does not notice:
-the scene with the restored hand in it, masks, windows, descriptor, known grasps, shift, robot hand, rates, latencies and
-drops. Parameters that may change at any time are sliders, and a button saves the last 2 s as a bug report. Nothing is
-fetched from the network. An address that others can reach asks for a token."""
+DESCRIPTION = """A page with what a perception node sees and says, in a process of its own that the node does not
+notice: the scene with the restored hand in it, masks, windows, descriptor, known grasps, shift, robot hand, rates,
+latencies and drops. Parameters that may change at any time are sliders, and a button saves the last 2 s as a bug
+report. Nothing is fetched from the network. An address that others can reach asks for a token."""
 EXAMPLES = """\
   tiae view                                        # the first node that there is, at http://127.0.0.1:8080/
   tiae view --node /left_arm/tiae --port 8081
@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the page asks for; letters and digits (default: TIAE_VIEW_TOKEN, else none on a loopback address "
         "and a new one on others)",
     )
-    parser.add_argument("--hand", default="", metavar="HAND", help="robot hand: a YAML file or name (default: by joints)")
+    parser.add_argument(
+        "--hand", default="", metavar="HAND", help="robot hand: a YAML file or name (default: by joints)"
+    )
     parser.add_argument("--reports", type=Path, default=Path(), metavar="DIR", help="where bug reports go (here)")
     parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
 

@@ -1,10 +1,10 @@
 """The last seconds of a node's inputs and outputs, its parameters and all versions -> one folder to send around.
 
-    tiae_report_20261129_224501/
-        metadata.yaml, *.mcap    a rosbag2: `tiae play`, `tiae extract` and `ros2 bag` take the folder
-        parameters.yaml          of the node, ready for --params-file
-        versions.yaml            of the packages, and what the node said of itself
-        picture.jpg              what the page showed
+tiae_report_20261129_224501/
+    metadata.yaml, *.mcap    a rosbag2: `tiae play`, `tiae extract` and `ros2 bag` take the folder
+    parameters.yaml          of the node, ready for --params-file
+    versions.yaml            of the packages, and what the node said of itself
+    picture.jpg              what the page showed
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ from tiae_ros.errors import MissingExtraError, OutputError
 from tiae_ros.view.recent import Arrived
 from tiae_ros.vision.labels import Picture
 
-_PACKAGES = ("rclpy", "ros-rclpy", "numpy", "opencv-python-headless", "opencv-python", "onnxruntime", "viser", "rosbags")
+_PACKAGES = (
+    "rclpy",
+    "ros-rclpy",
+    "numpy",
+    "opencv-python-headless",
+    "opencv-python",
+    "onnxruntime",
+    "viser",
+    "rosbags",
+)
 
 
 def save_report(
@@ -87,7 +96,9 @@ def _write_bag(path: Path, messages: Sequence[Arrived]) -> None:
         from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
-        raise MissingExtraError(f"a report is a bag ({error}); install the extra: pip install 'tiae_ros[bags]'") from None
+        raise MissingExtraError(
+            f"a report is a bag ({error}); install the extra: pip install 'tiae_ros[bags]'"
+        ) from None
     store = get_typestore(Stores.ROS2_HUMBLE)
     writer = Writer(path, version=8, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)

@@ -1,8 +1,8 @@
 """Who may open the page: the address it is at, the token, and pages of others that would use the browser's way in.
 
-On a loopback address whoever works on this machine may. On any other one a token is asked for once; the browser then has
-it as a cookie. In both cases a page of another origin gets nothing: it could otherwise set parameters of a robot through
-the browser of somebody who only reads the news.
+On a loopback address whoever works on this machine may. On any other one a token is asked for once; the browser then
+has it as a cookie. In both cases a page of another origin gets nothing: it could otherwise set parameters of a robot
+through the browser of somebody who only reads the news.
 """
 
 from __future__ import annotations

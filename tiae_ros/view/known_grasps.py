@@ -1,7 +1,7 @@
 """What the page knows of the node's model: the map of its named grasps, and the pattern that a descriptor restores.
 
-The map is the plane in which the names differ most: principal component analysis (Pearson 1901) of the mean descriptor of
-each name, since prototypes of one name differ from each other, too. A descriptor's place on it is its projection.
+The map is the plane in which the names differ most: principal component analysis (Pearson 1901) of the mean descriptor
+of each name, since prototypes of one name differ from each other, too. A descriptor's place on it is its projection.
 """
 
 from __future__ import annotations

@@ -54,7 +54,9 @@ class Moment:
     faults: list[str] = field(default_factory=list)
 
 
-def assemble(recent: Messages, inputs: Mapping[str, str], outputs: str, read: Read, depth_unit_m: float) -> Moment | None:
+def assemble(
+    recent: Messages, inputs: Mapping[str, str], outputs: str, read: Read, depth_unit_m: float
+) -> Moment | None:
     """The newest moment that is as whole as it gets; None when nothing has come.
 
     Args:

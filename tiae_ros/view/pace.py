@@ -1,6 +1,6 @@
 """How often a browser can take a new picture: the next one is drawn when it has shown the last.
 
-A browser on a slow machine would otherwise be sent ten pictures a second and show each of them later than the one before.
+A browser on a slow machine would otherwise be sent ten pictures a second and show each later than the one before.
 Whether it has got there is asked by a question that it answers in its turn, after everything that was sent before.
 """
 

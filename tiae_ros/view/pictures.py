@@ -111,7 +111,11 @@ class Map:
         self._known = known
         width, height = MAP
         places = known.places
-        low, high = (np.quantile(places, 0.01, axis=0), np.quantile(places, 0.99, axis=0)) if len(places) else (np.zeros(2), np.ones(2))
+        low, high = (
+            (np.quantile(places, 0.01, axis=0), np.quantile(places, 0.99, axis=0))
+            if len(places)
+            else (np.zeros(2), np.ones(2))
+        )
         margin = np.array([44, 24])
         self._scale = (np.array(MAP) - 2 * margin) / np.maximum(high - low, 1e-6)
         self._offset = margin - low * self._scale
@@ -155,10 +159,8 @@ def no_map(reason: str) -> Picture:
 
 def palette(count: int) -> list[tuple[int, int, int]]:
     """Colours that are far from each other."""
-    hues = [(number * 0.618) % 1.0 for number in range(count)]
-    return [
-        (round(255 * r), round(255 * g), round(255 * b)) for r, g, b in (colorsys.hls_to_rgb(h, 0.62, 0.7) for h in hues)
-    ]
+    shades = (colorsys.hls_to_rgb((number * 0.618) % 1.0, 0.62, 0.7) for number in range(count))
+    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in shades]
 
 
 def _label(picture: Picture, text: str, at: tuple[int, int], color: tuple[int, int, int], size: float = 0.38) -> None:

@@ -1,4 +1,4 @@
-"""The last seconds of messages as they came over the wire: bytes, which cost nothing but memory until they are drawn."""
+"""The last seconds of messages as they came over the wire: bytes, which cost only memory until they are drawn."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class RobotHands:
     """Finds the hand once, then places its bones."""
 
     def __init__(self, own: str = "") -> None:
-        """own: the YAML file, or the name, of the hand; "": the shipped one whose joints are named. Raises HandError."""
+        """own: YAML file or name of the hand; "": the shipped one whose joints are named. Raises HandError."""
         self._hands: list[RobotHand] = [load_hand(own)] if own else []
         self._own = bool(own)
         self._found: tuple[tuple[str, ...], RobotHand | None] = ((), None)
