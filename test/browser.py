@@ -30,9 +30,18 @@ def find_browser() -> str:
 class Browser:
     """One tab. Everything that it loads is noted in `requests`, what goes wrong in `complaints`."""
 
-    def __init__(self, program: str, width: int = 1500, height: int = 900) -> None:
+    def __init__(self, program: str, width: int = 1500, height: int = 900, nice: int = 0) -> None:
         self._profile = tempfile.mkdtemp(prefix="tiae_browser_")
-        words = [program, *QUIET, f"--user-data-dir={self._profile}", f"--window-size={width},{height}", "about:blank"]
+        words = [
+            "nice",
+            "-n",
+            str(nice),
+            program,
+            *QUIET,
+            f"--user-data-dir={self._profile}",
+            f"--window-size={width},{height}",
+            "about:blank",
+        ]
         self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._number = 0
         self.requests: list[str] = []
@@ -78,9 +87,9 @@ class Browser:
         """One command of the protocol."""
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            message = json.loads(self._socket.recv(timeout=30))
+            message = json.loads(self._socket.recv(timeout=60))
             self._note(message)
             if message.get("id") == self._number:
                 assert "error" not in message, (method, message["error"])
@@ -105,7 +114,7 @@ class Browser:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def wait_for(self, script: str, timeout_s: float = 30.0) -> Any:
+    def wait_for(self, script: str, timeout_s: float = 60.0) -> Any:
         """Until an expression is true; its value."""
         deadline = time.monotonic() + timeout_s
         while not (value := self.ask(script)):

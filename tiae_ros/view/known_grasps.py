@@ -22,7 +22,7 @@ class Projection:
     axes: Floats  # (K, 2), orthonormal
 
     def __call__(self, descriptors: Floats) -> Floats:
-        places: Floats = (descriptors - self.mean) @ self.axes
+        places: Floats = ((descriptors - self.mean) @ self.axes).astype(np.float32)
         return places
 
 

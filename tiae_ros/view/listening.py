@@ -60,9 +60,9 @@ def read_inputs(values: Mapping[str, str]) -> dict[str, str]:
 
 def input_type(name: str, topic: str) -> type:
     """The message that comes on an input."""
-    if name == "camera info":
-        return CameraInfo
-    return CompressedImage if topic.endswith(("/compressed", "/compressedDepth")) else Image
+    compressed = topic.endswith(("/compressed", "/compressedDepth"))
+    kind: type = CameraInfo if name == "camera info" else CompressedImage if compressed else Image
+    return kind
 
 
 class Listener:

@@ -104,6 +104,8 @@ class Live:
         self._map: pictures.Map | None = None
         self._model = ""
         self._asked_of = ""
+        self._frames = 0
+        self._enabled_at = 0.0
         self._shown: Picture | None = None
         self._drawings = 0
         presses = Presses(pause=self._pause, enable=self._enable, save=self._save, wish=self._wish)
@@ -113,8 +115,10 @@ class Live:
         """One drawing, if somebody looks."""
         watched = self.page.watched
         self._listener.listen(watched)
-        node = self._listener.node_name
-        if node and self._asked_of != node:
+        node, frames = self._listener.node_name, int(self._status().get("frames in", 0))
+        restarted = frames < self._frames
+        self._frames = frames
+        if node and (self._asked_of != node or restarted):
             self._asked_of = node
             self._asking.get_parameters(node, [row.name for row in TABLE])
         if watched and self.page.ready:
@@ -138,7 +142,7 @@ class Live:
             status = self._status()
             self.page.show_node(status, listener.recent.rates_hz())
             self.page.sliders.allow(bool(status))
-            if "enabled" in status:
+            if "enabled" in status and time.monotonic() - self._enabled_at > _SILENT_S:
                 self.page.show_enabled(status["enabled"] == "true")
 
     def _draw_moment(self, moment: Moment, bones: Bones | None) -> None:
@@ -198,6 +202,7 @@ class Live:
         self._listener.recent.paused = paused
 
     def _enable(self, wanted: bool) -> None:
+        self._enabled_at = time.monotonic()  # the next diagnostics may be of the time before
         self._asking.enable(self._asked_of, wanted, lambda reason: self.page.tell(reason) if reason else None)
 
     def _wish(self, name: str, value: Any) -> None:

@@ -93,7 +93,7 @@ class Page:
         self._server.gui.main_panel.dock_right()
         self._server.gui.main_panel.set_width(480)
         self._pause.on_update(lambda event: presses.pause(bool(event.target.value)))
-        self._enable.on_update(lambda event: event.client is None or presses.enable(bool(event.target.value)))
+        self._enable.on_update(self._when_a_person(lambda value: presses.enable(bool(value))))
         save.on_click(lambda event: self._tell(event.client, presses.save()))
 
     @property
@@ -169,6 +169,16 @@ class Page:
         self.pace.stop()
         with contextlib.redirect_stdout(io.StringIO()):
             self._server.stop()
+
+    @staticmethod
+    def _when_a_person(act: Callable[[Any], None]) -> Callable[[Any], None]:
+        """What the page shows of the node's own state is nobody's press."""
+
+        def pressed(event: Any) -> None:
+            if event.client is not None:
+                act(event.target.value)
+
+        return pressed
 
     @staticmethod
     def _tell(client: Any, line: str) -> None:

@@ -33,12 +33,12 @@ def camera_picture(moment: Moment) -> Picture:
         return _said((CAMERA_WIDTH, CAMERA_WIDTH * 3 // 4), "no colour picture")
     height, width = moment.color.shape[:2]
     labels = moment.labels
-    picture = moment.color.copy()
-    if labels is not None and labels.shape == moment.color.shape[:2]:
-        picture = with_masks(moment.color, labels)
+    fits = labels is not None and labels.shape == moment.color.shape[:2]
+    tinted = with_masks(moment.color, labels) if labels is not None and fits else moment.color
     scale = CAMERA_WIDTH / width
     size = (CAMERA_WIDTH, max(1, round(height * scale)))
-    picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    picture = np.ascontiguousarray(cv2.resize(tinted, size, interpolation=how), np.uint8)
     if moment.window is not None:
         window = moment.window
         corners = [
@@ -50,7 +50,7 @@ def camera_picture(moment: Moment) -> Picture:
         for number, (dx, dy) in enumerate(moment.grasps.shifts):
             at = (round(scale * (dx + (width - 1) / 2)), round(scale * (dy + (height - 1) / 2)))
             cv2.drawMarker(picture, at, _FRAME if number == 0 else _QUIET, cv2.MARKER_CROSS, 13, 2)
-    return np.ascontiguousarray(picture)
+    return picture
 
 
 def windows_picture(moment: Moment, restored: Floats | None) -> Picture:
@@ -99,7 +99,7 @@ def strip_picture(strip: Floats) -> Picture:
     end = np.where(values[..., None] > 0, np.array((235, 80, 60)), np.array((70, 130, 240)))
     picture = (_BACKGROUND + share * (end - _BACKGROUND)).astype(np.uint8)
     picture[~known] = 0
-    shown = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    shown = np.ascontiguousarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     cv2.putText(shown, "descriptor over time", (4, 12), _FONT, 0.38, _TEXT, 1, cv2.LINE_AA)
     return shown
 
