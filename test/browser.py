@@ -87,9 +87,9 @@ class Browser:
         """One command of the protocol."""
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 110
         while time.monotonic() < deadline:
-            message = json.loads(self._socket.recv(timeout=60))
+            message = json.loads(self._socket.recv(timeout=110))
             self._note(message)
             if message.get("id") == self._number:
                 assert "error" not in message, (method, message["error"])
@@ -114,7 +114,7 @@ class Browser:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def wait_for(self, script: str, timeout_s: float = 60.0) -> Any:
+    def wait_for(self, script: str, timeout_s: float = 150.0) -> Any:
         """Until an expression is true; its value."""
         deadline = time.monotonic() + timeout_s
         while not (value := self.ask(script)):

@@ -33,6 +33,7 @@ PERIOD_S = 0.1
 _NICE = 5  # behind the node, wherever both want the processor
 _SILENT_S = 4.0  # without diagnostics
 _LEVELS = ("OK", "WARN", "ERROR", "STALE")
+_FAREWELL_S = 3.0
 _TABLE_EVERY = 5  # drawings
 
 
@@ -79,9 +80,17 @@ def _show(
             live.step()
             stop.wait(max(0.01, PERIOD_S - (time.monotonic() - started)))
     finally:
+        leave_after(_FAREWELL_S)
         if live is not None:
             live.page.stop()
         listener.stop()
+
+
+def leave_after(seconds: float) -> None:
+    """A server with browsers on it, or rclpy's executor of events, may take for ever to end."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def open_browser(link: str) -> None:
@@ -107,6 +116,7 @@ class Live:
         self._frames = 0
         self._enabled_at = 0.0
         self._shown: Picture | None = None
+        self._drawn: tuple[Any, ...] = ()
         self._drawings = 0
         presses = Presses(pause=self._pause, enable=self._enable, save=self._save, wish=self._wish)
         self.page = Page(options.bind, door, presses)
@@ -115,6 +125,9 @@ class Live:
         """One drawing, if somebody looks."""
         watched = self.page.watched
         self._listener.listen(watched)
+        if not watched and self._listener.recent.paused:  # nobody is left who would want it to stand still
+            self._pause(False)
+            self.page.show_paused(False)
         node, frames = self._listener.node_name, int(self._status().get("frames in", 0))
         restarted = frames < self._frames
         self._frames = frames
@@ -135,7 +148,11 @@ class Live:
         moment = assemble(recent, listener.inputs, listener.node_name, listener.read, unit_m)
         state = recent.newest(f"{listener.node_name}/joint_targets")
         bones = self._hands.bones(listener.read(state)) if state is not None else "no joint targets come"
-        if moment is not None:
+        # The same is not drawn twice: a camera may be slower than the page, and a paused page stands still.
+        parts = moment and (moment.stamp_ns, moment.labels is None, moment.restored_depth_m is None, moment.name)
+        content = (parts, state and state.time_ns, self._known)
+        if moment is not None and content != self._drawn:
+            self._drawn = content
             self._draw_moment(moment, bones if isinstance(bones, Bones) else None)
         self.page.show_head(self._headline(moment, bones))
         if self._drawings % _TABLE_EVERY == 1:

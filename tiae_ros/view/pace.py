@@ -10,7 +10,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 _PATIENCE_S = 2.0  # of the other browsers with a slow one
@@ -24,7 +23,6 @@ class Pace:
     def __init__(self) -> None:
         self._waiting: dict[int, float] = {}
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="tiae_view_pace")
         self.round_trip_s = 0.0
         """Of the last answer."""
 
@@ -41,11 +39,8 @@ class Pace:
                 if number in self._waiting:
                     continue
                 self._waiting[number] = time.monotonic()
-            self._pool.submit(self._ask, number, client)
-
-    def stop(self) -> None:
-        """Wait for nobody."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            # Not of a pool: the end of the process would wait for a browser that does not answer.
+            threading.Thread(target=self._ask, args=(number, client), daemon=True).start()
 
     def _ask(self, number: int, client: Any) -> None:
         started = time.monotonic()

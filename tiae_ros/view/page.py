@@ -154,6 +154,10 @@ class Page:
         parts = [("Drops", drops), ("Latency, p50 / p99", times), ("Node", rest), ("Comes here", here)]
         self._put(self._node, f"<div style='{_CSS}'>{''.join(table(*part) for part in parts)}</div>")
 
+    def show_paused(self, paused: bool) -> None:
+        """The tick of the pause."""
+        self._pause.value = paused
+
     def show_enabled(self, enabled: bool) -> None:
         """What the node says; nobody's press."""
         if self._enable.value != enabled:
@@ -166,7 +170,6 @@ class Page:
 
     def stop(self) -> None:
         """Close the port; browsers say that they have lost it."""
-        self.pace.stop()
         with contextlib.redirect_stdout(io.StringIO()):
             self._server.stop()
 

@@ -80,7 +80,7 @@ class Scene:
         scene.add_frame("/robot", show_axes=False, wxyz=wxyz, position=_ROBOT_AT)
         self._bones: Any = None
         self._joints = scene.add_point_cloud(
-            "/robot/joints", nothing, none, point_size=0.014, point_shape="circle", visible=False
+            "/robot/joints", nothing, none, point_size=0.008, point_shape="circle", visible=False
         )
         self._robot_name = scene.add_label("/robot/name", "", position=(-0.03, 0.0, 0.0), visible=False)
 
