@@ -19,6 +19,7 @@ EXTRAS = (
     "bags",
     "sim",
     "imitate",
+    "view",
     "experiments",
     "tensorboard",
     "completion",

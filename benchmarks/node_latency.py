@@ -5,6 +5,7 @@
     python benchmarks/node_latency.py --awake               # the processor does not sleep between frames
     python benchmarks/node_latency.py --rate 60 --seconds 20
     python benchmarks/node_latency.py --robot-hand shadow   # and until the joint targets arrive
+    python benchmarks/node_latency.py --view                # with the live page open in a browser
     python benchmarks/node_latency.py --json
 
 Frames are those of test/data/grasps, enlarged to 640x480. The camera stamps each frame when it publishes it; the
@@ -29,12 +30,16 @@ restored depth  then: that of a joint model or the depth model, and its picture 
 Dropped after the first second are frames that the camera sent and no `~/grasps` came for. Inference alone is the grasp
 model's `infer` (encode, decode, shift), batch 1, one thread, in this process, before anything else runs.
 
+With `--view` a headless browser on this machine shows `tiae view` meanwhile. It draws the scene without a GPU, which
+takes all that is left of the processor, so it has the lowest priority: measured is the page, not the browser.
+
 Wanted at 640x480 and 30 Hz for 60 s: p50 ≤ 11 ms, p99 ≤ 20 ms, no drops, ≤ 0.4 of a core, ≤ 220 MB resident.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -43,6 +48,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +93,7 @@ def main() -> None:
         action="store_true",
         help="keep the processor from sleeping meanwhile (docs/how-to/latency.md; needs root)",
     )
+    parser.add_argument("--view", action="store_true", help="with `tiae view` open in a browser")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -190,6 +197,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 stderr=subprocess.STDOUT,
             )
         camera_process = None
+        page = contextlib.ExitStack()
         rclpy.init()
         node = Node("benchmark_listener")
         # Of its own: `rclpy.spin_once` sets one up and takes it down every time.
@@ -217,6 +225,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             )
             node.create_subscription(DiagnosticArray, "/diagnostics", lambda m: status.append(m.status[0]), 10)
             wait_for(log, "active; listening", node_process)
+            page_process = page.enter_context(open_page(Path(folder))) if arguments.view else None
             camera_process = subprocess.Popen(
                 [sys.executable, __file__, "--camera", *sys.argv[1:]],
                 stdout=subprocess.PIPE,
@@ -226,6 +235,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             if camera_process.stdout.readline().strip() != "streaming":
                 raise SystemExit("the camera process did not start")
             cpu, memory = cpu_seconds(node_process.pid), []
+            page_cpu = cpu_seconds(page_process.pid) if page_process else 0.0
             started = time.monotonic()
             while camera_process.poll() is None:
                 executor.spin_once(timeout_sec=0.1)
@@ -233,17 +243,45 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     memory.append(memory_mb(node_process.pid))
             elapsed = time.monotonic() - started
             cpu = cpu_seconds(node_process.pid) - cpu
+            page_cpu = cpu_seconds(page_process.pid) - page_cpu if page_process else 0.0
             for _ in range(30):
                 executor.spin_once(timeout_sec=0.05)
             sent = json.loads(camera_process.stdout.readline())
-            return figures(arguments, sent, results, latencies, targets, status[-1], cpu / elapsed, memory, inference)
+            table = figures(arguments, sent, results, latencies, targets, status[-1], cpu / elapsed, memory, inference)
+            return {**table, **({"page's share of one core": round(page_cpu / elapsed, 2)} if page_process else {})}
         finally:
+            page.close()
             for process in (camera_process, node_process):
                 if process is not None and process.poll() is None:
                     process.terminate()
                     process.wait(5)
             node.destroy_node()
             rclpy.try_shutdown()
+
+
+@contextlib.contextmanager
+def open_page(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`tiae view` with a browser on it."""
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "test"))
+    from browser import Browser, find_browser
+
+    log = folder / "view.log"
+    words = [sys.executable, "-m", "tiae_ros.cli", "view", "--port", "0", "--reports", str(folder)]
+    with log.open("w") as output:
+        process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait_for(log, r"open http", process)
+        found = re.search(r"http://\S+", log.read_text())
+        program = find_browser()
+        if found is None or not program:
+            raise SystemExit("--view: no browser is installed (Debian: apt-get install chromium)")
+        with Browser(program, nice=19) as browser:
+            browser.open(found.group())
+            browser.wait_for("document.body && document.body.innerText.includes('Parameters')", 120.0)
+            yield process
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def figures(

@@ -1,7 +1,8 @@
-"""A recorded bag, the node on it, and rviz2 to look at the results.
+"""A recorded bag, the node on it, and rviz2 or the live page to look at the results.
 
     ros2 launch tiae_ros demo.launch.py bag:=test/data/grasps
-    ros2 launch tiae_ros demo.launch.py bag:=my_bag loop:=true view:=none
+    ros2 launch tiae_ros demo.launch.py bag:=my_bag loop:=true view:=true    # in a browser: http://127.0.0.1:8080
+    ros2 launch tiae_ros demo.launch.py bag:=my_bag view:=none
 
 The bag's colour, depth and camera info are found by their types, encodings and names; color:=, depth:= and
 camera_info:= name others. Further arguments are those of perception.launch.py.
@@ -91,7 +92,10 @@ def generate_launch_description() -> LaunchDescription:
                 "loop", default_value="false", description="Play it again and again (true or false)."
             ),
             DeclareLaunchArgument(
-                "view", default_value="rviz", choices=["rviz", "none"], description="Start rviz2 with config/view.rviz."
+                "view",
+                default_value="rviz",
+                choices=["rviz", "true", "false", "none"],
+                description="rviz: start rviz2 with config/view.rviz; true: the live page of `tiae view`.",
             ),
             DeclareLaunchArgument(
                 "namespace", default_value="camera", description="Namespace of the node and its results."

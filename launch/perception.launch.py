@@ -5,6 +5,7 @@
     ros2 launch tiae_ros perception.launch.py camera:=realsense camera_name:=wrist respawn:=true
     ros2 launch tiae_ros perception.launch.py color:=/my/rgb/image_raw depth:=/my/depth/image_rect
     ros2 launch tiae_ros perception.launch.py namespace:=left_arm model:=/models/mine device:=cuda:0
+    ros2 launch tiae_ros perception.launch.py camera:=realsense view:=true    # and the live page, http://127.0.0.1:8080
     ros2 launch tiae_ros perception.launch.py --show-args
 
 An argument that is not given leaves the choice to params_file, and that to the node's own table: no
@@ -19,9 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
+from launch_ros.substitutions import ExecutableInPackage
 
 from tiae_ros.errors import ParameterError
 from tiae_ros.node.launching import ended_by_itself, fail
@@ -38,6 +40,7 @@ ROBOT = {  # of a robot hand that imitates
 }
 PARAMS_FILE = Path(__file__).parents[1] / "config" / "perception.yaml"
 RESPAWN_DELAY_S = 2.0
+OTHER_VIEWS = ("rviz", "none")  # of demo.launch.py, whose argument has this name too
 
 
 def remappings(given: Callable[[str], str]) -> list[tuple[str, str]]:
@@ -98,6 +101,17 @@ def make_node(context: LaunchContext) -> list[LifecycleNode | LogInfo]:
         on_exit=[OpaqueFunction(function=tell_the_end)],
     )
     return [*(LogInfo(msg=line) for line in misspelt(context.argv)), node]
+
+
+def make_page(context: LaunchContext) -> list[ExecuteProcess]:
+    """The live page, when it is asked for; its end, or that it cannot be there, is nothing to the node."""
+    wanted = LaunchConfiguration("view").perform(context)
+    if wanted in OTHER_VIEWS or not read_truth("view", wanted):
+        return []
+    namespace = LaunchConfiguration("namespace").perform(context).strip("/")
+    node = f"/{namespace}/tiae" if namespace else "/tiae"
+    page = ExecutableInPackage(package="tiae_ros", executable="tiae")
+    return [ExecuteProcess(cmd=[page, "view", "--node", node], output="screen")]
 
 
 def misspelt(words: list[str]) -> list[str]:
@@ -170,6 +184,10 @@ ARGUMENTS = {
         "description": f"Start the node again, after {RESPAWN_DELAY_S:g} s, when it ends by itself (true or false). "
         "Otherwise launch returns 1 then.",
     },
+    "view": {
+        "default_value": "false",
+        "description": "Show the node live in a browser, at http://127.0.0.1:8080 (true or false); see `tiae view`.",
+    },
     "log_level": {
         "default_value": "info",
         "choices": ["debug", "info", "warn", "error", "fatal"],
@@ -179,6 +197,6 @@ ARGUMENTS = {
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments, and the node."""
+    """Arguments, the node, and its page."""
     arguments = [DeclareLaunchArgument(name, **named) for name, named in ARGUMENTS.items()]
-    return LaunchDescription([*arguments, OpaqueFunction(function=make_node)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=make_node), OpaqueFunction(function=make_page)])

@@ -44,12 +44,19 @@ COLORS = {1: palette.HAND, 2: palette.OBJECT}  # of labels
 
 
 def main() -> int:
+    with contextlib.ExitStack() as page:
+        return demonstrate(page)
+
+
+def demonstrate(page: contextlib.ExitStack) -> int:
+    """All of it; `page` ends the live page afterwards."""
     started = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bag", type=Path, default=OUR_BAG, help="rosbag2 to play")
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for pictures and table")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing")
     parser.add_argument("--frames", type=int, default=6, help="frames to draw")
+    parser.add_argument("--view", action="store_true", help="show a live page in a browser, until Ctrl-C")
     for name in INPUTS:
         parser.add_argument(f"--{name}", metavar="TOPIC", help=f"the bag's topic for {name} (found by its messages)")
     options = parser.parse_args()
@@ -73,15 +80,16 @@ def main() -> int:
     import rclpy
 
     say(started, f"camera: {topics.told}")
+    display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and sys.stdout.isatty()
+    if options.view or display:
+        page.enter_context(running("view", "--node", NODE, *(["--open"] if display else [])))
     rclpy.init()
     received = Received()
     subscriber = rclpy.create_node("demo_subscriber")
     subscribe(subscriber, received, topics)
     try:
-        remapped = [word for own, topic in topics.inputs.items() for word in ("-r", f"{own}:={topic}")]
         robot = demo_robot.node_words() if demo_robot.is_there() else []
-        transport = ("-p", f"image_transport:={topics.transport}")
-        with running("node", "--ros-args", *remapped, *transport, *robot):
+        with running("node", "--ros-args", *node_words(topics), *robot):
             say(started, "node started, loading its models")
             spin_until(subscriber, lambda: subscriber.count_subscribers(topics.color) >= 2, 60.0, "the node")
             say(started, f"node active; playing {options.bag}")
@@ -121,7 +129,27 @@ def main() -> int:
     if not drawn:
         return fail("no grasp was received, so there is nothing to draw")
     say(started, last_line(received, options.out, ours=options.bag == OUR_BAG))
+    if options.view:
+        say(started, "the page stays, with the bag again and again, until Ctrl-C")
+        stay_on(options.bag, topics)
     return 0
+
+
+def node_words(topics: CameraTopics) -> list[str]:
+    """Arguments of the node that make it listen to these topics."""
+    remapped = [word for own, topic in topics.inputs.items() for word in ("-r", f"{own}:={topic}")]
+    return [*remapped, "-p", f"image_transport:={topics.transport}"]
+
+
+def stay_on(bag: Path, topics: CameraTopics) -> None:
+    """The node on the bag, for who looks at the page, until Ctrl-C."""
+    played = topics.inputs.values()
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        running("node", "--ros-args", *node_words(topics)),
+        running("play", "--bag", bag, "--loop", "--quiet", "--wait", 60, "--topics", *played) as player,
+    ):
+        player.wait()
 
 
 def last_line(received: Received, out: Path, *, ours: bool) -> str:

@@ -46,6 +46,7 @@ SUBCOMMANDS = (
     "demo imitate",
     "play",
     "node",
+    "view",
     "completion",
 )
 
@@ -90,10 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = bool(words) and words[0] in SUBCOMMANDS
     parsed = build_parser(words[0] if known else "", options=known).parse_args(words)
     parsed.ros_arguments = ros_words
-    if parsed.subcommand not in ("node", "play"):  # these two have their own way with signals
+    if parsed.subcommand not in ("node", "play", "view"):  # these have their own way with signals
         let_sigterm_clean_up()
     try:
-        if parsed.subcommand in ("node", "play"):  # they speak at once
+        if parsed.subcommand in ("node", "play", "view"):  # they speak at once
             return int(parsed.run(parsed))
         from tiae_ros.commands.progress import progress_of
 

@@ -19,7 +19,7 @@ def draw(color: Picture, result: Result, depth_m: Floats | None = None) -> Pictu
     restored masks moved onto the input, and its restored depth (S, S) in metres.
     """
     height = color.shape[0]
-    picture = _with_masks(color, result.labels)
+    picture = with_masks(color, result.labels)
     for index, (window, (dx, dy)) in enumerate(zip(result.windows, result.shifts, strict=True)):
         shade = palette.WINDOW if index == 0 else palette.OTHER_WINDOW
         half = window.side_px / 2
@@ -65,7 +65,8 @@ def depth_picture(depth_m: Floats) -> Picture:
     return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_BONE), cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 
-def _with_masks(color: Picture, labels: Labels) -> Picture:
+def with_masks(color: Picture, labels: Labels) -> Picture:
+    """(H, W, 3) with hand and object (H, W) tinted."""
     tint = np.zeros((3, 3), np.uint8)
     tint[HAND], tint[OBJECT] = palette.HAND, palette.OBJECT
     mixed = cv2.addWeighted(color, 0.55, tint[labels], 0.45, 0)

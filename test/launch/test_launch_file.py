@@ -256,6 +256,24 @@ def test_drivers_under_another_name(launch_file, arguments, given, color, depth,
     }
 
 
+def test_the_page_is_started_when_it_is_asked_for(launch_file, arguments):
+    from tiae_ros.cli import build_parser
+
+    def pages(**given: str) -> list[Any]:
+        return launch_file.make_page({name: named["default_value"] for name, named in arguments.items()} | given)
+
+    # rviz and none are of demo.launch.py, which passes its argument of that name on.
+    assert pages() == pages(view="none") == pages(view="rviz") == pages(view="False") == []
+    for namespace, node in (("", "/tiae"), ("/left", "/left/tiae")):
+        (page,) = pages(view="true", namespace=namespace)
+        executable, *words = page.named["cmd"]
+        assert executable.named == {"package": "tiae_ros", "executable": "tiae"}
+        assert build_parser().parse_args(words).node == node
+        assert "on_exit" not in page.named  # without it the node goes on
+    with pytest.raises(ParameterError, match="view cannot be 'yes'"):
+        pages(view="yes")
+
+
 def test_the_demonstration_plays_by_tiae_play(monkeypatch):
     from tiae_ros.cli import build_parser
 

@@ -35,6 +35,7 @@ class Fingertips:
         self._cosine, self._sine = np.zeros((2, length, count, 4, 4))
         self._axes = np.zeros((length, count, 3, 1))
         self._tips = np.ones((count, 4, 1))
+        self._lengths = [len(finger.chain) for finger in hand.fingers]
         knuckles = []
         for f, finger in enumerate(hand.fingers):
             self._tips[f, :3, 0] = np.array(finger.tip_xyz) * MM
@@ -73,14 +74,13 @@ class Fingertips:
         places: np.ndarray = self._frames(np.asarray(angles, dtype=float))[self._knuckles, self._each, :3, 3]
         return places
 
-    def chains(self, angles: np.ndarray) -> np.ndarray:
-        """(A,) radians -> (F, L + 1, 3) millimetres: the places of each finger's links, and its tip."""
+    def bones(self, angles: np.ndarray) -> list[np.ndarray]:
+        """(A,) radians -> of each finger (L, 3) millimetres: the places of its joints, and of the tip at last."""
         if not self.fingers:
-            return np.zeros((0, 1, 3))
+            return []
         frames = self._frames(np.asarray(angles, dtype=float))
-        tips = (frames[-1] @ self._tips)[None, :, :3, 0]
-        places: np.ndarray = np.concatenate([frames[..., :3, 3], tips]).swapaxes(0, 1)
-        return places
+        tips = (frames[-1] @ self._tips)[:, :3, 0]
+        return [np.concatenate([frames[:n, f, :3, 3], tips[f, None]]) for f, n in enumerate(self._lengths)]
 
     def motion(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(A,) radians -> (F, 3) tips in millimetres and (F, 3, A) millimetres per radian."""

@@ -32,7 +32,7 @@ class HandPicture:
     def __init__(self, hand: RobotHand, size: int = 240) -> None:
         self._hand, self._size, self._tips = hand, size, Fingertips(hand)
         self._view = _seen_from_the_palm()
-        places = self._seen(self._tips.chains(hand.rest)).reshape(-1, 3)
+        places = self._seen(np.concatenate(self._tips.bones(hand.rest)))
         corners = np.concatenate([places, self._seen(np.zeros((1, 3)))])[:, :2]
         low, high = corners.min(0) - 2 * _PALM_MM, corners.max(0) + 2 * _PALM_MM
         self._scale = 0.96 * size / float((high - low).max())  # pixels per millimetre
@@ -42,8 +42,8 @@ class HandPicture:
         """(A,) radians -> (S, S, 3) rgb."""
         picture = np.full((self._size, self._size, 3), BACKDROP, np.uint8)
         nearest = np.full((self._size, self._size), np.inf)
-        chains = self._tips.chains(angles)
-        roots = chains[:, 0]
+        chains = self._tips.bones(angles)
+        roots = [chain[0] for chain in chains]
         base = np.zeros(3)
         for start, end in [*((base, root) for root in roots), *pairwise(roots[1:])]:
             self._bar(picture, nearest, start, end, _PALM_MM, PALM)

@@ -89,11 +89,12 @@ def _use_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def make_executor() -> Any:
+def make_executor(context: Any = None) -> Any:
     """rclpy's executor of events where it has one (later releases of Jazzy do), or else the usual one.
 
     The usual one goes through all topics, timers and services before it waits: half a millisecond of Python after each
     message, in which the worker cannot begin with the frame.
+    context: of one's own; None: the default one.
     The executor of events has been seen to hang when it is shut down: the watchdog of `_Stop` ends the process then.
     """
     try:
@@ -101,8 +102,8 @@ def make_executor() -> Any:
     except ImportError:
         from rclpy.executors import SingleThreadedExecutor
 
-        return SingleThreadedExecutor()
-    return EventsExecutor()
+        return SingleThreadedExecutor(context=context)
+    return EventsExecutor(context=context)
 
 
 def run(ros_arguments: Sequence[str]) -> int:
