@@ -233,7 +233,7 @@ def test_an_output_that_cannot_be_written_is_one_line(pictures, capsys):
 
 
 def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
-    text = (GRASPS.parents[2] / "docs" / "predict.md").read_text("utf-8")
+    text = (GRASPS.parents[2] / "docs" / "how-to" / "predict.md").read_text("utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_bag").symlink_to(GRASPS)
