@@ -35,7 +35,8 @@ ELSEWHERE = {
     "python3 -m colcon build": "repository/test_packaging.py::test_colcon_builds_and_tests_it",
     ". install/setup.bash": "repository/test_packaging.py::test_colcon_builds_and_tests_it",
     LAUNCH: "launch/test_launch_file.py::test_cameras_remap_what_the_node_listens_to",
-    "pip install -e '.[train,bags]'": "repository/test_packaging.py::test_pip_installs_everything",
+    "tiae view": "view/test_page.py::test_a_browser_sees_the_node_and_acts_on_it",
+    "pip install -e '.[train,bags,view]'": "repository/test_packaging.py::test_pip_installs_everything",
 }
 # What nothing here can run: it needs the camera. `launch/perception.launch.py` names the same argument.
 NEEDS_A_CAMERA = ["ros2 launch realsense2_camera rs_launch.py align_depth.enable:=true"]
@@ -74,7 +75,7 @@ def test_every_command_is_run_by_a_test():
 
 
 def is_run_here(command: str) -> bool:
-    return command.startswith("tiae ") and not command.startswith(ON_TUTORIAL)
+    return command.startswith("tiae ") and not command.startswith(ON_TUTORIAL) and command not in ELSEWHERE
 
 
 def test_the_clone_s_address_is_filled_in(tmp_path):
