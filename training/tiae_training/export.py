@@ -1,7 +1,8 @@
 """A trained network -> a model folder that runs without torch, and the check that both give the same.
 
-Graphs are exported by `torch.onnx`, with the batch (and for segmentations the grid) left free. Weights that float16
-holds exactly are stored so, with a cast behind them, in half the space; the runtime makes them float32 when it loads.
+Graphs are exported by `torch.onnx`, with the batch (and for segmentations the grid) left free. Weights that 8 bits with
+a step for each output, or float16, hold exactly are stored so, in a quarter or half of the space; the runtime makes
+them float32 when it loads.
 """
 
 from __future__ import annotations
@@ -24,12 +25,19 @@ from tiae_ros.model.folder import DECODER, ENCODER, NETWORK, PROTOTYPES, WEIGHTS
 from tiae_ros.model.manifest import AUTOENCODER, DETECTOR, HAND_POSE, Manifest
 from tiae_ros.model.trial import know
 from tiae_training.card import write_card
-from tiae_training.model import DecoderGraph, EncoderGraph, TransformInvariantAutoencoder, network_of, weights_of
+from tiae_training.model import (
+    MOST_STEPS,
+    DecoderGraph,
+    EncoderGraph,
+    TransformInvariantAutoencoder,
+    network_of,
+    weights_of,
+)
 from tiae_training.networks.segmentation import SegmentationNetwork, segmentation_network
 
 OPSET = 20
 TOLERANCE = 1e-4
-_WORTH_HALVING = 4096  # weights
+_WORTH_PACKING = 4096  # weights
 _CHECKED = (1, 5)  # batches
 
 
@@ -95,7 +103,7 @@ def export_graph(
     for node in proto.graph.node:  # stack traces of this machine
         del node.metadata_props[:]
         node.doc_string = ""
-    _halve(proto)
+    _pack(proto)
     onnx.checker.check_model(proto)
     content: bytes = proto.SerializeToString()
     return content
@@ -151,24 +159,43 @@ def graph_module(folder: ModelFolder, file: str) -> nn.Module:
     return network
 
 
-def _halve(proto: Any) -> None:
-    """Store large weights that float16 holds exactly so, each with a cast to float32 behind it."""
+def _pack(proto: Any) -> None:
+    """Store large weights in 8 bits or float16 where these hold them exactly, with what makes them float32 behind."""
     from onnx import TensorProto, helper, numpy_helper
 
-    casts = []
-    for tensor in proto.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < _WORTH_HALVING:
+    nodes = []
+    for tensor in list(proto.graph.initializer):
+        values, name = numpy_helper.to_array(tensor), tensor.name
+        if values.dtype != np.float32 or values.size < _WORTH_PACKING:
             continue
         with np.errstate(over="ignore"):
             half = values.astype(np.float16)
-        if np.array_equal(half.astype(np.float32), values):
-            name = tensor.name
+        if (steps := _in_steps(values)) is not None:
+            whole, step = steps
+            tensor.CopyFrom(numpy_helper.from_array(whole, f"{name}_whole"))
+            proto.graph.initializer.append(numpy_helper.from_array(step, f"{name}_step"))
+            nodes.append(helper.make_node("Cast", [f"{name}_whole"], [f"{name}_float"], to=TensorProto.FLOAT))
+            nodes.append(helper.make_node("Mul", [f"{name}_float", f"{name}_step"], [name]))
+        elif np.array_equal(half.astype(np.float32), values):
             tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
-            casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *proto.graph.node]
+            nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    nodes += list(proto.graph.node)
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
+
+
+def _in_steps(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+    """Weights as `tiae_training.model.rounded` leaves them: int8 and the step of each output; None for others."""
+    if values.ndim < 2 or not np.isfinite(values).all():
+        return None
+    for axis in (0, values.ndim - 1):  # outputs are rows, or columns where the exporter has turned a matrix
+        others = tuple(n for n in range(values.ndim) if n != axis)
+        _, exponents = np.frexp(np.abs(values).max(axis=others, keepdims=True))
+        step = np.ldexp(np.float32(1), exponents - MOST_STEPS.bit_length())
+        whole = values / step
+        if np.array_equal(whole, np.rint(whole)) and np.abs(whole).max() <= MOST_STEPS:
+            return whole.astype(np.int8), step.astype(np.float32)
+    return None
 
 
 def _npy(values: np.ndarray[Any, Any]) -> bytes:

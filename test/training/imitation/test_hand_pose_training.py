@@ -14,7 +14,7 @@ import torch
 from tiae_ros import load_model
 from tiae_ros.cli import main
 from tiae_ros.imitation.human_hand import JOINT_NAMES
-from tiae_ros.model.folder import POSE, read_folder
+from tiae_ros.model.folder import POSE, WEIGHTS, read_folder
 from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
 from tiae_training.export import graph_module
 from tiae_training.imitation.evaluation import auroc, spearman
@@ -23,7 +23,7 @@ from tiae_training.imitation.networks import HandPoseNetwork, negative_log_likel
 from tiae_training.imitation.others import draw_others
 from tiae_training.imitation.rows import FINGER_JOINTS, load_hand_rows
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 CHANNELS = ("hand_mask", "object_mask", "depth")
 
 
@@ -65,7 +65,24 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("hand_pose")
     data, test = write_windows(folder / "data.npz"), write_windows(folder / "test.npz", 48, seed=1)
     words = ["--data", str(data), "--test", str(test), "--model", "hands", "--out", str(folder / "trained")]
-    assert main(["train", "hand_pose", *words, "--epochs", "6", "--batch-size", "16", "--hidden", "32"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "hand_pose",
+                *words,
+                "--epochs",
+                "6",
+                "--batch-size",
+                "16",
+                "--hidden",
+                "32",
+                "--turned-share",
+                "0",
+            ]
+        )
+        == 0
+    )
     return folder / "trained", test
 
 
@@ -83,7 +100,7 @@ def test_what_was_trained_runs_without_torch(trained):
     assert (said.joint_spread > 0).all()
     assert said.known.mean() > 0.8
     content = read_folder(folder)
-    assert len(content.files[POSE]) < 1_000_000
+    assert len(content.files[POSE]) < 0.8 * len(content.files[WEIGHTS])  # in 8 bits what there is in 16
     graph = graph_module(content, POSE)
     given = {"window": rows.images, "descriptor": seen.descriptor, "shift": seen.parameters}
     with torch.inference_mode():

@@ -56,6 +56,23 @@ def one_of_each() -> list[Sample]:
     return [render_scene(settings, number)[0] for number in range(len(GRASP_NAMES))]
 
 
+def test_hands_in_any_pose_and_on_their_way():
+    settings = SimulatorSettings(seed=6, views_per_scene=4, grasps=("mug",), free_share=0.5, closing_share=0.5)
+    samples = [sample for number in range(3) for sample in render_scene(settings, number)]
+    free, closing = ([s for s in samples if (s.grasp == "free") == wanted] for wanted in (True, False))
+    assert free
+    assert closing
+    for sample in samples:
+        for name, angle in zip(JOINT_NAMES, sample.joints, strict=True):
+            low, high = JOINT_LIMITS[name]
+            assert low - 1e-5 <= angle <= high + 1e-5
+    assert not any((sample.labels == 2).any() for sample in free)
+    assert {sample.grasp for sample in closing} == {"mug"}
+    fingers = [n for n, name in enumerate(JOINT_NAMES) if not name.startswith("wrist")]
+    first = closing[0].joints[fingers]
+    assert any(np.abs(sample.joints[fingers] - first).max() > 0.2 for sample in closing)
+
+
 # --- what is in a sample -----------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ from tiae_training.transforms.shifts import shift_images_subpixel
 INPUTS = {"descriptor": ("descriptor",), "features": ("window", "descriptor", "shift"), "window": ("window",)}
 _LIMIT = 4.0  # of the logarithm of a deviation in units of the data's
 _MAPS = 16
+_DOUBT = 2.0  # what a spread e times as wide adds to the novelty: hands of a known pose are sure ones
 _RESIDUAL, _OF_TRUNK = 6, 7  # places in `make_trunk`: the residual block, and the layers up to it
 _SIZES = (JOINTS, JOINTS, 3 * TIPS, TIPS, 1, 1, 1, 3)
 
@@ -116,14 +117,15 @@ class HandPoseGraph(nn.Module):
     def say(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         net = self.network
         joints, joint_log, tips, tip_log, length, left, other, _ = net(*inputs)
+        joint_spread = net.joint_factor * net.joint_scale * joint_log.exp()
         return (
             net.joint_mean + net.joint_scale * joints,
-            net.joint_factor * net.joint_scale * joint_log.exp(),
+            joint_spread,
             net.tip_mean + net.tip_scale * tips,
             net.tip_factor * net.tip_scale[:, 0] * tip_log.exp() * 3**0.5,
             left.sigmoid(),
             net.length_mean + net.length_scale * length,
-            other,
+            other + _DOUBT * joint_spread.mean(1).log(),
         )
 
 

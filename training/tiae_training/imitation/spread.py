@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tiae_training.imitation.networks import HandPoseNetwork
+from tiae_training.imitation.networks import HandPoseNetwork, graph_of
 from tiae_training.imitation.rows import HandRows
 from tiae_training.imitation.training import see
 from tiae_training.model import TransformInvariantAutoencoder
@@ -26,13 +26,15 @@ def calibrate(
     """Set the factors by held-out rows under random shifts; returns the novelty from which on it is no known hand."""
     windows = torch.from_numpy(rows.images)
     shifts = draw_shifts(len(rows), radius_px, torch.Generator().manual_seed(seed))
-    said = network(*see(autoencoder, shift_images(windows, shifts)).of(network))
+    given = see(autoencoder, shift_images(windows, shifts)).of(network)
+    said = network(*given)
     joint, joint_log, tip, tip_log = said[:4]
     wanted = (torch.from_numpy(rows.joints) - network.joint_mean) / network.joint_scale
     _set(network.joint_factor, (joint - wanted).square(), joint_log)
     tips = (torch.from_numpy(rows.tips_mm) - network.tip_mean) / network.tip_scale
     _set(network.tip_factor, (tip - tips).square().mean(-1), tip_log)
-    return float(np.quantile(said[6].numpy(), HANDS_KEPT))
+    novelty = graph_of(network)(*given)[-1]
+    return float(np.quantile(novelty.numpy(), HANDS_KEPT))
 
 
 def _set(factor: torch.Tensor, squares: torch.Tensor, log: torch.Tensor) -> None:

@@ -162,6 +162,8 @@ class _Batches:
             rows = ((drawn * 9).floor() == quarters) | ((drawn * 9).floor() == quarters + 3)
             result[rows] = windows[rows].rot90(quarters, (2, 3))
         turned = ((drawn < 1) & ((drawn * 9 < 1) | (drawn * 9 >= 7))).nonzero()[:, 0]
+        if not len(turned):
+            return result
         angle = 2 * math.pi * torch.rand(len(turned), generator=self._generator)
         poses = torch.stack((torch.zeros_like(angle), torch.zeros_like(angle), angle, torch.zeros_like(angle)), 1)
         result[turned] = place_by_pose(windows[turned], poses)
