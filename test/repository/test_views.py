@@ -17,7 +17,7 @@ from tiae_ros.node.outputs import TOPICS
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 NODE = "/camera/tiae/"  # of demo.launch.py
 # Topics without a picture: numbers for programs. Foxglove draws the shift.
-NUMBERS = {"descriptor", "grasp_label", "shift"}
+NUMBERS = {"descriptor", "grasp_label", "shift", "hand_joints", "joint_targets", "joint_trajectory", "imitation_state"}
 # What a display of each class takes.
 RVIZ_KINDS = {"Image": "Image", "DepthCloud": "Image", "PointStamped": "PointStamped", "PointCloud2": "PointCloud2"}
 

@@ -65,7 +65,24 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("hand_pose")
     data, test = write_windows(folder / "data.npz"), write_windows(folder / "test.npz", 48, seed=1)
     words = ["--data", str(data), "--test", str(test), "--model", "hands", "--out", str(folder / "trained")]
-    assert main(["train", "hand_pose", *words, "--epochs", "6", "--batch-size", "16", "--hidden", "32"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "hand_pose",
+                *words,
+                "--epochs",
+                "6",
+                "--batch-size",
+                "16",
+                "--hidden",
+                "32",
+                "--turned-share",
+                "0",
+            ]
+        )
+        == 0
+    )
     return folder / "trained", test
 
 
