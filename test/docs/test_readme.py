@@ -131,7 +131,7 @@ def test_the_lines_of_python_run(work, home, monkeypatch, capsys):
     if not Path("windows.npz").exists():
         main(shlex.split("extract --bag my_bag --channels masks+depth --out windows.npz"))
     with Bag(BAG) as bag:
-        frame = next(itertools.islice(bag.rgbd_frames(), 20, None))
+        frame = next(itertools.islice(bag.rgbd_frames(), 12, None))
     with np.load("windows.npz") as arrays:
         names = {"images": arrays["images"][:8], "color": frame.color, "depth_m": frame.depth_m, "k": frame.k}
     capsys.readouterr()
