@@ -1,5 +1,6 @@
 """A model on disk, of either kind: whole, or refused in one line that says what is wrong and where."""
 
+import argparse
 import dataclasses
 import io
 import json
@@ -7,6 +8,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiae_ros import load_model
+from tiae_ros.cli import main
+from tiae_ros.commands.train import run_options
 from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.model import folder as folder_module
 from tiae_ros.model.folder import (
@@ -384,3 +388,41 @@ def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     assert load_model("grasp").manifest.channels == ("hand_mask", "object_mask")
     assert load_segmentation("segmentation").name.startswith("network")
+    shutil.rmtree(tmp_path / "grasp")
+    shutil.copytree(find_model("depth"), tmp_path / "grasp")
+    assert find_model("grasp") != tmp_path / "grasp"
+    for here in ("./grasp", "grasp/", Path("grasp"), tmp_path / "grasp"):  # each of these is the folder here
+        assert load_model(here).manifest.channels == ("depth",)
+    assert load_model(Path("models/grasp")).manifest.channels == ("hand_mask", "object_mask")
+    with pytest.raises(ModelError, match=r"no model '\./hands', the folder does not exist"):
+        load_model("./hands")
+    with pytest.raises(ModelError, match=r"no model '\./models/hands'"):
+        load_model("./models/hands")
+
+
+def test_commands_take_a_local_folder_of_a_shipped_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(find_model("depth"), tmp_path / "grasp")
+    assert main(["info", "./grasp"]) == 0
+    assert "hand_mask" not in capsys.readouterr().out
+    images = np.zeros((2, 2, 32, 32), np.float32)
+    np.savez(tmp_path / "windows.npz", images=images)
+    for words in (
+        ["restore", "--model", "./grasp", "--data", "windows.npz", "--out", "o.npz"],
+        ["evaluate", "--model", "./grasp", "--data", "windows.npz"],
+        ["explore", "--model", "./grasp", "--data", "windows.npz"],
+    ):
+        assert main(words) == 2, words
+        assert "1 channel" in (told := capsys.readouterr().err) or "depth" in told, told
+    assert main(["export", "--run", "./nothing", "--out", "e"]) == 2
+    assert "./nothing" in capsys.readouterr().err
+
+
+def test_a_runs_config_names_the_model_that_was_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(find_model("depth"), tmp_path / "grasp")
+    for asked, kept in (("grasp", "grasp"), ("./grasp", str(tmp_path / "grasp"))):
+        options = run_options(
+            argparse.Namespace(start=asked), dataclasses.make_dataclass("NoSettings", [])(), ["start"]
+        )
+        assert options == {"start": kept}

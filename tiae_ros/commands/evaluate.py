@@ -17,7 +17,7 @@ EXAMPLES = """  tiae evaluate --model runs/digits --data held_out.npz --gallery 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder")
+    parser.add_argument("--model", required=True, metavar="DIR", help="a model folder")
     several: dict[str, Any] = {"type": Path, "nargs": "+", "metavar": "FILE.npz"}
     parser.add_argument("--data", required=True, help="windows to measure on", **several)
     parser.add_argument("--gallery", help="labelled windows for knn_accuracy", **several)

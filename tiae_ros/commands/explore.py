@@ -19,7 +19,7 @@ MOST_FRAMES = 20_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder, or a shipped name")
+    parser.add_argument("--model", required=True, metavar="DIR", help="a model folder, or a shipped name")
     parser.add_argument(
         "--data", type=Path, nargs="+", required=True, metavar="FILE.npz", help="windows to show; several are one"
     )
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"--max-frames is {arguments.max_frames}; accepted is 2 to {MOST_FRAMES}")
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     at_work("reading the model and the windows")
-    folder = find_model(str(arguments.model))
+    folder = find_model(arguments.model)
     model = load_model(folder, arguments.device)
     whole = join_arrays([load_arrays(path, at_least=2) for path in arguments.data])
     shown = min(len(whole), arguments.max_frames)

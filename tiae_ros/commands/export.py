@@ -22,9 +22,7 @@ EXAMPLES = """  tiae export --run runs/digits --out models/digits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--run", dest="source", type=Path, required=True, metavar="DIR", help="a folder with trained weights"
-    )
+    parser.add_argument("--run", dest="source", required=True, metavar="DIR", help="a folder with trained weights")
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="folder to write")
     parser.add_argument(
         "--calibrate", type=Path, nargs="+", metavar="FRAMES.npz", help="frames for the 8-bit graph of a segmentation"
@@ -55,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     at_work("exporting")
     refuse_existing(arguments.out / MANIFEST, overwrite=arguments.overwrite)
-    source, int8 = find_model(str(arguments.source)), None
+    source, int8 = find_model(arguments.source), None
     if not is_legacy(source) and read_manifest(source).kind == DETECTOR:
         return _export_detector(source, arguments)
     if not is_legacy(source) and read_manifest(source).kind == HAND_POSE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 HELP = "say what a model is"
 DESCRIPTION = "Print a model's card and files, after checking that they are whole and fit."
@@ -12,7 +11,7 @@ EXAMPLES = """  tiae info hands
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="DIR", help="a model folder, or the name of a shipped model")
+    parser.add_argument("model", metavar="DIR", help="a model folder, or the name of a shipped model")
     parser.add_argument("--json", action="store_true", help="the manifest as it is")
 
 
@@ -23,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.model.shipped import find_model
     from tiae_training.card import card_text
 
-    folder = find_model(str(arguments.model))
+    folder = find_model(arguments.model)
     content = read_folder(folder)
     if content.manifest.kind == AUTOENCODER:
         from tiae_ros.model.autoencoder import load_model
@@ -34,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         from tiae_ros.model.segmenter import choose_segmentation
 
-        choose_segmentation("network", str(folder))
+        choose_segmentation("network", folder)
     if arguments.json:
         print(content.manifest.to_json(), end="")
         return 0

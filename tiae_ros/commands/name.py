@@ -19,7 +19,7 @@ EXAMPLES = """  tiae name --model runs/mine --data cup.npz pen.npz scissors.npz
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder")
+    parser.add_argument("--model", required=True, metavar="DIR", help="a model folder")
     parser.add_argument("--data", type=Path, required=True, nargs="+", metavar="FILE.npz", help="labelled windows")
     parser.add_argument(
         "--unknown", type=Path, nargs="+", default=[], metavar="FILE.npz", help="windows of other things"
@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_training.naming import merge_by_name, name_model
     from tiae_training.prototypes import save_prototypes
 
-    source = find_model(str(arguments.model))
-    if arguments.out is None and source != arguments.model:
+    source = find_model(arguments.model)
+    if arguments.out is None and source != Path(arguments.model).expanduser():
         raise ParameterError(f"{arguments.model} is a shipped model; give --out DIR for a named copy of it")
     if arguments.out is not None:
         refuse_existing(arguments.out / MANIFEST, overwrite=arguments.overwrite)

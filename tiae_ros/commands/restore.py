@@ -13,7 +13,7 @@ EXAMPLES = """  tiae restore --model models/hands --data windows.npz --out resto
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model folder")
+    parser.add_argument("--model", required=True, metavar="DIR", help="a model folder")
     parser.add_argument("--data", type=Path, required=True, metavar="FILE.npz", help="windows to restore")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.npz", help="file to write")
     parser.add_argument("--compare", action="store_true", help="shifts by comparing, not by the regressor (slower)")

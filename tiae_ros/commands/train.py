@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tiae_training.train.settings import TrainingSettings
 
 CONFIG = "config.yaml"  # of a run, beside its model
+MODELS = ("start", "average")  # options that name models
 KEPT = (
     "data",
     "test",
@@ -262,11 +263,15 @@ def _paths_of(saved: str) -> list[Path]:
 def run_options(arguments: argparse.Namespace, settings: Any, names: Sequence[str]) -> dict[str, Any]:
     """What config.yaml of a run holds: these options and the settings, by their names without --."""
 
+    from tiae_ros.model.shipped import find_model, is_shipped
+
     def plain(name: str, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
             return [plain(name, part) for part in value]
-        is_path = isinstance(value, Path) or (name == "start" and value and Path(value).exists())
-        return str(Path(value).resolve()) if is_path else value
+        if name in MODELS and value:
+            folder = find_model(value)
+            return value if is_shipped(folder) else str(folder.resolve())
+        return str(value.resolve()) if isinstance(value, Path) else value
 
     options = {name.replace("_", "-"): plain(name, getattr(arguments, name)) for name in names}
     for field in dataclasses.fields(settings):

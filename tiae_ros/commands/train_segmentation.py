@@ -46,14 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--average",
-        type=Path,
         nargs="+",
         metavar="DIR",
         help="train nothing: the mean of these models; one given twice counts twice",
     )
     what.add_argument(
         "--hard-negatives",
-        type=Path,
         metavar="DIR",
         help="train nothing: write those of --data without a hand in which this model sees one",
     )
@@ -187,7 +185,9 @@ def _averaged(arguments: argparse.Namespace) -> tuple[SegmentationNetwork, Manif
 
     parts = [load_segmentation_network(folder) for folder in arguments.average]
     network = average([network for network, _ in parts])
-    origins = {f"of {folder.name}": dict(m.training) for folder, (_, m) in zip(arguments.average, parts, strict=True)}
+    origins = {
+        f"of {Path(folder).name}": dict(m.training) for folder, (_, m) in zip(arguments.average, parts, strict=True)
+    }
     settings = SegmentationTraining(**asked_settings(arguments, SegmentationTraining()))
     training = {"command": _command_line(arguments, settings), **origins}
     return network, segmentation_manifest(network, model_id=arguments.out.name, training=training)

@@ -212,7 +212,7 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu", *, threads: 
     """
     if not isinstance(folder, (str, os.PathLike)):
         raise ModelError(f"model is {folder!r:.60}; accepted is a folder's path or the name of a shipped model")
-    content = read_folder(find_model(os.fspath(folder)), AUTOENCODER)
+    content = read_folder(find_model(folder), AUTOENCODER)
     size = content.manifest.window_size
     try_graphs(content, (ENCODER, DECODER), (1, len(content.manifest.channels), size, size))
     try:

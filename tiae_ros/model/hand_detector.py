@@ -39,7 +39,7 @@ def load_detector(folder: str | os.PathLike[str], *, precision: str = "auto", th
     """
     if precision not in PRECISIONS:
         raise ParameterError(f"precision is {precision!r}; accepted are {', '.join(PRECISIONS)}")
-    content = read_folder(find_model(os.fspath(folder)), DETECTOR)
+    content = read_folder(find_model(folder), DETECTOR)
     for names, shape in zip(zip(*_FILES.values(), strict=True), _TRIED, strict=True):
         for name in filter(content.files.__contains__, names):
             try_graphs(content, [name], shape)

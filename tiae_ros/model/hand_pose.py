@@ -142,7 +142,7 @@ def load_hand_pose(folder: str | os.PathLike[str], *, threads: int = 1) -> HandP
 
     Raises ModelError, in one line: what is wrong, where, what to do.
     """
-    content = read_folder(find_model(os.fspath(folder)), HAND_POSE)
+    content = read_folder(find_model(folder), HAND_POSE)
     shapes = input_shapes(content.manifest)
     try_graphs(content, [POSE], *[(1, *shapes[name]) for name in graph_names(content)[0]])
     return HandPose(content, threads=threads)

@@ -30,7 +30,7 @@ _GRID = (1, INPUTS, 128, 160)
 _TRIALS = 5
 
 
-def choose_segmentation(method: str = "auto", model: str = SHIPPED) -> Segmentation:
+def choose_segmentation(method: str = "auto", model: str | os.PathLike[str] = SHIPPED) -> Segmentation:
     """The segmentation of a method's name: "network" or "auto" is the network, "classical" does without.
 
     Args:
@@ -69,7 +69,7 @@ def load_segmentation(
     """
     if precision not in PRECISIONS:
         raise ParameterError(f"precision is {precision!r}; accepted are {', '.join(PRECISIONS)}")
-    content = read_folder(find_model(os.fspath(folder)), SEGMENTATION)
+    content = read_folder(find_model(folder), SEGMENTATION)
     for name in filter(content.files.__contains__, (NETWORK, NETWORK_INT8)):
         try_graphs(content, [name], _GRID)
     engine = OnnxRuntime("cpu", threads=threads)

@@ -26,12 +26,17 @@ def is_shipped(folder: Path) -> bool:
     return any(parent in (place, place.resolve()) for place in shared_folders("models"))
 
 
-def find_model(name: str) -> Path:
+def find_model(name: str | os.PathLike[str]) -> Path:
     """The folder of a model: a path, or the name of a shipped model.
+
+    ``hands`` is the shipped model, whatever is called so here; ``./hands`` is the folder here. So are ``hands/`` and a
+    `Path`, which cannot tell ``./hands`` from ``hands``: where there is no such folder, they are the shipped model.
 
     Raises:
         ModelError: there is no such folder; the message lists the shipped ones.
     """
+    folder_first = isinstance(name, os.PathLike) or name.endswith(os.sep)
+    name = os.fspath(name)
     try:
         if not name:
             raise ValueError("it is empty")
@@ -39,11 +44,12 @@ def find_model(name: str) -> Path:
         path.exists()
     except (OSError, RuntimeError, ValueError) as error:  # no such user, too long a name, a NUL in it
         raise ModelError(f"{name[:60]!r} cannot be the path of a model: {error}") from None
-    is_name = len(path.parts) == 1 and not name.startswith(".")
-    if not path.exists() and len(path.parts) == 2 and path.parts[0] == "models":
-        name, is_name = path.parts[1], True  # as it is called in the source tree, from anywhere
-    candidates = [folder / name for folder in shared_folders("models")] if is_name else []
-    for candidate in [*candidates, path]:
+    parts = () if name.startswith(".") else path.parts
+    shipped_name = parts[0] if len(parts) == 1 else ""
+    if not path.exists() and len(parts) == 2 and parts[0] == "models":
+        shipped_name = parts[1]  # as it is called in the source tree, from anywhere
+    candidates = [folder / shipped_name for folder in shared_folders("models")] if shipped_name else []
+    for candidate in [path, *candidates] if folder_first else [*candidates, path]:
         if candidate.is_dir():
             return candidate
     if path.is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,9 @@ class Perception:
         Raises:
             ModelError, ParameterError: a model or a parameter that cannot be used.
         """
-        texts = {name: os.fspath(value) for name, value in parameters.items() if isinstance(value, os.PathLike)}
+        paths = {name: Path(value) for name, value in parameters.items() if isinstance(value, os.PathLike)}
+        # A folder here, whatever ships under its name.
+        texts = {name: os.fspath(path.absolute() if path.exists() else path) for name, path in paths.items()}
         alone = Settings(follow_frames=0)  # pictures need not be of one camera, one after the other
         self.settings = (settings or alone).with_changes({**parameters, **texts})
         self.pipeline = load_pipeline(self.settings)

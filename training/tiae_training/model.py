@@ -109,7 +109,7 @@ def load_network(folder: str | os.PathLike[str], device: str | torch.device = "c
 
     Raises ModelError, in one line: what is wrong, where, what to do.
     """
-    return network_of(read_folder(find_model(os.fspath(folder)), AUTOENCODER)).to(device).eval()
+    return network_of(read_folder(find_model(folder), AUTOENCODER)).to(device).eval()
 
 
 def network_of(folder: ModelFolder) -> TransformInvariantAutoencoder:

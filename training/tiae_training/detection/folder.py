@@ -63,7 +63,7 @@ def detector_manifest(
 
 def load_detector(folder: str | os.PathLike[str]) -> tuple[Detector, Manifest]:
     """Both networks as they were trained, to go on training from. Raises ModelError."""
-    content = read_folder(find_model(os.fspath(folder)), DETECTOR)
+    content = read_folder(find_model(folder), DETECTOR)
     detector = detector_of(content.manifest.network)
     load_weights(detector, content)
     return detector.eval(), content.manifest

@@ -68,7 +68,7 @@ def save_hand_pose(network: HandPoseNetwork, folder: Path, manifest: Manifest) -
 
 def load_hand_pose_network(folder: str | os.PathLike[str]) -> tuple[HandPoseNetwork, Manifest]:
     """The network as it was trained. Raises ModelError."""
-    content = read_folder(find_model(os.fspath(folder)), HAND_POSE)
+    content = read_folder(find_model(folder), HAND_POSE)
     return network_of(content), content.manifest
 
 

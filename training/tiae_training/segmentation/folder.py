@@ -48,7 +48,7 @@ def segmentation_manifest(
 
 def load_segmentation_network(folder: str | os.PathLike[str]) -> tuple[SegmentationNetwork, Manifest]:
     """A network as it was trained, to go on training from. Raises ModelError."""
-    content = read_folder(find_model(os.fspath(folder)), SEGMENTATION)
+    content = read_folder(find_model(folder), SEGMENTATION)
     network = segmentation_network(content.manifest.network)
     load_weights(network, content)
     return network.eval(), content.manifest
