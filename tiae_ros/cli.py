@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from tiae_ros import __version__
-from tiae_ros.errors import TiaeError
+from tiae_ros.errors import TiaeError, install_hint
 from tiae_ros.options import DefaultsInHelp, OneLineParser
 
 SUBCOMMANDS = (
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in OF_TRAINING:
             raise
-        needs = f"needs {package}; install the extra `train`: pip install 'tiae_ros[train]'"
+        needs = f"needs {package}; install the extra `train`: {install_hint('train')}"
         print(f"tiae {parsed.subcommand}: error: this {needs}", file=sys.stderr)
         return 2
     except FileNotFoundError as error:

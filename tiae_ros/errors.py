@@ -1,4 +1,4 @@
-"""Every error a user can cause, and nothing else.
+"""Every error a user can cause, and the one way to say what to install.
 
     TiaeError
     ├── ModelError          a model folder that cannot be used
@@ -59,3 +59,8 @@ class TrainingError(TiaeError):
 
 class MissingExtraError(TiaeError):
     """An optional dependency is not installed; the message names the extra to install."""
+
+
+def install_hint(extra: str) -> str:
+    """How to install an extra. The package is on no index: it is installed from its folder."""
+    return f"pip install -e '.[{extra}]' in the clone of tiae_ros"

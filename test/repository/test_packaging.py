@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tiae_ros.errors import install_hint
+
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = (
     "package.xml",
@@ -104,3 +106,14 @@ def test_package_xml_names_what_the_code_imports():
         run(sys.executable, "-c", "import tiae_ros; print(tiae_ros.__version__)").strip(),
     }
     assert len(versions) == 1
+
+
+def test_nobody_is_sent_to_an_index():
+    """The package is on none: extras are installed from its folder, as `errors.install_hint` says it."""
+    sent = r"pip install [^\n]*tiae_ros\["
+    listed = subprocess.run(
+        ["git", "grep", "-lE", sent, "--", "*.md", "*.py", "scripts", ":!test/repository/test_packaging.py"],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert listed.stdout == ""
+    assert install_hint("bags") == "pip install -e '.[bags]' in the clone of tiae_ros"

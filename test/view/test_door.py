@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-pytest.importorskip("websockets", reason="the page's packages are not installed: pip install 'tiae_ros[view]'")
+pytest.importorskip("websockets", reason="the page's packages are not installed: pip install -e '.[view]'")
 
 from websockets.datastructures import Headers
 from websockets.http11 import Request

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installation nor its wheels")
-pytest.importorskip("viser", reason="the page's packages are not installed: pip install 'tiae_ros[view]'")
+pytest.importorskip("viser", reason="the page's packages are not installed: pip install -e '.[view]'")
 
 from browser import Browser, find_browser
 from ros_processes import Process, node_process

@@ -23,14 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_ros.errors import MissingExtraError
+    from tiae_ros.errors import MissingExtraError, install_hint
 
     try:
         import shtab
     except ImportError:
-        raise MissingExtraError(
-            "making a completion needs shtab; install it: pip install 'tiae_ros[completion]'"
-        ) from None
+        raise MissingExtraError(f"making a completion needs shtab; install it: {install_hint('completion')}") from None
     parser = nested_parser()
     for action in options_of(parser):
         if takes_a_file(action):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiae_ros.errors import MissingExtraError, ParameterError, TiaeError
+from tiae_ros.errors import MissingExtraError, ParameterError, TiaeError, install_hint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,7 +137,7 @@ def _watch(arguments: argparse.Namespace, bag: Path) -> _Seen:
         from tiae_ros.node import session
     except ImportError as error:
         raise MissingExtraError(
-            f"the demonstration needs ROS 2 ({error}); source a ROS 2 installation, or: pip install 'tiae_ros[ros]'"
+            f"the demonstration needs ROS 2 ({error}); source a ROS 2 installation, or: {install_hint('ros')}"
         ) from None
     context, seen = Context(), _Seen()
     session.begin(context=context)

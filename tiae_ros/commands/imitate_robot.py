@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tiae_ros.errors import MissingExtraError
+from tiae_ros.errors import MissingExtraError, install_hint
 
 HELP = "a simulated robot hand that takes joint targets (MuJoCo)"
 DESCRIPTION = """Runs a robot hand in MuJoCo as a ROS node `robot`: it takes the joint targets of the node `tiae` of
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         from tiae_ros.node.robot_player import run_robot
     except ImportError as error:
         raise MissingExtraError(
-            f"the robot's node needs ROS 2 ({error}); source a ROS 2 installation, or: pip install 'tiae_ros[ros]'"
+            f"the robot's node needs ROS 2 ({error}); source a ROS 2 installation, or: {install_hint('ros')}"
         ) from None
     words = [] if arguments.ros_args is None else ["--ros-args", *arguments.ros_args]
     return run_robot(simulated, words)

@@ -8,7 +8,7 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
-from tiae_ros.errors import MissingExtraError, ParameterError
+from tiae_ros.errors import MissingExtraError, ParameterError, install_hint
 
 if TYPE_CHECKING:
     from tiae_ros.node.signals import Stop
@@ -127,7 +127,7 @@ def _play(bag: Bag, arguments: argparse.Namespace, names: dict[str, str], stop: 
         from tiae_ros.node.player import Playback, Player
     except ImportError as error:
         raise MissingExtraError(
-            f"playing needs ROS 2 ({error}); source a ROS 2 installation, or: pip install 'tiae_ros[ros]'"
+            f"playing needs ROS 2 ({error}); source a ROS 2 installation, or: {install_hint('ros')}"
         ) from None
 
     def say(line: str) -> None:

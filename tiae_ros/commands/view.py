@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Until Ctrl-C; returns 0."""
-    from tiae_ros.errors import MissingExtraError, ParameterError
+    from tiae_ros.errors import MissingExtraError, ParameterError, install_hint
     from tiae_ros.node.signals import Interrupted, Stop
 
     stop = Stop()
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
         ours, extra = ("the page", "view") if package in ("viser", "websockets") else ("ROS 2", "ros")
-        raise MissingExtraError(f"tiae view needs {ours} ({error}); pip install 'tiae_ros[{extra}]'") from None
+        raise MissingExtraError(f"tiae view needs {ours} ({error}); {install_hint(extra)}") from None
     run_page(
         Options(
             node=arguments.node,

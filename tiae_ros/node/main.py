@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tiae_ros.errors import MissingExtraError
+from tiae_ros.errors import MissingExtraError, install_hint
 from tiae_ros.node.large_messages import publish_large_messages
 
 _POLL_S = 0.1
@@ -123,7 +123,7 @@ def run(ros_arguments: Sequence[str]) -> int:
         from tiae_ros.node import session
     except ImportError as error:
         raise MissingExtraError(
-            f"the node needs ROS 2 ({error}); source a ROS 2 installation, or: pip install 'tiae_ros[ros]'"
+            f"the node needs ROS 2 ({error}); source a ROS 2 installation, or: {install_hint('ros')}"
         ) from None
     from tiae_ros.node.node import PerceptionNode
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import BagError, ImageError, MissingExtraError, TopicError
+from tiae_ros.errors import BagError, ImageError, MissingExtraError, TopicError, install_hint
 from tiae_ros.streams.bag_files import BagFiles
 from tiae_ros.streams.camera import Camera, is_rectified
 from tiae_ros.streams.camera_topics import (
@@ -413,6 +413,6 @@ def _typestore() -> Any:
         from rosbags.typesys import Stores, get_typestore
     except ImportError:
         raise MissingExtraError(
-            "reading bags needs the package `rosbags`; install it with: pip install 'tiae_ros[bags]'"
+            f"reading bags needs the package `rosbags`; install it with: {install_hint('bags')}"
         ) from None
     return get_typestore(Stores.ROS2_HUMBLE)

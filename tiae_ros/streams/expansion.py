@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tiae_ros.errors import BagError, MissingExtraError
+from tiae_ros.errors import BagError, MissingExtraError, install_hint
 
 MOST_PART_BYTES = 256 * 2**20  # of one chunk or message; recorders write chunks of about 1 MB
 _FREE_BYTES = 2**30
@@ -123,6 +123,5 @@ def _zstd() -> Any:
 
 def _missing(package: str) -> MissingExtraError:
     return MissingExtraError(
-        f"this bag is compressed, and reading it needs the package `{package}`; install it with: "
-        "pip install 'tiae_ros[bags]'"
+        f"this bag is compressed, and reading it needs the package `{package}`; install it with: {install_hint('bags')}"
     )

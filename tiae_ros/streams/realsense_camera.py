@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tiae_ros.errors import DataError, MissingExtraError
+from tiae_ros.errors import DataError, MissingExtraError, install_hint
 from tiae_ros.streams.camera import Camera
 from tiae_ros.streams.distortion import Distortion
 from tiae_ros.streams.image_decoding import to_depth_m
@@ -78,7 +78,7 @@ def realsense_library() -> Any:
         import pyrealsense2
     except ModuleNotFoundError:
         raise MissingExtraError(
-            "a RealSense needs the package `pyrealsense2`; install it with: pip install 'tiae_ros[realsense]'"
+            f"a RealSense needs the package `pyrealsense2`; install it with: {install_hint('realsense')}"
         ) from None
     except ImportError as error:  # its wheel brings all but libusb
         raise MissingExtraError(

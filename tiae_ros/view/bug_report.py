@@ -22,7 +22,7 @@ import cv2
 import yaml
 
 from tiae_ros import __version__
-from tiae_ros.errors import MissingExtraError, OutputError
+from tiae_ros.errors import MissingExtraError, OutputError, install_hint
 from tiae_ros.view.recent import Arrived
 from tiae_ros.vision.labels import Picture
 
@@ -96,9 +96,7 @@ def _write_bag(path: Path, messages: Sequence[Arrived]) -> None:
         from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
-        raise MissingExtraError(
-            f"a report is a bag ({error}); install the extra: pip install 'tiae_ros[bags]'"
-        ) from None
+        raise MissingExtraError(f"a report is a bag ({error}); install the extra: {install_hint('bags')}") from None
     store = get_typestore(Stores.ROS2_HUMBLE)
     writer = Writer(path, version=8, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)

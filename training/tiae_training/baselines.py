@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tiae_ros.errors import MissingExtraError, ParameterError
+from tiae_ros.errors import MissingExtraError, ParameterError, install_hint
 from tiae_training import objective
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.networks.slide import SlideNetwork
@@ -158,9 +158,7 @@ def _pca(images: Tensor, size: int, seed: int) -> Callable[[Tensor], Described]:
     try:
         from sklearn.decomposition import PCA
     except ImportError:
-        raise MissingExtraError(
-            "the PCA baselines need scikit-learn; install it: pip install 'tiae_ros[train]'"
-        ) from None
+        raise MissingExtraError(f"the PCA baselines need scikit-learn; install it: {install_hint('train')}") from None
     fitted = PCA(size, random_state=seed).fit(images.flatten(1).numpy())
 
     def describe(windows: Tensor) -> Described:

@@ -177,7 +177,7 @@ def test_photographs_without_their_package_are_one_line(tmp_path, capsys, monkey
     monkeypatch.setitem(sys.modules, "skimage", None)
     monkeypatch.setitem(sys.modules, "skimage.data", None)
     assert main(["recipe", "foreground-indoor", "--out", str(tmp_path), *QUICK]) == 2
-    assert "tiae_ros[experiments]" in capsys.readouterr().err
+    assert "'.[experiments]'" in capsys.readouterr().err
 
 
 def test_training_and_test_photographs_differ():

@@ -7,9 +7,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-pytest.importorskip("mujoco", reason="the extra `sim` is not installed: pip install tiae_ros[sim]")
+pytest.importorskip("mujoco", reason="the extra `sim` is not installed: pip install -e '.[sim]'")
 if not importlib.util.find_spec("gymnasium_robotics"):
-    pytest.skip("the extra `imitate` is not installed: pip install tiae_ros[imitate]", allow_module_level=True)
+    pytest.skip("the extra `imitate` is not installed: pip install -e '.[imitate]'", allow_module_level=True)
 
 from human_fingers import TIPS, random_pinches
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("mujoco", reason="the extra `sim` is not installed: pip install tiae_ros[sim]")
+pytest.importorskip("mujoco", reason="the extra `sim` is not installed: pip install -e '.[sim]'")
 
 from tiae_ros.errors import ParameterError
 from tiae_training.simulator.gestures import render_gestures

@@ -14,7 +14,7 @@ from tiae_ros.errors import DataError, MissingExtraError, OutputError, Parameter
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 
-pytest.importorskip("mujoco", reason="the extra `sim` is not installed: pip install tiae_ros[sim]")
+pytest.importorskip("mujoco", reason="the extra `sim` is not installed: pip install -e '.[sim]'")
 
 from tiae_training.simulator import rendering  # noqa: E402
 

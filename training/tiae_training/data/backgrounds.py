@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tiae_ros.errors import DataError, MissingExtraError
+from tiae_ros.errors import DataError, MissingExtraError, install_hint
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.transforms.ranges import parse_kinds
 
@@ -62,7 +62,7 @@ def indoor_pictures(names: tuple[str, ...] = PHOTOGRAPHS, *, side: int = 96, shr
         import skimage.data
     except ImportError:
         raise MissingExtraError(
-            "photographs come with scikit-image; install it: pip install 'tiae_ros[experiments]'"
+            f"photographs come with scikit-image; install it: {install_hint('experiments')}"
         ) from None
     tiles = []
     for name in names:

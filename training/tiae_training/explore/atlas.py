@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import MissingExtraError
+from tiae_ros.errors import MissingExtraError, install_hint
 from tiae_training.clusters import adjusted_rand, mean_shift, normalized_mutual_information
 
 Floats = NDArray[np.float32]
@@ -105,7 +105,7 @@ def neighbour_map(descriptors: Floats) -> Floats:
         from sklearn.manifold import TSNE
     except ImportError:
         raise MissingExtraError(
-            "--map tsne needs scikit-learn; install it: pip install 'tiae_ros[experiments]', or use --map pca"
+            f"--map tsne needs scikit-learn; install it: {install_hint('experiments')}, or use --map pca"
         ) from None
     perplexity = min(30.0, max(1.0, (len(descriptors) - 1) / 3))
     places = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(descriptors)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tiae_ros.errors import DataError, MissingExtraError
+from tiae_ros.errors import DataError, MissingExtraError, install_hint
 from tiae_ros.model.autoencoder import Autoencoder
 from tiae_training.data.arrays import ImageArrays, load_arrays
 from tiae_training.data.documents import Page, grid_corners, patches, printed_page, random_corners, set_page
@@ -142,7 +142,7 @@ def find_clusters(found: Found, page: Page) -> list[Cluster]:
         from sklearn.neighbors import NearestNeighbors
     except ImportError:
         raise MissingExtraError(
-            "the recipe document needs scikit-learn; install it: pip install 'tiae_ros[train]'"
+            f"the recipe document needs scikit-learn; install it: {install_hint('train')}"
         ) from None
     rows = np.flatnonzero(found.restored.sum((1, 2)) > SIDE / 2)
     if len(rows) < FEWEST_MEMBERS:

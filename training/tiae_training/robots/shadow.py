@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tiae_ros.errors import HandError, MissingExtraError
+from tiae_ros.errors import HandError, MissingExtraError, install_hint
 from tiae_ros.imitation.human_hand import FINGERS
 from tiae_ros.imitation.robot_hand import RobotHand
 
@@ -26,7 +26,7 @@ _TORQUE_SHARE = 0.4  # N m of the most a motor gives, per N m / rad
 _OTHER_SIGN = ("FFJ4", "MFJ4", "THJ1", "THJ2")  # the model's axes point the other way
 _TIPS = dict(zip(FINGERS, ("th", "ff", "mf", "rf", "lf"), strict=True))
 _BACKDROP = [0.93, 0.94, 0.96], [0.80, 0.82, 0.86]
-_HINT = "install it with: pip install 'tiae_ros[imitate]'"
+_HINT = f"install it with: {install_hint('imitate')}"
 
 
 class SimulatedShadow:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import DataError, MissingExtraError
+from tiae_ros.errors import DataError, MissingExtraError, install_hint
 
 _LONGEST_PX = 640  # of a kept photograph; pictures are smaller
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -34,7 +34,7 @@ def collect_photographs(folder: Path) -> list[Path]:
         found = importlib.util.find_spec(package)
         if found is None or found.origin is None:
             raise MissingExtraError(
-                f"the photographs come with {package}; install it: pip install 'tiae_ros[train,experiments]'"
+                f"the photographs come with {package}; install it: {install_hint('train,experiments')}"
             )
         for name in names.split():
             source = Path(found.origin).parent / name

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from tiae_ros.errors import MissingExtraError
+from tiae_ros.errors import MissingExtraError, install_hint
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 
 _HINT = (
-    "install the simulator with `pip install tiae_ros[sim]` and, on Debian or Ubuntu, "
+    f"install the simulator with `{install_hint('sim')}` and, on Debian or Ubuntu, "
     "`apt-get install libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri`"
 )
 _context: Any = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tiae_ros.errors import MissingExtraError
+from tiae_ros.errors import MissingExtraError, install_hint
 
 FOLDER = "tensorboard"
 
@@ -24,7 +24,7 @@ class EventFiles:
             if error.name in ("torch", "torch.utils"):
                 raise
             raise MissingExtraError(
-                f"--tensorboard needs {error.name or 'tensorboard'}; install it: pip install 'tiae_ros[tensorboard]'"
+                f"--tensorboard needs {error.name or 'tensorboard'}; install it: {install_hint('tensorboard')}"
             ) from None
         self._make = SummaryWriter
         self._folder = run / FOLDER

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import MissingExtraError
+from tiae_ros.errors import MissingExtraError, install_hint
 
 Floats = NDArray[np.float32]
 
@@ -61,7 +61,7 @@ def load_rig() -> tuple[object, Rig]:
     try:
         import anny
     except ImportError:
-        raise MissingExtraError("people come with the package anny; install it: pip install 'tiae_ros[sim]'") from None
+        raise MissingExtraError(f"people come with the package anny; install it: {install_hint('sim')}") from None
     model = anny.Anny(skinning_method="lbs")
     count = model.template_vertices.shape[0]
     weights = np.zeros((count, len(model.bone_labels)), np.float32)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import MissingExtraError
+from tiae_ros.errors import MissingExtraError, install_hint
 
 Floats = NDArray[np.float32]
 NEAR_M, FAR_M = 0.05, 12.0
@@ -189,9 +189,7 @@ class Renderer:
         try:
             import moderngl
         except ImportError:
-            raise MissingExtraError(
-                "pictures of people need moderngl; install it: pip install 'tiae_ros[sim]'"
-            ) from None
+            raise MissingExtraError(f"pictures of people need moderngl; install it: {install_hint('sim')}") from None
         self.width, self.height = width, height
         gl: Any = moderngl.create_context(standalone=True, backend="egl")  # type: ignore[arg-type]
         self._gl = gl
