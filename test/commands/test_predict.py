@@ -3,6 +3,9 @@
 import itertools
 import json
 import re
+import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -11,6 +14,7 @@ import pytest
 from synthetic_scenes import FOCAL, make_scene
 
 from tiae_ros.cli import main
+from tiae_ros.errors import DataError
 from tiae_ros.streams.video_files import Video  # before any video is opened: it silences FFmpeg
 
 GRASPS = Path(__file__).resolve().parents[1] / "data" / "grasps"
@@ -207,7 +211,10 @@ def test_two_pictures_and_two_folders(pictures, tmp_path, capsys):
         (["nowhere"], "nowhere does not exist; accepted is a picture"),
         (["nowhere.mp4"], "video nowhere.mp4 does not exist"),
         (["97"], "camera 97 cannot be opened"),
-        (["realsense:0"], r"pip install 'tiae_ros\[realsense\]'|libusb|RealSense 0 cannot be started"),
+        (["realsense:0"], r"pip install -e '\.\[realsense\]'|libusb|RealSense 0 cannot be started"),
+        (["99999999999"], "camera 99999999999 cannot be opened"),
+        (["x" * 300], "xxx' cannot be a source: File name too long"),
+        (["vast.png"], "vast.png cannot be used"),
         (["notes.txt"], "notes.txt is none of what can be read"),
         (["notes.mp4"], "video notes.mp4 cannot be read"),
         (["notes.png"], "notes.png cannot be used"),
@@ -221,10 +228,44 @@ def test_what_is_no_source_is_one_line(tmp_path, monkeypatch, capfd, words, said
     monkeypatch.chdir(tmp_path)
     for name in ("notes.txt", "notes.mp4", "notes.png", "notes.mcap"):
         (tmp_path / name).write_text("none")
+    (tmp_path / "vast.png").write_bytes(vast_png())
     assert main(["predict", *words]) == 2
     error = capfd.readouterr().err
     assert re.search(said, error)
     assert error.count("\n") == 1
+
+
+def vast_png() -> bytes:
+    """A picture of 60,000 x 60,000 pixels, by its head."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+
+
+def test_the_source_is_not_overwritten(pictures, tmp_path, monkeypatch, capsys):
+    """Annotated pictures have the names of the pictures."""
+    color = np.zeros((120, 160, 3), np.uint8)
+    (tmp_path / "color").mkdir()
+    for name in ("cup.jpg", "color/cup.jpg"):
+        cv2.imwrite(str(tmp_path / name), color)
+    monkeypatch.chdir(tmp_path)
+    before = (tmp_path / "cup.jpg").read_bytes()
+    for words in (["cup.jpg", "--out", "."], [".", "--out", "../" + tmp_path.name], [".", "--out", "color"]):
+        assert main(["predict", *words]) == 2
+        assert "is where the pictures of" in capsys.readouterr().err
+    assert (tmp_path / "cup.jpg").read_bytes() == (tmp_path / "color" / "cup.jpg").read_bytes() == before
+
+
+def test_a_frame_without_depth_costs_itself(filmed, tmp_path):
+    depth = shutil.copytree(filmed / "cup_depth", tmp_path / "depth")
+    (depth / "0002.png").write_text("none")
+    video = Video(filmed / "bare.mp4", depth)
+    assert len(list(video)) == 11
+    assert "0002.png cannot be used" in video.lost[0]
+    assert len(video.lost) == 1
+    for path in depth.iterdir():
+        path.write_text("none")
+    with pytest.raises(DataError, match=r"no frame of .* can be used; the first: frame 0"):
+        list(Video(filmed / "bare.mp4", depth))
 
 
 def test_an_output_that_cannot_be_written_is_one_line(pictures, capsys):

@@ -100,6 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
         depth_unit_m=arguments.depth_unit_m,
         strict=arguments.strict,
     )
+    if arguments.out is not None:
+        _check_apart(Path(arguments.source), arguments.out)
     with contextlib.closing(open_source(arguments.source, options)) as source:
         if source.rate_hz is not None:
             tell(source.told)
@@ -159,6 +161,21 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ParameterError(f"--focal-px is {focal:g}; it must be above 0")
     if arguments.frames is not None and arguments.frames < 1:
         raise ParameterError(f"--frames is {arguments.frames}; it must be at least 1")
+
+
+def _check_apart(source: Path, out: Path) -> None:
+    """Annotated pictures bear their source's name: beside it they would take its place. Raises OutputError."""
+    from tiae_ros.streams.picture_files import COLOR_FOLDERS, DEPTH_FOLDER
+
+    with contextlib.suppress(OSError):  # what is no source is told as that
+        if source.is_dir():
+            places = [source, *(source / name for name in COLOR_FOLDERS), source / DEPTH_FOLDER]
+        elif source.is_file():
+            places = [source.parent]
+        else:
+            return
+        if out.resolve() in [place.resolve() for place in places]:
+            raise OutputError(f"--out {out} is where the pictures of {source} lie; give a folder of its own")
 
 
 def _is_live(source: FrameSource) -> bool:

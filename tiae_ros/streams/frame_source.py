@@ -102,6 +102,10 @@ def open_source(word: str, options: SourceOptions | None = None) -> FrameSource:
     """
     options = options or SourceOptions()
     path = Path(word)
+    try:
+        path.exists()
+    except (OSError, ValueError) as error:  # too long a name
+        raise DataError(f"{word[:60]!r} cannot be a source: {getattr(error, 'strerror', None) or error}") from None
     if word.partition(":")[0] == REALSENSE and not path.exists():
         return RealSense(word.partition(":")[2])
     if (word.isdecimal() and not path.exists()) or path.is_char_device():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ from tiae_ros.streams.source_frame import SourceFrame
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _DEPTH_ENDS = ("_depth_mm", "_depth")
 _COLOR_END = "_color"
-_COLOR_FOLDERS, _DEPTH_FOLDER = ("color", "rgb", "colour"), "depth"
+COLOR_FOLDERS, DEPTH_FOLDER = ("color", "rgb", "colour"), "depth"
 _ACCEPTED = "NAME_color.jpg (or .png) beside NAME_depth_mm.png, color/NAME.jpg and depth/NAME.png, or colour alone"
 
 
@@ -93,7 +94,7 @@ class Pictures:
 
 def read_color(path: Path) -> NDArray[np.uint8]:
     """A picture file (H, W, 3) red, green, blue. Raises DataError."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if path.is_file() else None
+    pixels = _read(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         reason = "cannot be used" if path.exists() else "does not exist"
         raise DataError(f"{path} {reason}; needed is a colour picture ({', '.join(PICTURES)})")
@@ -102,7 +103,7 @@ def read_color(path: Path) -> NDArray[np.uint8]:
 
 def read_depth(path: Path, unit_m: float) -> tuple[NDArray[np.float32], str]:
     """A depth file -> metres (H, W), NaN = nothing, and its encoding as of sensor_msgs/Image. Raises DataError."""
-    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
+    values = _read(path, cv2.IMREAD_UNCHANGED)
     if values is None and not path.exists():
         raise DataError(f"{path} does not exist; needed is depth as 16 bit grey, in mm")
     return depth_of_values(values, unit_m, str(path))
@@ -118,12 +119,23 @@ def depth_of_values(values: NDArray[np.generic] | None, unit_m: float, where: st
     return to_depth_m(values, encoding, unit_m), encoding
 
 
+def _read(path: Path, how: int) -> NDArray[Any] | None:
+    """A picture file's values; None for what is none."""
+    if not path.is_file():
+        return None
+    try:
+        values: NDArray[Any] | None = cv2.imread(str(path), how)
+    except cv2.error:  # more than 2**30 pixels, by its head
+        return None
+    return values
+
+
 def _pairs_of(folder: Path) -> list[tuple[Path, Path | None]]:
     """Colour files of a folder, each with where its depth is to lie."""
-    for name in _COLOR_FOLDERS:
-        if (colors := _pictures_in(folder / name)) and (folder / _DEPTH_FOLDER).is_dir():
-            depths = {path.stem: path for path in _pictures_in(folder / _DEPTH_FOLDER)}
-            return [(path, depths.get(path.stem, folder / _DEPTH_FOLDER / f"{path.stem}.png")) for path in colors]
+    for name in COLOR_FOLDERS:
+        if (colors := _pictures_in(folder / name)) and (folder / DEPTH_FOLDER).is_dir():
+            depths = {path.stem: path for path in _pictures_in(folder / DEPTH_FOLDER)}
+            return [(path, depths.get(path.stem, folder / DEPTH_FOLDER / f"{path.stem}.png")) for path in colors]
     pictures = [path for path in _pictures_in(folder) if not path.stem.endswith(_DEPTH_ENDS)]
     named = [path for path in pictures if path.stem.endswith(_COLOR_END)]
     if not pictures:

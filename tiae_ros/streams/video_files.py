@@ -57,7 +57,7 @@ class Video:
 
     def __iter__(self) -> Iterator[SourceFrame]:
         depths = self._depths()
-        number = -1
+        number, used = -1, 0
         for number, color in enumerate(_frames_of(self._capture)):
             name, stamp_ns = f"{self._path.stem}_{number:06d}", round(number / self.rate_hz * 1e9)
             if depths is None:
@@ -67,16 +67,19 @@ class Video:
                 depth_m, encoding = next(depths, (None, ""))
                 if depth_m is None:
                     self._lose(f"{self._depth_path} ends before {self._path}, at frame {number}")
-                    return
+                    break
                 depth_m = resize_depth_to(depth_m, color.shape)
             except (DataError, ImageError) as error:
                 self._lose(f"frame {number} of {self._path}: {error}")
                 continue
+            used += 1
             yield SourceFrame(name, color, depth_m, stamp_ns=stamp_ns, depth_encoding=encoding)
+        else:
+            self._look_behind(depths, number + 1)
         if number < 0:
             raise DataError(f"video {self._path} holds no frame that can be decoded")
-        if depths is not None and next(depths, None) is not None:
-            self._lose(f"{self._path} ends before {self._depth_path}, at frame {number + 1}")
+        if depths is not None and not used:
+            raise DataError(f"no frame of {self._path} can be used; the first: {self.lost[0]}")
 
     def close(self) -> None:
         """Let go of the files."""
@@ -85,18 +88,26 @@ class Video:
             self._depth_capture.release()
 
     def _depths(self) -> Iterator[Depth] | None:
+        """None without any. After a frame that raises DataError it goes on (a generator would be at its end)."""
         if self._depth_path is None:
             return None
         if self._depth_capture is None:
-            files = sorted(
-                path for path in self._depth_path.iterdir() if path.suffix.lower() in (".png", ".tif", ".tiff")
-            )
+            files = sorted(path for path in self._depth_path.iterdir() if path.suffix.lower() in _DEPTH_FILES)
             if not files:
                 raise DataError(f"{self._depth_path} holds no depth; needed is a 16-bit .png for each frame")
-            return (read_depth(path, self._unit_m) for path in files)
+            return map(read_depth, files, itertools.repeat(self._unit_m))
         frames = _frames_of(self._depth_capture, as_stored=True)
         told = f"depth video {self._depth_path}"
-        return (depth_of_values(values, self._unit_m, told) for values in frames)
+        return map(depth_of_values, frames, itertools.repeat(self._unit_m), itertools.repeat(told))
+
+    def _look_behind(self, depths: Iterator[Depth] | None, count: int) -> None:
+        """Whether depth goes on where colour has ended."""
+        try:
+            more = depths is not None and next(depths, None) is not None
+        except DataError:
+            more = True
+        if more and count:
+            self._lose(f"{self._path} ends before {self._depth_path}, at frame {count}")
 
     def _lose(self, line: str) -> None:
         if self._strict:
@@ -112,7 +123,10 @@ class WebCamera:
         self.lost: list[str] = []
         number = int(device) if device.isdecimal() else None
         with _quiet():
-            self._capture = cv2.VideoCapture(device if number is None else number, cv2.CAP_V4L2)
+            try:
+                self._capture = cv2.VideoCapture(device if number is None else number, cv2.CAP_V4L2)
+            except cv2.error:  # a number that no camera has
+                self._capture = cv2.VideoCapture()
         if not self._capture.isOpened():
             there = sorted(str(path) for path in Path("/dev").glob("video*"))
             raise DataError(
