@@ -1,5 +1,6 @@
 """A report is a bag that our own tools take, with what belongs to it, whole or not at all."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -59,3 +60,11 @@ def test_what_cannot_be_saved_is_said(messages, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         save_report(tmp_path / "file", messages[:3], {}, {}, None)
+
+
+def test_two_browsers_may_press_at_once(messages, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        some = [messages[:20]] * 2
+        paths = list(pool.map(lambda these: save_report(tmp_path, these, {}, {}, None), some))
+    assert sorted(paths) == sorted(tmp_path.iterdir())  # and nothing half-written
+    assert len(set(paths)) == 2

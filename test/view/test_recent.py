@@ -1,10 +1,13 @@
 """The last seconds of messages, with a clock of the test's own."""
 
 import struct
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from tiae_ros.view.recent import Recent
+from tiae_ros.view.moment import assemble
+from tiae_ros.view.recent import Arrived, Messages, Recent
 
 IMAGE = "sensor_msgs/msg/Image"
 
@@ -67,3 +70,27 @@ def test_a_text_has_no_stamp(clock):
     recent = recent_of(clock)
     recent.add("/name", "std_msgs/msg/String", stored(77))
     assert recent.all()[0].stamp_ns == 0
+
+
+def test_what_others_publish_under_the_nodes_names_is_a_fault():
+    """The page goes on with the rest."""
+
+    def mask(size):
+        pixels = np.zeros((size, size), np.uint8)
+        return SimpleNamespace(
+            width=size, height=size, step=size, encoding="mono8", is_bigendian=0, data=pixels.tobytes()
+        )
+
+    points = SimpleNamespace(width=1, point_step=12, data=bytes(12), fields=[SimpleNamespace(name="x")])
+    for told, messages in (
+        ("grasps lack confidence, descriptor, shift, y, z", {"/n/grasps": points}),
+        ("restored masks have the shapes", {"/n/restored/hand_mask": mask(32), "/n/restored/object_mask": mask(16)}),
+        ("accepted", {"/n/segmentation": SimpleNamespace(**{**vars(mask(4)), "encoding": "none"})}),
+    ):
+        recent = Messages([Arrived(name, IMAGE, 0, stored(5)) for name in ("/color", *messages)])
+        color = SimpleNamespace(**{**vars(mask(8)), "header": SimpleNamespace(frame_id="")})
+        moment = assemble(
+            recent, {"colour": "/color"}, "/n", lambda one, m=messages, c=color: m.get(one.topic, c), 1e-3
+        )
+        assert told in moment.faults[0]
+        assert moment.color.shape == (8, 8, 3)

@@ -13,6 +13,8 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +28,7 @@ from tiae_ros.errors import MissingExtraError, OutputError, install_hint
 from tiae_ros.view.recent import Arrived
 from tiae_ros.vision.labels import Picture
 
+_ONE_AT_A_TIME = threading.Lock()  # two browsers may press in one second, which is what a report is called by
 _PACKAGES = (
     "rclpy",
     "ros-rclpy",
@@ -53,12 +56,25 @@ def save_report(
     """
     if not messages:
         raise OutputError("nothing has come yet, so there is nothing to save; wait for the first picture")
+    with _ONE_AT_A_TIME:
+        return _save(folder, messages, parameters, status, picture)
+
+
+def _save(
+    folder: Path,
+    messages: Sequence[Arrived],
+    parameters: Mapping[str, Any],
+    status: Mapping[str, str],
+    picture: Picture | None,
+) -> Path:
     path = _new_name(folder)
     # The storage file carries the folder's name, inside too: the folder already has its name where it is staged.
-    staging = folder / f".{path.name}.{os.getpid()}.new"
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=folder))
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
     staged = staging / path.name
     try:
-        staging.mkdir(parents=True)
         _write_bag(staged, messages)
         named = {"/**": {"ros__parameters": dict(parameters)}}
         (staged / "parameters.yaml").write_text(yaml.safe_dump(named, sort_keys=True), "utf-8")

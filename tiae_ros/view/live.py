@@ -128,7 +128,8 @@ class Live:
         if not watched and self._listener.recent.paused:  # nobody is left who would want it to stand still
             self._pause(False)
             self.page.show_paused(False)
-        node, frames = self._listener.node_name, int(self._status().get("frames in", 0))
+        count = self._status().get("frames in", "")
+        node, frames = self._listener.node_name, int(count) if count.isdecimal() else 0
         restarted = frames < self._frames
         self._frames = frames
         if node and (self._asked_of != node or restarted):
@@ -250,7 +251,8 @@ class Live:
 
     def _load(self, model: str) -> None:
         try:
-            self._known = load_known_grasps(model)
+            known: KnownGrasps | str = load_known_grasps(model)
         except TiaeError as error:
-            self._known = f"no map: {error}"
-        self._map = None
+            known = f"no map: {error}"
+        if model == self._model:  # else another one was asked for meanwhile
+            self._known, self._map = known, None

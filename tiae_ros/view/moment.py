@@ -79,9 +79,20 @@ def assemble(
         return None
     moment = Moment(stamp_ns)
     _add_pictures(moment, recent, inputs, read, depth_unit_m)
+    try:
+        _add_results(moment, recent, outputs, read)
+    except ImageError as error:
+        moment.faults.append(str(error))
+    if moment.grasps is not None and len(moment.grasps.confidences):
+        moment.name = _name(recent, outputs, stamp_ns, read)
+    return moment
+
+
+def _add_results(moment: Moment, recent: Messages, outputs: str, read: Read) -> None:
+    """What the node says. Raises ImageError: something else is published under its names, too."""
 
     def output(name: str) -> Any:
-        stored = recent.at(f"{outputs}/{name}", stamp_ns)
+        stored = recent.at(f"{outputs}/{name}", moment.stamp_ns)
         return None if stored is None else read(stored)
 
     if (message := output("segmentation")) is not None:
@@ -90,16 +101,16 @@ def assemble(
         moment.grasps = read_grasps(message)
     masks = [output(f"restored/{name}_mask") for name in ("hand", "object")]
     if None not in masks:
-        moment.restored_masks = np.stack([decode_message(mask).astype(np.float32) / 255 for mask in masks])
+        hand, thing = (decode_message(mask).astype(np.float32) / 255 for mask in masks)
+        if hand.ndim != 2 or hand.shape != thing.shape:
+            raise ImageError(f"restored masks have the shapes {hand.shape} and {thing.shape}; accepted is one, (S, S)")
+        moment.restored_masks = np.stack([hand, thing])
     if (message := output("restored/depth")) is not None:
         moment.restored_depth_m = decode_message(message)
     if (message := output("restored/camera_info")) is not None:
         moment.restored_k = np.array(message.k, np.float64).reshape(3, 3)
         if moment.k is not None:
             moment.window = _window(moment.restored_k, moment.k, message.width, moment)
-    if moment.grasps is not None and len(moment.grasps.confidences):
-        moment.name = _name(recent, outputs, stamp_ns, read)
-    return moment
 
 
 def _name(recent: Messages, outputs: str, stamp_ns: int, read: Read) -> str:
@@ -143,7 +154,10 @@ def _window(window_k: NDArray[np.float64], k: NDArray[np.float64], size: int, mo
 
 
 def read_grasps(message: Any) -> Grasps:
-    """The fields of ~/grasps (sensor_msgs/PointCloud2, all float32)."""
+    """The fields of ~/grasps (sensor_msgs/PointCloud2, all float32). Raises ImageError for other points."""
+    missing = {"x", "y", "z", "descriptor", "shift", "confidence"} - {one.name for one in message.fields}
+    if missing or message.point_step % 4 or len(message.data) != message.width * message.point_step:
+        raise ImageError(f"grasps lack {', '.join(sorted(missing)) or 'bytes'}; does another node publish them, too?")
     rows = np.frombuffer(bytes(message.data), "<f4").reshape(message.width, message.point_step // 4)
     at = {one.name: slice(one.offset // 4, one.offset // 4 + one.count) for one in message.fields}
     return Grasps(
