@@ -92,7 +92,11 @@ def test_a_map_comes_back_from_its_file_and_belongs(belongs, tmp_path):
     np.testing.assert_allclose(again.correction(features), fit.map.correction(features), atol=1e-5)
     with pytest.raises(ModelError, match=r"for the right hand shadow of 3 joints, this is the right hand shadow of 24"):
         again.check(manifest, hand)
-    whole = dataclasses.replace(again, belongs=Belongs.to(manifest, hand))
+    of_this_hand = dataclasses.replace(again, belongs=Belongs.to(manifest, hand))
+    needed = 25 + 15 + manifest.descriptor_size
+    with pytest.raises(ModelError, match=f"the map reads 6 numbers of a hand, there are {needed}"):
+        of_this_hand.check(manifest, hand)
+    whole = dataclasses.replace(of_this_hand, mean=np.zeros(needed))
     whole.check(manifest, hand)
     with pytest.raises(ModelError, match=r"right hand shadow of .*, this is the right hand leap"):
         whole.check(manifest, load_hand("leap"))

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import DataError, ModelError
+from tiae_ros.imitation.human_hand import FINGERS, JOINT_NAMES
 from tiae_ros.imitation.robot_hand import RobotHand
 from tiae_ros.model.folder import POSE, write_whole
 from tiae_ros.model.manifest import Manifest
@@ -94,6 +95,8 @@ class PairMap:
                 f"the map was made for the {own.side} hand {own.hand} of {len(own.joint_names)} joints, this is the "
                 f"{given.side} hand {given.hand} of {len(given.joint_names)}; {again}"
             )
+        if self.mean.size != (needed := len(JOINT_NAMES) + 3 * len(FINGERS) + pose.descriptor_size):
+            raise ModelError(f"the map reads {self.mean.size} numbers of a hand, there are {needed}; {again}")
 
 
 @dataclass(frozen=True)
