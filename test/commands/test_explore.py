@@ -55,6 +55,7 @@ def test_the_page_is_one_file(page, windows, capsys):
     text = page.read_text("utf-8")
     assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)|@import|url\(|https?://|fetch\(|XMLHttpRequest""", text)
     assert len(text) < ROOMY
+    assert "<" not in re.search(r'id="data">(.*?)</script>', text, re.DOTALL).group(1)  # `<!--` in a label, too
     assert not list(page.parent.glob(".*"))  # nothing half-written
     assert main(["explore", "--model", "grasp", "--data", str(windows), "--out", str(page)]) == 2
     assert "exists already" in capsys.readouterr().err

@@ -97,6 +97,7 @@ def _scene(arguments: argparse.Namespace) -> tuple[Path, Path]:
     if made_by.is_file() and bag.is_dir() and truth.is_file() and json.loads(made_by.read_text()) == wanted:
         return bag, truth
     arguments.out.mkdir(parents=True, exist_ok=True)
+    made_by.unlink(missing_ok=True)  # until the scene is whole again
     print("rendering the operator's hand (once; a minute) …", flush=True)
     settings = SimulatorSettings(seed=arguments.seed, width=320, height=240, smooth_skin=True)
     count = write_gestures(

@@ -98,7 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
             pose, autoencoder, test, elsewhere, held_out=held_out, radius_px=settings.shift_radius_px
         )
         with_measures(out, measures)
-        print(measures)
+        for name, value in measures.items():
+            print(f"  {name:28s} {value:.4f}")
     print(f"{out}: written")
     return 0
 

@@ -76,7 +76,7 @@ def test_what_cannot_be_simulated_is_said(monkeypatch):
     with pytest.raises(HandError, match="allegro cannot be simulated; accepted is shadow"):
         SimulatedShadow(load_hand("allegro"))
     monkeypatch.setattr(shadow.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'tiae_ros\[imitate\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -e '\.\[imitate\]'"):
         SimulatedShadow(HAND)
 
 

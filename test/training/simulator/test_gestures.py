@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import pytest
 
@@ -35,3 +37,23 @@ def test_pinching_tips_touch_and_a_hidden_hand_is_not_seen(left):
 def test_unknown_gestures_are_refused():
     with pytest.raises(ParameterError, match="gesture wave is not known; accepted are open, fist, hidden, index"):
         next(render_gestures(SETTINGS, ("open", "wave")))
+
+
+def test_a_scene_that_was_not_rendered_whole_is_rendered_again(tmp_path, monkeypatch):
+    """`tiae demo imitate`: the note of what a scene was made by goes before the scene does."""
+    from tiae_ros.commands import demo_imitate
+    from tiae_training.simulator import gestures
+
+    parser = argparse.ArgumentParser()
+    demo_imitate.add_arguments(parser)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    (tmp_path / "scene").mkdir()
+    (tmp_path / "scene_truth.npz").touch()
+    (tmp_path / "scene.json").write_text("{}")
+    monkeypatch.setattr(gestures, "write_gestures", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        demo_imitate._scene(parser.parse_args(["--out", str(tmp_path)]))
+    assert not (tmp_path / "scene.json").exists()

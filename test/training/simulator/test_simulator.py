@@ -266,7 +266,7 @@ def test_wrong_settings_are_named(settings: dict[str, object], named: str) -> No
 
 def test_missing_mujoco_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mujoco", None)
-    with pytest.raises(MissingExtraError, match=r"tiae_ros\[sim\].*libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri"):
+    with pytest.raises(MissingExtraError, match=r"\[sim\].*libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri"):
         rendering.import_mujoco()
     assert main(["simulate", "--out", "w.npz", "--count", "4"]) == 2
 

@@ -54,7 +54,7 @@ def explore_page(model: Autoencoder, arrays: ImageArrays, rows: NDArray[np.int64
         **_atlas(descriptors, arrays.labels, tsne=tsne),
         **_decoder(model, descriptors, folder),
     }
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     whole = _part("template.html")
     for mark, name in _PARTS.items():
         whole = whole.replace(mark, _part(name), 1)

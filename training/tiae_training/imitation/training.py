@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tiae_ros.errors import DataError
+from tiae_ros.errors import DataError, TrainingError
 from tiae_training.imitation.networks import HandPoseNetwork, begin_with, negative_log_likelihood
 from tiae_training.imitation.others import draw_others
 from tiae_training.imitation.rows import Floats, HandRows
@@ -86,7 +86,7 @@ def train_hand_pose(
             total += float(loss.detach())
         say(f"epoch {epoch + 1}/{settings.epochs}: loss {total / max(1, len(rows) // batch):.3f}")
         if not np.isfinite(total):
-            raise DataError("the loss is not finite; try a lower --learning-rate")
+            raise TrainingError(f"the loss is not finite in epoch {epoch + 1}; try a lower --learning-rate")
     return network.eval()
 
 
