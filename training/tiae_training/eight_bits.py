@@ -11,6 +11,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ def eight_bit_graph(graph: bytes, examples: Iterator[Floats]) -> bytes:
     except ImportError as error:
         raise MissingExtraError(f"quantising a model needs {error.name}; install the extra `train`") from None
     model = onnx.load_from_string(graph)
+    _unpack(model)
     name = model.graph.input[0].name
     first = next(node.name for node in model.graph.node if node.op_type == "Conv")
     exact = [node.name for node in model.graph.node if node.op_type in ("Gemm", "MatMul")]
@@ -48,6 +50,23 @@ def eight_bit_graph(graph: bytes, examples: Iterator[Floats]) -> bytes:
         finally:
             logging.root.setLevel(quiet)
         return target.read_bytes()
+
+
+def _unpack(model: Any) -> None:
+    """Undo `export._pack`: the quantisation takes weights that are float32."""
+    from onnx import numpy_helper
+
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in list(model.graph.node):
+        if node.op_type not in ("Cast", "Mul") or not all(name in weights for name in node.input):
+            continue
+        values = [numpy_helper.to_array(weights[name]).astype(np.float32) for name in node.input]
+        whole = values[0] if len(values) == 1 else values[0] * values[1]
+        weights[node.output[0]] = numpy_helper.from_array(whole, node.output[0])
+        model.graph.node.remove(node)
+    used = {name for node in model.graph.node for name in node.input}
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(tensor for name, tensor in weights.items() if name in used)
 
 
 class _Reader:

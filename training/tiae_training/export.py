@@ -185,17 +185,38 @@ def _pack(proto: Any) -> None:
 
 
 def _in_steps(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-    """Weights as `tiae_training.model.rounded` leaves them: int8 and the step of each output; None for others."""
+    """Weights as `tiae_training.model.rounded` leaves them: int8 and the step of each output; None for others.
+
+    Where the exporter has folded a normalisation into a convolution, each output's step is multiplied by its scale.
+    """
     if values.ndim < 2 or not np.isfinite(values).all():
         return None
     for axis in (0, values.ndim - 1):  # outputs are rows, or columns where the exporter has turned a matrix
-        others = tuple(n for n in range(values.ndim) if n != axis)
-        _, exponents = np.frexp(np.abs(values).max(axis=others, keepdims=True))
-        step = np.ldexp(np.float32(1), exponents - MOST_STEPS.bit_length())
-        whole = values / step
-        if np.array_equal(whole, np.rint(whole)) and np.abs(whole).max() <= MOST_STEPS:
-            return whole.astype(np.int8), step.astype(np.float32)
+        rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+        steps = np.array([_step_of(row) for row in rows], np.float32)
+        if (steps == 0).any():
+            continue
+        shape = [1] * values.ndim
+        shape[axis] = -1
+        step = steps.reshape(shape)
+        return np.rint(values / step).astype(np.int8), step
     return None
+
+
+def _step_of(row: np.ndarray[Any, Any]) -> np.float32:
+    """The step of which all of these are whole multiples, at most MOST_STEPS of it, exactly; 0 where there is none."""
+    largest = np.abs(row).max()
+    if largest == 0:
+        return np.float32(1)
+    for count in range(MOST_STEPS, MOST_STEPS // 2, -1):
+        step = np.float32(largest / count)
+        whole = np.rint(row / step)
+        if np.abs(row / step - whole).max() > 1e-3:
+            continue
+        for near in (step, np.nextafter(step, np.float32(0)), np.nextafter(step, np.float32(np.inf))):
+            if np.array_equal((whole * near).astype(np.float32), row):
+                return np.float32(near)
+    return np.float32(0)
 
 
 def _npy(values: np.ndarray[Any, Any]) -> bytes:
