@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tiae_ros.drawing import HAND_COLOR, OBJECT_COLOR, depth_picture, masks_picture
+from tiae_ros import palette
+from tiae_ros.drawing import depth_picture, masks_picture
 from tiae_ros.parameters import Settings
 from tiae_ros.perception import Images, load_pipeline
 from tiae_ros.streams.bags import Bag
@@ -66,8 +67,8 @@ def compose(color: Any, result: Any, depth_m: Any, source: str) -> Image.Image:
     pen = ImageDraw.Draw(picture)
     picture.paste(camera(color, result), (GAP, HEAD))
     pen.text((GAP, 4), source, INK, font(13))
-    pen.text((GAP + CAMERA[0], 4), "hand", HAND_COLOR, font(13), anchor="ra")
-    pen.text((GAP + CAMERA[0] - 40, 4), "held thing", OBJECT_COLOR, font(13), anchor="ra")
+    pen.text((GAP + CAMERA[0], 4), "hand", palette.HAND, font(13), anchor="ra")
+    pen.text((GAP + CAMERA[0] - 40, 4), "held thing", palette.OBJECT, font(13), anchor="ra")
     insets = (
         masks_picture(result.seen[0, :2]) if result.windows else None,
         masks_picture(result.restored_masks) if result.windows else None,
@@ -88,7 +89,7 @@ def compose(color: Any, result: Any, depth_m: Any, source: str) -> Image.Image:
 def camera(color: Any, result: Any) -> Image.Image:
     """The camera's picture with masks, the square that is cut out, and where the grasp is."""
     painted = color.astype(np.float32)
-    for label, shade in ((HAND, HAND_COLOR), (OBJECT, OBJECT_COLOR)):
+    for label, shade in ((HAND, palette.HAND), (OBJECT, palette.OBJECT)):
         painted[result.labels == label] = 0.5 * painted[result.labels == label] + 0.5 * np.array(shade)
     shown = Image.fromarray(painted.astype(np.uint8)).resize(CAMERA, Image.Resampling.LANCZOS)
     if not result.windows:

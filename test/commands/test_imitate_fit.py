@@ -38,9 +38,9 @@ def bag(tmp_path_factory) -> Path:
     """The shipped bag's first frames, and a Shadow hand that closes: one half of its joints in each message."""
     names = load_hand("shadow").names
     with Bag(BAG) as source:
-        topics = source.find_rgbd_topics()
-        stored = [(m.topic, m.type, m.time_ns, m.data) for m in source.raw([name for name in topics if name])]
-    colors = [time_ns for topic, _, time_ns, _ in stored if topic == topics[0]][:FRAMES]
+        topics = source.camera_topics()
+        stored = [(m.topic, m.type, m.time_ns, m.data) for m in source.raw([*topics.inputs.values()])]
+    colors = [time_ns for topic, _, time_ns, _ in stored if topic == topics.color][:FRAMES]
     stored = [message for message in stored if message[2] <= colors[-1] + 20 * MS]
     with Bag(BAG) as source:
         stamps = [frame.stamp_ns for _, frame in zip(range(FRAMES), source.rgbd_frames(), strict=False)]
