@@ -13,13 +13,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ import demo_robot
 import numpy as np
 
 from tiae_ros import palette
+from tiae_ros.commands.own_process import running
 from tiae_ros.errors import TiaeError
 from tiae_ros.streams.bags import Bag
 from tiae_ros.streams.camera_topics import CameraTopics
@@ -339,22 +337,6 @@ def enlarge(picture: np.ndarray) -> np.ndarray:
 def write_png(path: Path, rgb: np.ndarray) -> None:
     if not cv2.imwrite(str(path), rgb[..., ::-1]):
         raise OSError(f"cannot write {path}")
-
-
-@contextlib.contextmanager
-def running(*words: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A `tiae` command in its own process, ended by SIGINT if it has not ended by itself."""
-    process = subprocess.Popen([sys.executable, "-m", "tiae_ros.cli", *map(str, words)])
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def spin_until(node: Any, done: Any, seconds: float, what: str, report: Any = None) -> None:

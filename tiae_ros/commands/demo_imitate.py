@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiae_ros.commands.own_process import running
 from tiae_ros.errors import MissingExtraError, ParameterError, TiaeError, install_hint
 
 if TYPE_CHECKING:
@@ -56,6 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from tiae_ros.imitation.robot_hand import load_hand
+    from tiae_ros.model.folder import write_whole
+    from tiae_training.data.arrays import save_arrays
     from tiae_training.robots.shadow import SimulatedShadow
 
     hand = load_hand("shadow", arguments.side)
@@ -69,16 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     moved, targets = (Track(*_track(hand.names, messages)) for messages in (seen.moved, seen.targets))
     if not len(moved.stamp_s):
         raise TiaeError("the robot hand told no joint states; the lines of its process are above")
-    np.savez(
-        arguments.out / "joints.npz",
-        names=hand.names,
-        moved_s=moved.stamp_s,
-        moved=moved.angles,
-        targets_s=targets.stamp_s,
-        targets=targets.angles,
-    )
+    arrays = {"moved_s": moved.stamp_s, "moved": moved.angles, "targets_s": targets.stamp_s, "targets": targets.angles}
+    save_arrays(arguments.out / "joints.npz", {"names": np.array(hand.names), **arrays}, overwrite=True)
     table = measure(hand, robot, truth, moved, targets, seen.states)
-    (arguments.out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
+    write_whole(arguments.out / "table.json", (json.dumps(table, indent=1) + "\n").encode())
     for name, value in table.items():
         print(f"{name:48s} {value}")
     _draw(arguments.out, bag, truth, robot, moved, seen.states)
@@ -168,7 +162,7 @@ def _play(arguments: argparse.Namespace, bag: Path, executor: Any, watcher: Any,
     ):  # fmt: skip
         node_words += ["-p", f"{name}:={value}"]
     robot_words = ["--side", arguments.side, "--ros-args", *simulated_time]
-    with _running("imitate robot", *robot_words) as robot, _running("node", *node_words) as node:
+    with running("imitate", "robot", *robot_words) as robot, running("node", *node_words) as node:
         needed = robot, node
         print("starting the robot hand and the node …", flush=True)
 
@@ -178,7 +172,7 @@ def _play(arguments: argparse.Namespace, bag: Path, executor: Any, watcher: Any,
         _spin_until(executor, ready, _START_S, needed)
         played = [f"/camera/{name}" for name in CAMERA]
         words = ["--bag", str(bag), "--rate", str(arguments.rate), "--clock", "--quiet", "--topics", *played]
-        with _running("play", *words) as player:
+        with running("play", *words) as player:
             print("playing the operator's hand …", flush=True)
             _spin_until(executor, lambda: player.poll() is not None, _PLAY_S, needed)
         if player.returncode:
@@ -207,22 +201,6 @@ def _subscribe(watcher: Any, seen: _Seen) -> None:
     watcher.create_subscription(JointState, f"{ROBOT}/joint_states", keep(seen.moved), 200)
     watcher.create_subscription(JointState, f"{NODE}/joint_targets", keep(seen.targets), 200)
     watcher.create_subscription(DiagnosticArray, f"{NODE}/imitation_state", keep_state, 200)
-
-
-@contextlib.contextmanager
-def _running(command: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A `tiae` command in its own process, ended by SIGINT if it has not ended by itself."""
-    process = subprocess.Popen([sys.executable, "-m", "tiae_ros.cli", *command.split(), *words])
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _spin_until(

@@ -50,8 +50,8 @@ class Asking:
         """Ask it to take a value."""
 
         def told(response: Any) -> None:
-            (result,) = response.results
-            answer("" if result.successful else result.reason)
+            reasons = [result.reason for result in response.results if not result.successful]
+            answer("; ".join(reasons) if response.results else f"{of} knows no parameter {name}")
 
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
         self._do(self._ask, SetParameters, f"{of}/set_parameters", request, told, answer)
