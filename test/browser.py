@@ -47,7 +47,7 @@ class Browser:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         try:
-            self._socket = connect(self._tab(), max_size=None, open_timeout=20)
+            self._socket = connect(self._tab(), max_size=None, open_timeout=20, ping_interval=None)
         except BaseException:
             self.close()
             raise
