@@ -5,7 +5,7 @@
     python benchmarks/node_latency.py --awake               # the processor does not sleep between frames
     python benchmarks/node_latency.py --rate 60 --seconds 20
     python benchmarks/node_latency.py --robot-hand shadow   # and until the joint targets arrive
-    python benchmarks/node_latency.py --view                # with the live page open in a browser
+    python benchmarks/node_latency.py --view                # with the live page open
     python benchmarks/node_latency.py --json
 
 Frames are those of test/data/grasps, enlarged to 640x480. The camera stamps each frame when it publishes it; the
@@ -30,8 +30,8 @@ restored depth  then: that of a joint model or the depth model, and its picture 
 Dropped after the first second are frames that the camera sent and no `~/grasps` came for. Inference alone is the grasp
 model's `infer` (encode, decode, shift), batch 1, one thread, in this process, before anything else runs.
 
-With `--view` a headless browser on this machine shows `tiae view` meanwhile. It draws the scene without a GPU, which
-takes all that is left of the processor, so it has the lowest priority: measured is the page, not the browser.
+With `--view` the page of `tiae view` is open meanwhile: `page_client.py` takes it as a browser on another machine
+would. With `--view browser` a headless one on this machine does, which needs all the processor there is without a GPU.
 
 Wanted at 640x480 and 30 Hz for 60 s: p50 ≤ 11 ms, p99 ≤ 20 ms, no drops, ≤ 0.4 of a core, ≤ 220 MB resident.
 """
@@ -93,7 +93,9 @@ def main() -> None:
         action="store_true",
         help="keep the processor from sleeping meanwhile (docs/how-to/latency.md; needs root)",
     )
-    parser.add_argument("--view", action="store_true", help="with `tiae view` open in a browser")
+    parser.add_argument(
+        "--view", nargs="?", const="client", choices=("client", "browser"), help="with `tiae view` open"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -225,7 +227,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             )
             node.create_subscription(DiagnosticArray, "/diagnostics", lambda m: status.append(m.status[0]), 10)
             wait_for(log, "active; listening", node_process)
-            page_process = page.enter_context(open_page(Path(folder))) if arguments.view else None
+            page_process = page.enter_context(open_page(Path(folder), arguments.view)) if arguments.view else None
             camera_process = subprocess.Popen(
                 [sys.executable, __file__, "--camera", *sys.argv[1:]],
                 stdout=subprocess.PIPE,
@@ -260,28 +262,37 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def open_page(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`tiae view` with a browser on it."""
-    sys.path.append(str(Path(__file__).resolve().parents[1] / "test"))
-    from browser import Browser, find_browser
+def open_page(folder: Path, kind: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`tiae view`, and somebody who looks at it."""
+    here = Path(__file__).resolve().parent
+    with contextlib.ExitStack() as stack:
 
-    log = folder / "view.log"
-    words = [sys.executable, "-m", "tiae_ros.cli", "view", "--port", "0", "--reports", str(folder)]
-    with log.open("w") as output:
-        process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        wait_for(log, r"open http", process)
-        found = re.search(r"http://\S+", log.read_text())
-        program = find_browser()
-        if found is None or not program:
-            raise SystemExit("--view: no browser is installed (Debian: apt-get install chromium)")
-        with Browser(program, nice=19) as browser:
-            browser.open(found.group())
-            browser.wait_for("document.body && document.body.innerText.includes('Parameters')", 120.0)
-            yield process
-    finally:
-        process.terminate()
-        process.wait(20)
+        def start(name: str, *words: str) -> tuple[subprocess.Popen[bytes], Path]:
+            log = folder / f"{name}.log"
+            with log.open("w") as output:
+                process = subprocess.Popen([sys.executable, *words], stdout=output, stderr=subprocess.STDOUT)
+            stack.callback(process.wait, 20)
+            stack.callback(process.terminate)
+            return process, log
+
+        page, log = start("view", "-m", "tiae_ros.cli", "view", "--port", "0", "--reports", str(folder))
+        wait_for(log, r"http://\S+", page)
+        (link,) = re.findall(r"http://\S+", log.read_text())
+        if kind == "client":
+            client, log = start("client", str(here / "page_client.py"), link)
+            wait_for(log, "pictures/s", client)
+            yield page
+            print(log.read_text().strip().splitlines()[-1], file=sys.stderr)
+            return
+        sys.path.append(str(here.parent / "test"))
+        from browser import Browser, find_browser
+
+        if not find_browser():
+            raise SystemExit("--view browser: none is installed (Debian: apt-get install chromium)")
+        with Browser(find_browser(), nice=19) as browser:
+            browser.open(link)
+            browser.wait_for("document.body && document.body.innerText.includes('Parameters')")
+            yield page
 
 
 def figures(

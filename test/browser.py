@@ -47,7 +47,7 @@ class Browser:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         try:
-            self._socket = connect(self._tab(), max_size=None, open_timeout=20)
+            self._socket = connect(self._tab(), max_size=None, open_timeout=20, ping_interval=None)
         except BaseException:
             self.close()
             raise
@@ -87,9 +87,9 @@ class Browser:
         """One command of the protocol."""
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
-        deadline = time.monotonic() + 110
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
-            message = json.loads(self._socket.recv(timeout=110))
+            message = json.loads(self._socket.recv(timeout=180))
             self._note(message)
             if message.get("id") == self._number:
                 assert "error" not in message, (method, message["error"])

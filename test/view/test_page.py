@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
@@ -102,11 +101,6 @@ def check_report(report: Path, tmp_path: Path) -> None:
         yaml.safe_load((report / "versions.yaml").read_text())["versions"]
     )
     assert (report / "picture.jpg").stat().st_size > 5000
-    out = tmp_path / "windows.npz"
-    words = ["--color", "/camera/color/image", "--depth", "/camera/depth/image", "--segmentation", "classical"]
-    assert main(["extract", "--bag", str(report), "--out", str(out), *words]) == 0
-    with np.load(out) as arrays:
-        assert len(arrays["images"]) > 2
     played = Process(["play", "--bag", str(report), "--rate", "4", "--wait", "0"], tmp_path / "replayed.log")
     assert played.join(60.0) == 0
     assert f"/tiae/grasps {topics['/tiae/grasps']}" in played.output
