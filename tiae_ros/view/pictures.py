@@ -9,6 +9,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from tiae_ros import palette
 from tiae_ros.drawing import depth_picture, masks_picture, with_masks
 from tiae_ros.view.known_grasps import KnownGrasps
 from tiae_ros.view.moment import Moment
@@ -22,7 +23,6 @@ MAP = (460, 330)
 _BACKGROUND = 28
 _TEXT = (225, 225, 225)
 _QUIET = (140, 140, 140)
-_FRAME = (255, 220, 60)
 _LINE, _WORD = 12, 70  # pixels of the map that a name takes
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -45,11 +45,13 @@ def camera_picture(moment: Moment) -> Picture:
             tuple(round(scale * (at + sign * window.side_px / 2)) for at in (window.center_x, window.center_y))
             for sign in (-1, 1)
         ]
-        cv2.rectangle(picture, (corners[0][0], corners[0][1]), (corners[1][0], corners[1][1]), _FRAME, 1, cv2.LINE_AA)
+        cv2.rectangle(
+            picture, (corners[0][0], corners[0][1]), (corners[1][0], corners[1][1]), palette.WINDOW, 1, cv2.LINE_AA
+        )
     if moment.grasps is not None:
         for number, (dx, dy) in enumerate(moment.grasps.shifts):
             at = (round(scale * (dx + (width - 1) / 2)), round(scale * (dy + (height - 1) / 2)))
-            cv2.drawMarker(picture, at, _FRAME if number == 0 else _QUIET, cv2.MARKER_CROSS, 13, 2)
+            cv2.drawMarker(picture, at, palette.WINDOW if number == 0 else _QUIET, cv2.MARKER_CROSS, 13, 2)
     return picture
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tiae_ros import palette
 from tiae_ros.drawing import masks_picture, with_masks
 from tiae_ros.view.moment import Moment
 from tiae_ros.view.robot_hand import Bones
@@ -22,7 +23,6 @@ _ROBOT_AT = (0.30, 0.06, 0.55)
 # Seen from behind the camera its palm looks here and its fingers point up: columns are x, y, z of the human palm.
 _ROBOT_TURN = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 _ROBOT = (120, 220, 160)
-_GRASP = (255, 220, 60)
 
 
 def rays(k: NDArray[np.float64], xs: NDArray[Any], ys: NDArray[Any]) -> Floats:
@@ -74,7 +74,7 @@ class Scene:
         none = np.zeros((0, 3), np.uint8)
         self._seen = scene.add_point_cloud("/seen", nothing, none, point_size=0.004, point_shading="flat")
         self._restored = scene.add_point_cloud("/restored", nothing, none, point_size=0.008, point_shading="flat")
-        self._grasp = scene.add_icosphere("/grasp", 0.008, _GRASP, subdivisions=1, visible=False)
+        self._grasp = scene.add_icosphere("/grasp", 0.008, palette.WINDOW, subdivisions=1, visible=False)
         self._name = scene.add_label("/grasp/name", "", position=(0.0, -0.05, 0.0), visible=False)
         wxyz = _quaternion(_ROBOT_TURN)
         scene.add_frame("/robot", show_axes=False, wxyz=wxyz, position=_ROBOT_AT)
@@ -106,7 +106,7 @@ class Scene:
         shape = 2 * math.atan(height / 2 / k[1, 1]), width / height
         if self._camera != shape:
             self._camera = shape
-            self._server.scene.add_camera_frustum("/camera", *shape, scale=0.12, thickness=0.002, color=_GRASP)
+            self._server.scene.add_camera_frustum("/camera", *shape, scale=0.12, thickness=0.002, color=palette.WINDOW)
 
     def _draw_robot(self, bones: Bones | None) -> None:
         there = bones is not None
