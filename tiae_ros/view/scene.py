@@ -22,7 +22,6 @@ _FARTHEST_M = 4.0
 _ROBOT_AT = (0.30, 0.06, 0.55)
 # Seen from behind the camera its palm looks here and its fingers point up: columns are x, y, z of the human palm.
 _ROBOT_TURN = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-_ROBOT = (120, 220, 160)
 
 
 def rays(k: NDArray[np.float64], xs: NDArray[Any], ys: NDArray[Any]) -> Floats:
@@ -117,11 +116,11 @@ class Scene:
             return
         segments = bones.segments.astype(np.float32)
         if self._bones is None or len(self._bones.points) != len(segments):
-            self._bones = self._server.scene.add_line_segments("/robot/bones", segments, _ROBOT, thickness=0.006)
+            self._bones = self._server.scene.add_line_segments("/robot/bones", segments, palette.ROBOT, thickness=0.006)
         else:
             self._bones.points = segments
         self._joints.points = bones.joints.astype(np.float32)
-        self._joints.colors = np.tile(np.array(_ROBOT, np.uint8), (len(bones.joints), 1))
+        self._joints.colors = np.tile(np.array(palette.ROBOT, np.uint8), (len(bones.joints), 1))
         self._robot_name.text = bones.title
 
 
