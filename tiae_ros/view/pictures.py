@@ -122,7 +122,7 @@ class Map:
         self._scale = (np.array(MAP) - 2 * margin) / np.maximum(high - low, 1e-6)
         self._offset = margin - low * self._scale
         self._empty = np.full((height, width, 3), _BACKGROUND, np.uint8)
-        colors = palette(len(known.names))
+        colors = distinct_colors(len(known.names))
         for place, kind in zip(self._pixels(places), known.kinds, strict=True):
             cv2.circle(self._empty, place, 2, colors[kind], -1, cv2.LINE_AA)
         middles = [places[known.kinds == kind].mean(axis=0) for kind in range(len(known.names))]
@@ -159,7 +159,7 @@ def no_map(reason: str) -> Picture:
     return _said(MAP, reason)
 
 
-def palette(count: int) -> list[tuple[int, int, int]]:
+def distinct_colors(count: int) -> list[tuple[int, int, int]]:
     """Colours that are far from each other."""
     shades = (colorsys.hls_to_rgb((number * 0.618) % 1.0, 0.62, 0.7) for number in range(count))
     return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in shades]
