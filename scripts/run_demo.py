@@ -174,12 +174,22 @@ class Received:
 
     messages: dict[str, dict[int, Any]] = field(default_factory=lambda: defaultdict(dict))
     arrivals: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
-    names: Counter[str] = field(default_factory=Counter)  # of grasps, as the node calls them
+    labels: list[tuple[float, str]] = field(default_factory=list)  # of grasps, as the node calls them, and when
 
     def keep(self, name: str, message: Any) -> None:
         stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         self.messages[name][stamp] = message
         self.arrivals[name][stamp] = time.monotonic()
+
+    @property
+    def names(self) -> Counter[str]:
+        """How often each name came."""
+        return Counter(name for _, name in self.labels if name)
+
+    def name_at(self, stamp: int) -> str:
+        """A name has no stamp: it is the first that came after its grasps; "" is unknown."""
+        came = self.arrivals["~/grasps"].get(stamp, np.inf)
+        return next((name for arrival, name in self.labels if arrival >= came), "")
 
     def table(self) -> str:
         """Topics with counts, rates and the time from the camera image's arrival here to the topic's, Markdown."""
@@ -222,10 +232,10 @@ def subscribe(node: Any, received: Received, topics: CameraTopics) -> None:
 
         node.create_subscription(kind, topic, callback, qos_profile_sensor_data)
 
-    def count_name(message: Any) -> None:
-        received.names.update(filter(None, [message.data]))
+    def keep_name(message: Any) -> None:
+        received.labels.append((time.monotonic(), message.data))
 
-    node.create_subscription(String, f"{NODE}/grasp_label", count_name, qos_profile_sensor_data)
+    node.create_subscription(String, f"{NODE}/grasp_label", keep_name, qos_profile_sensor_data)
 
 
 def draw_frames(received: Received, out: Path, count: int) -> int:
@@ -239,6 +249,9 @@ def draw_frames(received: Received, out: Path, count: int) -> int:
     rows = []
     for number, stamp in enumerate(chosen):
         row = draw_frame({name: stored[stamp] for name, stored in received.messages.items() if stamp in stored})
+        for shade, width in ((0, 0, 0), 3), (palette.WINDOW, 1):  # readable on whatever is behind it
+            text = received.name_at(stamp) or "unknown"
+            cv2.putText(row, text, (8, TILE - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.6, shade, width, cv2.LINE_AA)
         write_png(out / f"frame_{number}.png", row)
         rows.append(row)
     titles = ["camera, hand and object", "input window", "restored, moved onto input", "input depth", "restored depth"]

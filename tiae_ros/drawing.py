@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from tiae_ros.perception import Result
 
 
-def draw(color: Picture, result: Result, depth_m: Floats | None = None) -> Picture:
+def draw(color: Picture, result: Result, depth_m: Floats | None = None, *, guessed: bool = False) -> Picture:
     """(H, W, 3) -> (H, W + H // 3, 3): on the right from top to bottom the main grasp's input masks, its
     restored masks moved onto the input, and its restored depth (S, S) in metres.
+
+    guessed: names are, as they are without depth.
     """
     height = color.shape[0]
     picture = with_masks(color, result.labels)
@@ -28,9 +30,9 @@ def draw(color: Picture, result: Result, depth_m: Floats | None = None) -> Pictu
         x = round(float(dx) + (color.shape[1] - 1) / 2)
         y = round(float(dy) + (height - 1) / 2)
         cv2.drawMarker(picture, (x, y), shade, cv2.MARKER_CROSS, 13, 2)
-        text = f"{result.confidences[index]:.2f}"
+        text = f"hand {result.confidences[index]:.2f}"  # how sure that it is one; of the name nobody says it
         if result.names and result.names[index]:
-            text = f"{result.names[index]} {text}"
+            text = f"{'perhaps ' if guessed else ''}{result.names[index]}, {text}"
         at = (max(corners[0][0], 0) + 3, max(corners[0][1], 0) + 13)
         cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, shade, 1, cv2.LINE_AA)
     side = max(height // 3, 1)

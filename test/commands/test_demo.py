@@ -1,5 +1,6 @@
 """The demo as a stranger runs it: three processes, pictures and a table from what came over the topics."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -18,6 +19,15 @@ def run_demo(tmp_path, *words):
     return subprocess.run(
         [*map(str, command)], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=100, check=False
     )
+
+
+def test_a_name_belongs_to_the_grasps_before_it(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    received = importlib.import_module("run_demo").Received()
+    received.arrivals["~/grasps"] = {10: 1.0, 20: 2.0, 30: 3.0}
+    received.labels = [(1.01, "mug"), (2.0, "")]
+    assert [received.name_at(stamp) for stamp in (10, 20, 30, 40)] == ["mug", "", "", ""]
+    assert received.names == {"mug": 1}
 
 
 @pytest.mark.serial

@@ -59,6 +59,8 @@ def test_the_page_is_one_file(page, windows, capsys):
     assert not list(page.parent.glob(".*"))  # nothing half-written
     assert main(["explore", "--model", "grasp", "--data", str(windows), "--out", str(page)]) == 2
     assert "exists already" in capsys.readouterr().err
+    assert main(["explore", "--model", "grasp", "--data", str(windows), "--out", str(page.with_name("ex"))]) == 2
+    assert "ex does not end in .html" in capsys.readouterr().err
 
 
 def test_windows_are_taken_evenly(windows, tmp_path, capsys):

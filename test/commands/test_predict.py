@@ -40,6 +40,7 @@ def test_a_line_for_each_picture(pictures, tmp_path, capsys):
     assert main(["predict", str(pictures), "--focal-px", str(FOCAL), "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["hand", "wall"]
+    assert re.fullmatch(r"hand: \w+, hand [01]\.\d\d at \S+ \S+ \S+ m", lines[0])
     assert lines[1] == "wall: no hand"
     for name in ("hand.jpg", "wall.jpg", "sheet.jpg"):
         assert cv2.imread(str(out / name)) is not None
@@ -166,7 +167,7 @@ def test_depth_that_ends_early_is_said(filmed, tmp_path, capsys):
     assert "at frame 2" in said.err
 
 
-def test_without_depth_there_are_masks_and_guesses_and_that_is_said(filmed, capsys):
+def test_without_depth_there_are_masks_and_guesses_and_that_is_said(filmed, tmp_path, capsys, monkeypatch):
     assert main(["predict", str(filmed / "bare.mp4"), "--json", "--frames", "3"]) == 0
     rows, said = rows_of(capsys)
     assert said.count("no depth: hands are found by the colour of skin alone") == 1
@@ -175,8 +176,15 @@ def test_without_depth_there_are_masks_and_guesses_and_that_is_said(filmed, caps
         assert row["depth"] is False
         assert row["grasps"]
         assert all(grasp["position_m"] is None for grasp in row["grasps"])
-    assert main(["predict", str(filmed / "bare.mp4"), "--frames", "1"]) == 0
-    assert re.search(r"bare_000000: .* at pixel \d+ \d+", capsys.readouterr().out)
+    drawn = []
+    put_text = cv2.putText
+    monkeypatch.setattr(cv2, "putText", lambda *words: drawn.append(words[1]) or put_text(*words))
+    assert main(["predict", str(filmed / "bare.mp4"), "--out", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.search(r"bare_000000: .* at pixel \d+ \d+", lines[0])
+    told = [found for line in lines for found in re.findall(r"(?:: |; )(.*?) at pixel", line)]
+    assert told == [text if ", " in text else f"unknown, {text}" for text in drawn]  # the picture says the same
+    assert any(text.startswith("perhaps ") for text in drawn)
 
 
 def test_a_bag_has_its_own_camera_and_says_what_it_took(capsys):

@@ -116,6 +116,8 @@ def test_the_python_door_gives_the_same(shipped_models, pipeline):
         Perception(**shipped_models).frame(scene.color[::2], depth_m)
     with pytest.raises(ImageError, match="whole numbers; it must be in metres"):
         Perception(**shipped_models).frame(scene.color, scene.depth_mm)
+    with pytest.raises(ImageError, match="it must be in metres, float32: of millimetres a thousandth"):
+        Perception(**shipped_models).frame(scene.color, scene.depth_mm.astype(np.float32))
     with pytest.raises(ParameterError, match="accepted are the 3x3 numbers of a camera matrix"):
         Perception(**shipped_models).frame(scene.color, depth_m, [1, 2])
 

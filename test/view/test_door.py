@@ -1,13 +1,17 @@
 """Who gets the page: by address, origin and token."""
 
+import gzip
 import socket
+from pathlib import Path
 
 import pytest
 
-pytest.importorskip("websockets", reason="the page's packages are not installed: pip install -e '.[view]'")
+pytest.importorskip("viser", reason="the page's packages are not installed: pip install -e '.[view]'")
 
+import viser
+import websockets.asyncio.server
 from websockets.datastructures import Headers
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 
 from tiae_ros.errors import ParameterError
 from tiae_ros.view.door import Door, is_loopback
@@ -76,3 +80,18 @@ def test_loopback_is_known():
     assert is_loopback("127.0.0.2")
     assert is_loopback("::1")
     assert not is_loopback("192.168.1.5")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_the_browser_s_tab_is_called_tiae(zipped, monkeypatch):
+    pages = []
+    body = (Path(viser.__file__).parent / "client" / "build" / "index.html").read_bytes()
+    headers = {"Content-Type": "text/html", "Content-Length": "0", "Content-Encoding": "gzip" if zipped else "identity"}
+    page = Response(200, "OK", Headers(headers), gzip.compress(body) if zipped else body)
+    monkeypatch.setattr(websockets.asyncio.server, "serve", lambda process_request: pages.append(process_request))
+    door = Door("127.0.0.1", 0)
+    with door.guarding():
+        websockets.asyncio.server.serve(process_request=lambda connection, request: page)
+    answer = pages[0](None, Request("/", Headers(Host="localhost")))
+    assert answer.headers["Content-Length"] == str(len(answer.body))
+    assert b"<title>tiae</title>" in (gzip.decompress(answer.body) if zipped else answer.body)

@@ -59,11 +59,12 @@ def test_a_browser_sees_the_node_and_acts_on_it(page, client, tmp_path):
         browser.open(page.link)
         first = browser.wait_for(f"{PICTURES}.length >= 2 && {PICTURES}")
         browser.wait_for(f"!{PICTURES}.includes({first[0]!r})")  # another one has come since
+        assert browser.ask("document.title") == "tiae"
         browser.wait_for("/(mug|scissors_1|pen_1|unknown grasp)/.test(document.body.innerText)")
         for _ in range(3):
             page.say_joints()
         browser.wait_for("document.body.innerText.includes('LEAP Hand') || "
-                         "!document.body.innerText.includes('no joint targets')")  # fmt: skip
+                         "!/robot hand: (none|no joint targets)/.test(document.body.innerText)")  # fmt: skip
 
         browser.click(TAB.format("Parameters"))
         browser.wait_for(f"{LABELLED.format('max_grasps')} != null")
@@ -110,5 +111,6 @@ def test_what_is_missing_is_said_in_one_line(tmp_path, capsys):
     assert main(["view", "--reports", str(tmp_path / "nowhere")]) == 2
     assert main(["view", "--bind", "robot", "--reports", str(tmp_path)]) == 2
     assert main(["view", "--hand", "claw", "--reports", str(tmp_path)]) == 2
+    assert main(["view", "--node", "/bad name", "--reports", str(tmp_path)]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert [line.partition("error: ")[2].split()[0] for line in lines] == ["--reports", "--bind", "there"]
+    assert [line.partition("error: ")[2].split()[0] for line in lines] == ["--reports", "--bind", "there", "--node"]

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from tiae_ros.commands.progress import at_work, print_json
-    from tiae_ros.errors import ParameterError
+    from tiae_ros.errors import OutputError, ParameterError
     from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.shipped import find_model
     from tiae_training.data.arrays import join_arrays, load_arrays, refuse_existing, written_whole
@@ -47,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not 2 <= arguments.max_frames <= MOST_FRAMES:
         raise ParameterError(f"--max-frames is {arguments.max_frames}; accepted is 2 to {MOST_FRAMES}")
+    if arguments.out.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(f"--out {arguments.out} does not end in .html; a browser opens no other name as a page")
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     at_work("reading the model and the windows")
     folder = find_model(arguments.model)

@@ -150,7 +150,8 @@ def _go_through(
         grasps = perception.grasps(result)
         print(json.dumps(as_json(frame, grasps)) if arguments.json else line(frame, grasps), flush=True)
         if drawn is not None:
-            drawn.add(frame.name, draw(frame.color, result, grasps[0].depth_m if grasps else None))
+            depth_m = grasps[0].depth_m if grasps else None
+            drawn.add(frame.name, draw(frame.color, result, depth_m, guessed=frame.depth_m is None))
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -212,7 +213,7 @@ def line(frame: SourceFrame, grasps: list[Grasp]) -> str:
     def name(grasp: Grasp) -> str:
         return f"{'perhaps ' if frame.depth_m is None and grasp.label else ''}{grasp.label or 'unknown'}"
 
-    told = [f"{name(grasp)} {grasp.confidence:.2f} at {place(grasp)}" for grasp in grasps]
+    told = [f"{name(grasp)}, hand {grasp.confidence:.2f} at {place(grasp)}" for grasp in grasps]
     return f"{frame.name}: " + ("; ".join(told) or "no hand")
 
 

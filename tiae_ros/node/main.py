@@ -134,8 +134,14 @@ def run(ros_arguments: Sequence[str]) -> int:
     executor.add_node(node)
     if node.settings.autostart:
         stop.held_up_by(node)
-        if node.trigger_configure() == TransitionCallbackReturn.SUCCESS and not stop.asked.is_set():
+        configured = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        if configured and not stop.asked.is_set():
             node.trigger_activate()
+        elif not configured:
+            node.get_logger().error(
+                "the node waits: set the parameter and configure it (ros2 lifecycle set), or end it with Ctrl-C and "
+                "start again"
+            )
         stop.held_up_by(None)
     while not stop.asked.is_set():
         try:

@@ -30,6 +30,7 @@ from tiae_ros.vision.segmentation.classical.by_color import hands_by_color
 from tiae_ros.vision.window import Window
 
 MASKS_MODEL = "grasp"  # the shipped model that sees masks alone
+_NO_ROOM_M = 100.0  # a picture of a hand is not mostly farther away
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,13 @@ class Perception:
             stamp_s: when it was seen, for `follow_frames`.
 
         Raises:
-            ImageError: the pictures are none, or do not fit together. ParameterError: k is no camera matrix.
-            FrameDropped: a model failed.
+            ImageError: the pictures are none, do not fit together, or depth is in millimetres. ParameterError: k is
+            no camera matrix. FrameDropped: a model failed.
         """
-        return self.grasps(self.look(color, depth_m, k, stamp_s=stamp_s))
+        result = self.look(color, depth_m, k, stamp_s=stamp_s)
+        if depth_m is not None:
+            _refuse_millimetres(result.images.depth_m)
+        return self.grasps(result)
 
     def look(
         self,
@@ -190,6 +194,17 @@ def _pictures(color: Any, depth_m: Any) -> tuple[Picture | None, Floats]:
         raise ImageError(f"depth is {given.dtype}; it must be in metres, float32")
     check_images(color, depth_m)
     return color, depth_m
+
+
+def _refuse_millimetres(depth_m: Floats) -> None:
+    """They would look like a room without hands. Raises ImageError."""
+    some = depth_m[::4, ::4]
+    readings = some[np.isfinite(some) & (some > 0)]
+    middle = float(np.median(readings)) if len(readings) else 0.0
+    if middle > _NO_ROOM_M:
+        raise ImageError(
+            f"half of the depth is beyond {middle:.0f} m; it must be in metres, float32: of millimetres a thousandth"
+        )
 
 
 def _matrix(k: Any) -> NDArray[np.float64] | None:

@@ -8,6 +8,8 @@ through the browser of somebody who only reads the news.
 from __future__ import annotations
 
 import contextlib
+import functools
+import gzip
 import hmac
 import html
 import http
@@ -93,7 +95,7 @@ class Door:
         def guarded(*arguments: Any, process_request: Any, **options: Any) -> Any:
             def answer(connection: Any, request: Request) -> Response | None:
                 refused = self.refusal(request)
-                return process_request(connection, request) if refused is None else refused
+                return _titled(process_request(connection, request)) if refused is None else refused
 
             return serve(*arguments, process_request=answer, **options)
 
@@ -120,6 +122,22 @@ def check_free(bind: str, port: int) -> int:
         raise ParameterError(
             f"the page cannot be at {bind} port {port} ({reason}); give another one by --port or --bind"
         ) from None
+
+
+def _titled(response: Response | None) -> Response | None:
+    """viser's page under our title, which viser has no way to say either."""
+    if response is not None and response.headers.get("Content-Type", "").startswith("text/html") and response.body:
+        response.body = _retitle(bytes(response.body), response.headers.get("Content-Encoding") == "gzip")
+        del response.headers["Content-Length"]
+        response.headers["Content-Length"] = str(len(response.body))
+    return response
+
+
+@functools.lru_cache(maxsize=4)
+def _retitle(page: bytes, zipped: bool) -> bytes:
+    text = gzip.decompress(page) if zipped else page
+    text = text.replace(b"<title>Viser</title>", b"<title>tiae</title>", 1)
+    return gzip.compress(text) if zipped else text
 
 
 def _answer(

@@ -14,11 +14,14 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
+from rclpy.validate_full_topic_name import validate_full_topic_name
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
+from tiae_ros.errors import ParameterError
 from tiae_ros.node.main import make_executor
 from tiae_ros.node.outputs import TOPICS
 from tiae_ros.view.recent import Recent
@@ -63,6 +66,17 @@ def input_type(name: str, topic: str) -> type:
     compressed = topic.endswith(("/compressed", "/compressedDepth"))
     kind: type = CameraInfo if name == "camera info" else CompressedImage if compressed else Image
     return kind
+
+
+def check_node_name(wanted: str) -> None:
+    """Raise ParameterError for what no node can be called; "" is any node."""
+    try:
+        if wanted:
+            validate_full_topic_name("/" + wanted.strip("/"))
+    except InvalidTopicNameException:
+        raise ParameterError(
+            f"--node {wanted!r} is no name of a node; accepted are letters, digits and _, with / between: /left/tiae"
+        ) from None
 
 
 class Listener:

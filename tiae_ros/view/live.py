@@ -23,7 +23,7 @@ from tiae_ros.view.bug_report import save_report
 from tiae_ros.view.door import Door
 from tiae_ros.view.history import History
 from tiae_ros.view.known_grasps import KnownGrasps, load_known_grasps
-from tiae_ros.view.listening import Listener
+from tiae_ros.view.listening import Listener, check_node_name
 from tiae_ros.view.moment import Moment, assemble
 from tiae_ros.view.page import Headline, Page, Presses, describe_known
 from tiae_ros.view.robot_hand import Bones, RobotHands
@@ -52,6 +52,7 @@ class Options:
 
 def run(options: Options, stop: Stop, say: Callable[[str], None]) -> None:
     """Until a signal. Raises TiaeError: the page cannot be there."""
+    check_node_name(options.node)
     hands = RobotHands(options.hand)
     door = Door(options.bind, options.port, options.token)
     context = Context()
@@ -148,7 +149,10 @@ class Live:
         unit_m = self._asking.values.get("depth_unit_m", Settings().depth_unit_m)
         moment = assemble(recent, listener.inputs, listener.node_name, listener.read, unit_m)
         state = recent.newest(f"{listener.node_name}/joint_targets")
-        bones = self._hands.bones(listener.read(state)) if state is not None else "no joint targets come"
+        missing = (
+            "none (parameter robot_hand)" if self._asking.values.get("robot_hand") == "" else "no joint targets come"
+        )
+        bones = self._hands.bones(listener.read(state)) if state is not None else missing
         # The same is not drawn twice: a camera may be slower than the page, and a paused page stands still.
         parts = moment and (moment.stamp_ns, moment.labels is None, moment.restored_depth_m is None, moment.name)
         content = (parts, state and state.time_ns, self._known)

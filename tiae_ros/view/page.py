@@ -124,8 +124,8 @@ class Page:
             self._shift.data = tuple(np.asarray(one, np.float64) for one in (seconds, dx, dy))
 
     def show_head(self, head: Headline) -> None:
-        """Name, confidence, and what the node says."""
-        sure = f"{head.confidence:.2f}" if head.confidence is not None else ""
+        """Name, confidence that it is a hand, and what the node says."""
+        sure = f"hand {head.confidence:.2f}" if head.confidence is not None else ""
         notes = "".join(f"<div style='color:#9e9e9e'>{html.escape(note)}</div>" for note in head.notes)
         color = _COLORS.get(head.level, _COLORS[""])
         self._put(
