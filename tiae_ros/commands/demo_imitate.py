@@ -90,9 +90,7 @@ def _check_models(arguments: argparse.Namespace) -> None:
 
     name = arguments.hand_pose_model
     if name in ("", "none"):
-        raise ParameterError(
-            f"--hand-pose-model {name!r} tells no joints of a hand; accepted are auto or a model"
-        )
+        raise ParameterError(f"--hand-pose-model {name!r} tells no joints of a hand; accepted are auto or a model")
     pose = load_hand_pose(SHIPPED_HAND_POSE if name == "auto" else name)
     check_belongs(pose, load_model(arguments.model, threads=1))
 
