@@ -14,7 +14,9 @@ import argparse
 import contextlib
 import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -68,6 +70,13 @@ def demonstrate(page: contextlib.ExitStack) -> int:
         topics = camera_topics(options.bag, given)
     except TiaeError as error:
         return fail(str(error))
+    if options.out.is_file():
+        return fail(f"--out {options.out} is a file; give a folder")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=options.out).close()
+    except OSError as error:
+        return fail(f"--out {options.out} cannot be written into ({error.strerror}); give another folder")
 
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
@@ -79,8 +88,9 @@ def demonstrate(page: contextlib.ExitStack) -> int:
 
     say(started, f"camera: {topics.told}")
     display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and sys.stdout.isatty()
+    view = None
     if options.view or display:
-        page.enter_context(running("view", "--node", NODE, *(["--open"] if display else [])))
+        view = page.enter_context(running("view", "--node", NODE, *(["--open"] if display else [])))
     rclpy.init()
     received = Received()
     subscriber = rclpy.create_node("demo_subscriber")
@@ -119,7 +129,6 @@ def demonstrate(page: contextlib.ExitStack) -> int:
     finally:
         subscriber.destroy_node()
         rclpy.try_shutdown()
-    options.out.mkdir(parents=True, exist_ok=True)
     drawn = draw_frames(received, options.out, options.frames)
     table = received.table()
     (options.out / "table.md").write_text(table)
@@ -127,9 +136,13 @@ def demonstrate(page: contextlib.ExitStack) -> int:
     if not drawn:
         return fail("no grasp was received, so there is nothing to draw")
     say(started, last_line(received, options.out, ours=options.bag == OUR_BAG))
-    if options.view:
+    if options.view and view.poll() is None:
         say(started, "the page stays, with the bag again and again, until Ctrl-C")
-        stay_on(options.bag, topics)
+        with contextlib.suppress(KeyboardInterrupt):
+            stay_on(options.bag, topics, view)
+            return fail("the page or the player has ended by itself; its message is above")
+    elif options.view:
+        return fail("the page has ended by itself; its message is above")
     return 0
 
 
@@ -139,15 +152,15 @@ def node_words(topics: CameraTopics) -> list[str]:
     return [*remapped, "-p", f"image_transport:={topics.transport}"]
 
 
-def stay_on(bag: Path, topics: CameraTopics) -> None:
-    """The node on the bag, for who looks at the page, until Ctrl-C."""
+def stay_on(bag: Path, topics: CameraTopics, view: subprocess.Popen[bytes]) -> None:
+    """The node on the bag, for who looks at the page, until Ctrl-C or the end of one of them."""
     played = topics.inputs.values()
     with (
-        contextlib.suppress(KeyboardInterrupt),
         running("node", "--ros-args", *node_words(topics)),
         running("play", "--bag", bag, "--loop", "--quiet", "--wait", 60, "--topics", *played) as player,
     ):
-        player.wait()
+        while view.poll() is None and player.poll() is None:
+            time.sleep(0.2)
 
 
 def last_line(received: Received, out: Path, *, ours: bool) -> str:
@@ -377,7 +390,8 @@ def say_progress(started: float, received: Received) -> Any:
         if time.monotonic() - last[0] >= 2.0:
             last[0] = time.monotonic()
             frames, grasps = (len(received.messages[name]) for name in ("color/image", "~/descriptor"))
-            say(started, f"{frames} frames seen, {grasps} grasps received")
+            seen = f"{frames} frames seen, {grasps} grasps received" if frames else "waiting for the player"
+            say(started, seen)
 
     return report
 

@@ -115,8 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"tiae {parsed.subcommand}: error: {error.strerror}; set TMPDIR to a folder to write to", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"tiae {parsed.subcommand}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        advice = f"; {interrupt}" if str(interrupt) else ""  # how to go on
+        print(f"tiae {parsed.subcommand}: interrupted{advice}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output (`| head`) has left; stdout must not be flushed into it at exit.

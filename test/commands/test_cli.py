@@ -114,7 +114,7 @@ def test_info_takes_a_shipped_model_s_name(capsys, name, said):
         ("export --run {model} --out {model}", "exists already"),
         ("export --run {model} --out {new} --calibrate {data}", "are for segmentations"),
         ("info {text}", "is a file"),
-        ("info segmentatoin", "shipped models: depth, detector, grasp, hands, segmentation"),
+        ("info segmentatoin", "shipped models: depth, detector, grasp, hand_pose, hands, segmentation"),
         ("info", "DIR"),
         ("recipe digit", "accepted are digits"),
         ("recipe digits --epochs 0 --out {new}", "--epochs is 0"),

@@ -111,3 +111,10 @@ def test_an_absent_bag_is_said_in_one_line(tmp_path):
     assert result.returncode == 2
     assert "nowhere does not exist" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_said_at_once(tmp_path):
+    (tmp_path / "out").write_text("notes")
+    result = run_demo(tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [f"demo: error: --out {tmp_path / 'out'} is a file; give a folder"]

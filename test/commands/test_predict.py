@@ -44,6 +44,10 @@ def test_a_line_for_each_picture(pictures, tmp_path, capsys):
     assert lines[1] == "wall: no hand"
     for name in ("hand.jpg", "wall.jpg", "sheet.jpg"):
         assert cv2.imread(str(out / name)) is not None
+    again = ["predict", str(pictures), "--focal-px", str(FOCAL), "--frames", "1", "--out", str(out)]
+    assert main(again) == 2
+    assert f"--out {out} already holds hand.jpg; give another folder, or --overwrite" in capsys.readouterr().err
+    assert main([*again, "--overwrite"]) == 0
 
 
 def test_json_has_a_row_for_each_grasp(pictures, capsys):

@@ -257,6 +257,17 @@ def test_a_used_folder_is_refused_unless_asked(trained, tmp_path):
         prepare_run(tmp_path / "file", resume=False, overwrite=True)
 
 
+def test_a_folder_of_other_things_is_refused_unless_asked(tmp_path):
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag" / "metadata.yaml").touch()
+    with pytest.raises(OutputError, match=r"bag holds metadata.yaml and nothing of a training; .* --overwrite"):
+        prepare_run(tmp_path / "bag", resume=False, overwrite=False)
+    prepare_run(tmp_path / "bag", resume=False, overwrite=True)
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.yaml").touch()  # of a training that ended before its first checkpoint
+    prepare_run(tmp_path / "begun", resume=False, overwrite=False)
+
+
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     def stop(epoch, _):
         if epoch == 2:

@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_training.robots.shadow import SimulatedShadow
 
     hand = load_hand("shadow", arguments.side)
+    _check_models(arguments)
     robot = SimulatedShadow(hand)  # what is not installed is said before anything takes long
     bag, truth_file = _scene(arguments)
     seen = _watch(arguments, bag)
@@ -79,6 +80,19 @@ def run(arguments: argparse.Namespace) -> int:
     robot.close()
     print(f"{arguments.out / 'imitation.webp'}, {arguments.out / 'table.json'}")
     return 0
+
+
+def _check_models(arguments: argparse.Namespace) -> None:
+    """Raise ModelError or ParameterError for what the node could not follow a hand with."""
+    from tiae_ros.model.autoencoder import load_model
+    from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
+    from tiae_ros.perception import SHIPPED_HAND_POSE
+
+    name = arguments.hand_pose_model
+    if name in ("", "none"):
+        raise ParameterError(f"--hand-pose-model {name!r} tells no joints of a hand; accepted are auto or a model")
+    pose = load_hand_pose(SHIPPED_HAND_POSE if name == "auto" else name)
+    check_belongs(pose, load_model(arguments.model, threads=1))
 
 
 def _scene(arguments: argparse.Namespace) -> tuple[Path, Path]:
@@ -118,6 +132,7 @@ class _Seen:
     moved: dict[float, Any] = field(default_factory=dict)
     targets: dict[float, Any] = field(default_factory=dict)
     states: dict[float, str] = field(default_factory=dict)
+    refusal: str = ""  # why the node could not be configured
 
 
 def _watch(arguments: argparse.Namespace, bag: Path) -> _Seen:
@@ -167,6 +182,8 @@ def _play(arguments: argparse.Namespace, bag: Path, executor: Any, watcher: Any,
         print("starting the robot hand and the node …", flush=True)
 
         def ready() -> bool:
+            if seen.refusal:
+                raise TiaeError(f"the node's {seen.refusal}")
             return watcher.count_subscribers(f"/camera/{CAMERA[0]}") > 0 and bool(seen.moved)
 
         _spin_until(executor, ready, _START_S, needed)
@@ -185,6 +202,8 @@ def _subscribe(watcher: Any, seen: _Seen) -> None:
     from diagnostic_msgs.msg import DiagnosticArray
     from sensor_msgs.msg import JointState
 
+    from tiae_ros.node.diagnostics import CONFIGURATION_FAILED
+
     def stamp_of(message: Any) -> float:
         return float(message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec)
 
@@ -198,6 +217,12 @@ def _subscribe(watcher: Any, seen: _Seen) -> None:
         # What is said of the silence after a frame bears its stamp, too.
         seen.states.setdefault(stamp_of(message), message.status[0].values[0].value)
 
+    def keep_refusal(message: Any) -> None:
+        for status in message.status:
+            if status.name == f"{NODE[1:]}: perception" and status.message.startswith(CONFIGURATION_FAILED):
+                seen.refusal = status.message
+
+    watcher.create_subscription(DiagnosticArray, "/diagnostics", keep_refusal, 10)
     watcher.create_subscription(JointState, f"{ROBOT}/joint_states", keep(seen.moved), 200)
     watcher.create_subscription(JointState, f"{NODE}/joint_targets", keep(seen.targets), 200)
     watcher.create_subscription(DiagnosticArray, f"{NODE}/imitation_state", keep_state, 200)

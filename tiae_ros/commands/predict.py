@@ -82,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera-info", metavar="TOPIC", help="of a bag: camera info of colour (found)")
     parser.add_argument("--frames", type=int, metavar="N", help="end after so many (all)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for annotated pictures or video, and sheet.jpg")
+    parser.add_argument("--overwrite", action="store_true", help="replace pictures and video that DIR holds")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--strict", action="store_true", help="refuse a source of which a part cannot be used")
 
@@ -102,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.out is not None:
         _check_apart(Path(arguments.source), arguments.out)
+        _check_new(arguments.out, overwrite=arguments.overwrite)
     with contextlib.closing(open_source(arguments.source, options)) as source:
         if source.rate_hz is not None:
             tell(source.told)
@@ -177,6 +179,13 @@ def _check_apart(source: Path, out: Path) -> None:
             return
         if out.resolve() in [place.resolve() for place in places]:
             raise OutputError(f"--out {out} is where the pictures of {source} lie; give a folder of its own")
+
+
+def _check_new(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputError for a folder with pictures or a video of an earlier time."""
+    held = sorted(path.name for path in out.iterdir() if path.suffix in (".jpg", ".mp4")) if out.is_dir() else []
+    if held and not overwrite:
+        raise OutputError(f"--out {out} already holds {held[0]}; give another folder, or --overwrite to replace it")
 
 
 def _is_live(source: FrameSource) -> bool:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -207,7 +208,7 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
             at_work("training, the first epoch")
         else:
             speaks_for_itself()
-        told = time.monotonic()
+        told, begun = time.monotonic(), time.time()
 
         def report(epoch: int, terms: dict[str, float]) -> None:
             nonlocal told
@@ -226,22 +227,25 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
             if first:
                 bar.write(f"tiae train: {line}", file=sys.stderr)
 
-        train(
-            arrays,
-            settings,
-            arguments.out,
-            data_path=json.dumps([str(path.resolve()) for path in data_paths]),
-            device=device,
-            resume=arguments.resume,
-            preprocessing={**arrays.preprocessing, **preprocessing},
-            model_id=arguments.model_id,
-            command=_command_line(arguments, data_paths, settings, asked),
-            checkpoint_minutes=arguments.checkpoint_minutes,
-            half_weights=arguments.half_weights,
-            start=start,
-            report=report,
-            announce=announce,
-        )
+        try:
+            train(
+                arrays,
+                settings,
+                arguments.out,
+                data_path=json.dumps([str(path.resolve()) for path in data_paths]),
+                device=device,
+                resume=arguments.resume,
+                preprocessing={**arrays.preprocessing, **preprocessing},
+                model_id=arguments.model_id,
+                command=_command_line(arguments, data_paths, settings, asked),
+                checkpoint_minutes=arguments.checkpoint_minutes,
+                half_weights=arguments.half_weights,
+                start=start,
+                report=report,
+                announce=announce,
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_how_to_go_on(arguments.out, begun, resumed=arguments.resume)) from None
         bar.close()
         if events is not None:
             events.close()
@@ -253,6 +257,16 @@ def _train(arguments: argparse.Namespace, device: Device) -> int:
             measures = measure_model(load_model(arguments.out), held_out, arrays, seed=settings.seed)
             add_measures(arguments.out, measures, held_out.data_id)
     return _tell(arguments.out, measures, as_json=arguments.json)
+
+
+def _how_to_go_on(run: Path, begun: float, *, resumed: bool) -> str:
+    """What to do after Ctrl-C; a checkpoint of before is another training's, unless that was resumed."""
+    from tiae_ros.model.folder import CHECKPOINT
+
+    checkpoint = run / CHECKPOINT
+    if not checkpoint.is_file() or (checkpoint.stat().st_mtime < begun and not resumed):
+        return "nothing was saved yet"
+    return f"go on with: tiae train --resume --out {shlex.quote(str(run))}"
 
 
 def _paths_of(saved: str) -> list[Path]:

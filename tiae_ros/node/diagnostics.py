@@ -22,6 +22,8 @@ PAIR = "frame"
 GRASP = "grasp"
 """A result with at least one grasp in it."""
 CAMERA_INFO = "camera info"
+CONFIGURATION_FAILED = "configuration failed"
+"""How the line of a node begins that could not be configured."""
 NEWER = "newer frame came"
 """Drop reason: the node was busy, newest wins."""
 
@@ -64,7 +66,7 @@ _LEVELS = {
 def assess(condition: Condition) -> tuple[str, str]:
     """(level, one line)."""
     if condition.configure_error:
-        return "ERROR", f"configuration failed: {condition.configure_error}"
+        return "ERROR", f"{CONFIGURATION_FAILED}: {condition.configure_error}"
     if condition.state != "active":
         steps = {"unconfigured": "configure and activate it", "inactive": "activate it"}
         return "OK", f"{condition.state}: {steps.get(condition.state, 'start it again')} to get results"

@@ -39,6 +39,14 @@ def test_unknown_gestures_are_refused():
         next(render_gestures(SETTINGS, ("open", "wave")))
 
 
+def test_an_absent_hand_pose_model_is_said_before_anything_is_rendered(tmp_path, capsys):
+    from tiae_ros.cli import main
+
+    assert main(["demo", "imitate", "--hand-pose-model", "nowhere", "--out", str(tmp_path / "out")]) == 2
+    assert "there is no model 'nowhere'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_scene_that_was_not_rendered_whole_is_rendered_again(tmp_path, monkeypatch):
     """`tiae demo imitate`: the note of what a scene was made by goes before the scene does."""
     from tiae_ros.commands import demo_imitate

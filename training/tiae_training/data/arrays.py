@@ -20,6 +20,7 @@ import hashlib
 import math
 import os
 import re
+import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -349,8 +350,10 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
     if target.exists() and not (target.is_file() or target.is_dir()):
         raise OutputError(f"{target} is a device or pipe; an output is a file or a folder")
     parent = next(folder for folder in target.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise OutputError(f"cannot write {target}: {parent} is not a folder that you may write into")
+    try:
+        tempfile.TemporaryFile(dir=parent).close()  # permissions alone do not tell: nobody can write into /proc
+    except OSError:
+        raise OutputError(f"cannot write {target}: {parent} is not a folder that you may write into") from None
 
 
 def split(arrays: ImageArrays, fraction: float, seed: int) -> tuple[ImageArrays, ImageArrays]:

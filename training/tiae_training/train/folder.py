@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tiae_ros.errors import OutputError
-from tiae_ros.model.folder import CHECKPOINT, MANIFEST, WEIGHTS, write_whole
+from tiae_ros.model.folder import CARD, CHECKPOINT, MANIFEST, WEIGHTS, write_whole
 
 _HISTORY = "history.json"
+_OF_RUNS = (MANIFEST, CARD, WEIGHTS, CHECKPOINT, _HISTORY, "config.yaml", "tensorboard")
 
 
 def prepare_run(run: Path, *, resume: bool, overwrite: bool) -> None:
@@ -36,6 +37,12 @@ def prepare_run(run: Path, *, resume: bool, overwrite: bool) -> None:
             f"{run} already holds {', '.join(holds)}; give another --out, {advice}or --overwrite to replace it"
         )
     try:
+        strange = sorted(path.name for path in run.iterdir() if path.name[0] != ".") if run.is_dir() else []
+        if strange and not overwrite and not set(strange) & set(_OF_RUNS):
+            raise OutputError(
+                f"{run} holds {strange[0]} and nothing of a training; give --out a folder of its own, or "
+                "--overwrite to train into this one"
+            )
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {run}: {error.strerror or error}") from None
