@@ -22,12 +22,15 @@ from tiae_ros.errors import ModelError, OutputError
 from tiae_ros.model import folder as folder_module
 from tiae_ros.model.folder import (
     CLOSE_UP,
+    CLOSE_UP_INT8,
     DECODER,
     ENCODER,
     MANIFEST,
     NETWORK,
     NETWORK_INT8,
+    POSE,
     PROPOSALS,
+    PROPOSALS_INT8,
     PROTOTYPES,
     WEIGHTS,
     read_folder,
@@ -35,13 +38,15 @@ from tiae_ros.model.folder import (
     write_folder,
 )
 from tiae_ros.model.hand_detector import load_detector
+from tiae_ros.model.hand_pose import load_hand_pose
 from tiae_ros.model.segmenter import load_segmentation
 from tiae_ros.model.shipped import find_model
 
 KINDS = {
     "autoencoder": ("depth", load_model, (ENCODER, DECODER, PROTOTYPES, WEIGHTS)),
     "segmentation": ("segmentation", load_segmentation, (NETWORK, NETWORK_INT8, WEIGHTS)),
-    "detector": ("detector", load_detector, (PROPOSALS, CLOSE_UP, WEIGHTS)),
+    "detector": ("detector", load_detector, (PROPOSALS, CLOSE_UP, PROPOSALS_INT8, CLOSE_UP_INT8, WEIGHTS)),
+    "hand_pose": ("hand_pose", load_hand_pose, (POSE, WEIGHTS)),
 }
 FILES = [(kind, name) for kind, (_, _, names) in KINDS.items() for name in names]
 every_file = pytest.mark.parametrize(("folder", "name"), FILES, indirect=["folder"])

@@ -211,7 +211,15 @@ def test_two_processes_train_what_one_does(tmp_path, data, monkeypatch, capsys):
         for name in ("objective", "restoration", "contrastive", "held_out_objective"):
             assert others[name] == pytest.approx(terms[name], rel=2e-3)
     assert json.loads((tmp_path / "two" / "manifest.json").read_text())["training"]["processes"] == 2
-    names = ["card.md", "decoder.onnx", "encoder.onnx", "history.json", "manifest.json", "weights.safetensors"]
+    names = [
+        "card.md",
+        "config.yaml",
+        "decoder.onnx",
+        "encoder.onnx",
+        "history.json",
+        "manifest.json",
+        "weights.safetensors",
+    ]
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == names
 
     refused = torchrun("--data", data, "--out", tmp_path / "two", *FLAGS)  # found by the first process only

@@ -198,7 +198,7 @@ def _command_line(arguments: argparse.Namespace, settings: SegmentationTraining)
     words = ["tiae train segmentation"]
     for name in ("data", "test", "average"):
         if getattr(arguments, name):
-            words.append(f"--{name} " + " ".join(path.name for path in getattr(arguments, name)))
+            words.append(f"--{name} " + " ".join(Path(path).name for path in getattr(arguments, name)))
     words += [f"--start {Path(arguments.start).name}"] if arguments.start else []
     words += ["--widths " + " ".join(map(str, arguments.widths))] if arguments.widths else []
     usual = type(settings)()
