@@ -96,10 +96,10 @@ def test_info_takes_a_shipped_model_s_name(capsys, name, said):
         ("train segmentation --data {data} --out {new} --steps many", "--steps"),
         ("train --config {absent} --out {new}", "cannot be read"),
         ("evaluate --model {absent} --data {data}", "does not exist"),
-        ("explore --model {model} --data {data} --max-frames 1 --out {new}", "accepted is 2 to"),
-        ("explore --model {model} --data {data} --out {text}", "exists already"),
-        ("explore --model {model} --data {other} --out {new}", "16×16"),
-        ("explore --model segmentation --data {data} --out {new}", "holds a model of kind segmentation"),
+        ("explore --model {model} --data {data} --max-frames 1 --out {new}.html", "accepted is 2 to"),
+        ("explore --model {model} --data {data} --out {page}", "exists already"),
+        ("explore --model {model} --data {other} --out {new}.html", "16×16"),
+        ("explore --model segmentation --data {data} --out {new}.html", "holds a model of kind segmentation"),
         ("completion fish", "invalid choice"),
         ("evaluate --model segmentation --data {data}", "holds a model of kind segmentation"),
         ("evaluate --model {model} --data {other}", "windows of 16×16"),
@@ -130,11 +130,13 @@ def test_info_takes_a_shipped_model_s_name(capsys, name, said):
 def test_an_error_is_one_line_leaving_nothing(files, tmp_path, capsys, words, said):
     np.savez(tmp_path / "other.npz", images=np.ones((4, 1, 20, 20), np.uint8))
     (tmp_path / "text").write_text("not what you think")
+    (tmp_path / "page.html").write_text("an earlier page")
     names = {
         "data": files / "data.npz",
         "model": files / "model",
         "other": tmp_path / "other.npz",
         "text": tmp_path / "text",
+        "page": tmp_path / "page.html",
         "absent": tmp_path / "absent",
         "new": tmp_path / "new",
     }
