@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.subcommand not in ("node", "play", "view"):  # these have their own way with signals
         let_sigterm_clean_up()
     try:
-        if parsed.subcommand in ("node", "play", "view"):  # they speak at once
+        if parsed.subcommand in ("node", "play", "view", "imitate robot"):  # they speak at once
             return int(parsed.run(parsed))
         from tiae_ros.commands.progress import progress_of
 

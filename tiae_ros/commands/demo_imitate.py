@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"--rate-hz {arguments.rate_hz:g} cannot be used; accepted is 2 to 60")
     import numpy as np
 
+    from tiae_ros.commands.progress import at_work
     from tiae_ros.imitation.robot_hand import load_hand
     from tiae_ros.model.folder import write_whole
     from tiae_training.data.arrays import save_arrays
@@ -61,7 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     hand = load_hand("shadow", arguments.side)
     _check_models(arguments)
     robot = SimulatedShadow(hand)  # what is not installed is said before anything takes long
+    at_work("rendering the operator's hand")
     bag, truth_file = _scene(arguments)
+    at_work("")  # node and robot hand speak
     seen = _watch(arguments, bag)
     from tiae_training.robots.closed_loop import Track, measure
 
