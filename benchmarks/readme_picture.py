@@ -20,6 +20,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tiae_ros import palette
 from tiae_ros.drawing import depth_picture, masks_picture
+from tiae_ros.imitation.hand_picture import HandPicture
+from tiae_ros.imitation.imitator import Imitator
+from tiae_ros.imitation.observing import observation_of
+from tiae_ros.imitation.robot_hand import load_hand
 from tiae_ros.parameters import Settings
 from tiae_ros.perception import Images, load_pipeline
 from tiae_ros.streams.bags import Bag
@@ -42,17 +46,24 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=4, help="draw each so many-th frame (4)")
     parser.add_argument("--source", default="camera (rendered)", help="what stands above the camera's picture")
     options = parser.parse_args()
-    settings = Settings()
-    pipeline = load_pipeline(settings)
+    settings = Settings(robot_hand="shadow")
+    pipeline, hand = load_pipeline(settings), load_hand("shadow")
+    imitator, robot, angles = Imitator(hand, starts_at_rest=True), HandPicture(hand, CAMERA[1]), hand.rest
+    imitator.enabled = True
     pictures, stamps = [], []
     with Bag(options.bag) as bag:
         for number, frame in enumerate(bag.rgbd_frames()):
             # All frames are looked at, as the node would: it follows a hand from one to the next.
-            result = pipeline.restore(pipeline.describe(Images(frame.color, frame.depth_m, frame.k), settings))
+            described = pipeline.describe(Images(frame.color, frame.depth_m, frame.k), settings)
+            result, hands = pipeline.restore(described), pipeline.estimate_hands(described, most=1)
+            stamp_s = frame.stamp_ns * 1e-9
+            seen = observation_of(hands, 0, stamp_s) if hands is not None and len(hands.joints) else None
+            made = imitator.step(seen, stamp_s)
+            angles = angles if made.angles is None else made.angles  # a controller holds the last ones
             if number % options.every:
                 continue
             depth_m = pipeline.restore_depth(result, settings) if result.windows else None
-            pictures.append(compose(frame.color, result, depth_m, options.source))
+            pictures.append(compose(frame.color, result, depth_m, robot.draw(angles), options.source))
             stamps.append(frame.stamp_ns)
     step_ms = round(float(np.median(np.diff(stamps))) * 1e-6)
     write(options.out, pictures, step_ms)
@@ -60,9 +71,9 @@ def main() -> int:
     return 0
 
 
-def compose(color: Any, result: Any, depth_m: Any, source: str) -> Image.Image:
-    """One picture: the camera with masks, window and name; beside it what went in and what came out."""
-    width = 3 * GAP + CAMERA[0] + GAP + 2 * TILE
+def compose(color: Any, result: Any, depth_m: Any, robot: Any, source: str) -> Image.Image:
+    """One picture: the camera with masks, window and name; what went in and what came out; the robot hand."""
+    width = 3 * GAP + CAMERA[0] + GAP + 2 * TILE + 2 * GAP + robot.shape[1]
     picture = Image.new("RGB", (width, 2 * HEAD + CAMERA[1] + GAP), PAPER)
     pen = ImageDraw.Draw(picture)
     picture.paste(camera(color, result), (GAP, HEAD))
@@ -82,6 +93,9 @@ def compose(color: Any, result: Any, depth_m: Any, source: str) -> Image.Image:
         enlarged = cv2.resize(shown, (TILE, TILE), interpolation=cv2.INTER_NEAREST)
         picture.paste(Image.fromarray(enlarged), (left, top))
         pen.text((left, top - HEAD + 4), kind, INK, font(13))
+    left = width - robot.shape[1] - GAP
+    picture.paste(Image.fromarray(robot), (left, HEAD))
+    pen.text((left, 4), "robot hand (Shadow) that imitates", INK, font(13))
     pen.text((GAP, HEAD + CAMERA[1] + 5), told(result), INK, font(14))
     return picture
 
@@ -120,7 +134,7 @@ def told(result: Any) -> str:
     if not result.windows:
         return "no hand"
     x, y, z = result.positions[0]
-    return f"grasp: {name_of(result)}    at {x:+.2f} {y:+.2f} {z:.2f} m    confidence {result.confidences[0]:.2f}"
+    return f"grasp: {name_of(result)}    at {x:+.2f} {y:+.2f} {z:.2f} m    hand {result.confidences[0]:.2f}"
 
 
 def font(size: int) -> Any:
