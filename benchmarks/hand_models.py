@@ -123,7 +123,13 @@ def naming_rows(folder: Path, training: ImageArrays, test: ImageArrays, options:
         measure_model(model, arrays, slides, shift_radius_px=RADIUS)["knn_accuracy"]
         for arrays in (own_test, seen_slides)
     )
+    assert seen.labels is not None
+    named = [model.label(one) for one in model.encode(seen.images)]
+    right = [name == seen.label_names[label] for name, label in zip(named, seen.labels, strict=True)]
+    empty = [not name for name in named]
     return [
+        (folder.name, "13 grasps through our segmentation: named rightly", float(np.mean(right)), ""),
+        (folder.name, "13 grasps through our segmentation: not named", float(np.mean(empty)), "≤ 0.15"),
         (folder.name, "13-grasp knn_accuracy", masks_known, "≥ 0.95" if MASKS.keys() & set(names) else ""),
         (folder.name, "13-grasp knn_accuracy through our segmentation", through, "≥ 0.9"),
     ]

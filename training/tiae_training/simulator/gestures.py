@@ -94,9 +94,7 @@ def render_gestures(
     view = View(stage.model, stage.data, settings.width, settings.height)
     room.light(stage.model, rng)
     lamps = stage.model.light_dir.copy()
-    sensor = settings.sensor
-    if sensor == "random":
-        sensor = sensor_noise.SENSORS[int(rng.integers(len(sensor_noise.SENSORS)))]
+    sensor = sensor_noise.drawn_sensor(settings.sensor, rng)
     colour: sensor_noise.ColourCamera | None = None
     try:
         for number, moment in enumerate(moments):

@@ -200,3 +200,8 @@ def draw_colour_camera(
         pattern = np.float32(min(strength, 0.01)) * rng.standard_normal(rgb.shape, dtype=np.float32)
         strength = 0.0
     return ColourCamera(gain, gamma, blur, pattern, strength)
+
+
+def drawn_sensor(sensor: str, rng: np.random.Generator) -> str:
+    """The kind of depth sensor itself, drawn where it is ``random``."""
+    return SENSORS[int(rng.integers(len(SENSORS)))] if sensor == "random" else sensor

@@ -338,9 +338,7 @@ def take_picture(
     table[stage.hand_geoms] = table[model.ngeom] = HAND
     table[held_geoms] = OBJECT
     labels = table[geoms]  # geom -1 (nothing) reads the last entry, 0
-    sensor = sensor or settings.sensor
-    if sensor == "random":
-        sensor = sensor_noise.SENSORS[int(rng.integers(len(sensor_noise.SENSORS)))]
+    sensor = sensor_noise.drawn_sensor(sensor or settings.sensor, rng)
     if sensor == "none":
         noisy = clean.copy()
     else:

@@ -1,0 +1,66 @@
+"""What the shipped hand pose model reaches on windows of people it has not seen: joints, fingertips, side, spread.
+
+    python benchmarks/hand_pose.py desk_test_both.npz any_test_both.npz free_test_both.npz world_test_both.npz
+
+Windows are those of `tiae simulate --channels both` and `tiae simulate windows` (scripts/train_models makes them),
+under random shifts of ±8 pixels; medians over three seeds. Degrees are the mean over the 21 joints of the fingers,
+`mean pose` is what the median of the file's own poses would be off.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from tiae_ros import load_model
+from tiae_ros.imitation.human_hand import JOINT_NAMES
+from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
+from tiae_ros.model.shifts import draw_shifts, shift_images
+
+RADIUS_PX, SEEDS = 8, (0, 1, 2)
+WITHOUT = ("wrist_flexion", "wrist_deviation", "ring_cmc_flexion", "little_cmc_flexion")  # wrist and palm
+OF_FINGERS = [number for number, name in enumerate(JOINT_NAMES) if name not in WITHOUT]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("windows", type=Path, nargs="+", metavar="FILE.npz")
+    parser.add_argument("--model", default="hands", metavar="DIR")
+    parser.add_argument("--hand-pose-model", default="hand_pose", metavar="DIR")
+    options = parser.parse_args()
+    model, pose = load_model(options.model), load_hand_pose(options.hand_pose_model)
+    check_belongs(pose, model)
+    print(
+        "| windows | joints | fingertips | side right | spread's rank correlation | known | mean pose |\n"
+        + 7 * "|---"
+        + "|"
+    )
+    for path in options.windows:
+        with np.load(path) as stored:
+            truth = {name: stored[name] for name in ("images", "joints", "tips_mm", "left_hand")}
+        images, joints = truth["images"].astype(np.float32) / 255, truth["joints"][:, OF_FINGERS]
+        rows = []
+        for seed in SEEDS:
+            seen = shift_images(images, draw_shifts(len(images), RADIUS_PX, np.random.RandomState(seed)))
+            described = model.describe(seen)
+            told = pose.estimate(seen, described.descriptor, described.parameters[:, :2])
+            off = np.degrees(np.abs(told.joints[:, OF_FINGERS] - joints)).mean(1)
+            spread = told.joint_spread[:, OF_FINGERS].mean(1)
+            tips = np.linalg.norm(told.tips_mm - truth["tips_mm"], axis=2).mean()
+            side = ((told.left > 0.5) == truth["left_hand"]).mean()
+            rows.append((off.mean(), tips, side, rank_correlation(spread, off), told.known.mean()))
+        mean_pose = np.degrees(np.abs(joints - np.median(joints, axis=0))).mean()
+        degrees, tips, side, rank, known = np.median(rows, axis=0)
+        cells = (path.name, f"{degrees:.1f}°", f"{tips:.1f} mm", f"{side:.2f}", f"{rank:.2f}", f"{known:.2f}")
+        print(f"| {' | '.join(cells)} | {mean_pose:.1f}° |")
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's, of numbers without ties."""
+    return float(np.corrcoef(one.argsort().argsort(), other.argsort().argsort())[0, 1])
+
+
+if __name__ == "__main__":
+    main()
