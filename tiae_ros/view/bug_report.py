@@ -57,38 +57,28 @@ def save_report(
     if not messages:
         raise OutputError("nothing has come yet, so there is nothing to save; wait for the first picture")
     with _ONE_AT_A_TIME:
-        return _save(folder, messages, parameters, status, picture)
-
-
-def _save(
-    folder: Path,
-    messages: Sequence[Arrived],
-    parameters: Mapping[str, Any],
-    status: Mapping[str, str],
-    picture: Picture | None,
-) -> Path:
-    path = _new_name(folder)
-    # The storage file carries the folder's name, inside too: the folder already has its name where it is staged.
-    try:
-        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=folder))
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
-    staged = staging / path.name
-    try:
-        _write_bag(staged, messages)
-        named = {"/**": {"ros__parameters": dict(parameters)}}
-        (staged / "parameters.yaml").write_text(yaml.safe_dump(named, sort_keys=True), "utf-8")
-        told = {"versions": versions(), "node": dict(status)}
-        (staged / "versions.yaml").write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), "utf-8")
-        if picture is not None:
-            _, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-            (staged / "picture.jpg").write_bytes(encoded.tobytes())
-        os.rename(staged, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return path
+        path = _new_name(folder)
+        # The storage file carries the folder's name, inside too: the folder already has its name where it is staged.
+        try:
+            staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=folder))
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+        staged = staging / path.name
+        try:
+            _write_bag(staged, messages)
+            named = {"/**": {"ros__parameters": dict(parameters)}}
+            (staged / "parameters.yaml").write_text(yaml.safe_dump(named, sort_keys=True), "utf-8")
+            told = {"versions": versions(), "node": dict(status)}
+            (staged / "versions.yaml").write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), "utf-8")
+            if picture is not None:
+                _, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                (staged / "picture.jpg").write_bytes(encoded.tobytes())
+            os.rename(staged, path)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return path
 
 
 def versions() -> dict[str, str]:

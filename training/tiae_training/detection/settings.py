@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from tiae_ros.errors import ParameterError
-
-
-def _option(default: Any, flag: str, text: str) -> Any:
-    return field(default=default, metadata={"flag": flag, "help": text})
+from tiae_training.transforms.ranges import setting
 
 
 @dataclass(frozen=True)
 class DetectorTraining:
     """Numbers of `tiae train detector`."""
 
-    proposal_steps: int = _option(8000, "--proposal-steps", "steps of the first look")
-    close_steps: int = _option(8000, "--close-steps", "steps of the second look")
-    proposal_batch: int = _option(16, "--proposal-batch", "pictures a step")
-    close_batch: int = _option(32, "--close-batch", "crops a step")
-    learning_rate: float = _option(2e-3, "--learning-rate", "at its highest")
-    colorless_share: float = _option(0.15, "--colorless-share", "of examples without colour")
-    holed_share: float = _option(0.3, "--holed-share", "of examples whose depth has blobs without a reading")
-    background_share: float = _option(0.2, "--background-share", "of hands put before another background")
-    alone_share: float = _option(
+    proposal_steps: int = setting(8000, "--proposal-steps", "steps of the first look")
+    close_steps: int = setting(8000, "--close-steps", "steps of the second look")
+    proposal_batch: int = setting(16, "--proposal-batch", "pictures a step")
+    close_batch: int = setting(32, "--close-batch", "crops a step")
+    learning_rate: float = setting(2e-3, "--learning-rate", "at its highest")
+    colorless_share: float = setting(0.15, "--colorless-share", "of examples without colour")
+    holed_share: float = setting(0.3, "--holed-share", "of examples whose depth has blobs without a reading")
+    background_share: float = setting(0.2, "--background-share", "of hands put before another background")
+    alone_share: float = setting(
         0.6, "--alone-share", "of the second look's steps before it sees what deceives the first"
     )
-    seed: int = _option(0, "--seed", "of weights and examples")
+    seed: int = setting(0, "--seed", "of weights and examples")
 
     def __post_init__(self) -> None:
         for name in ("proposal_steps", "close_steps"):
