@@ -15,11 +15,12 @@ from small_training import patterns
 from tiae_ros import load_model
 from tiae_ros.cli import main
 from tiae_ros.errors import ModelError
-from tiae_ros.model.folder import ENCODER, NETWORK_INT8, WEIGHTS, read_folder, read_manifest
+from tiae_ros.model.folder import DECODER, ENCODER, NETWORK_INT8, WEIGHTS, read_folder, read_manifest
 from tiae_ros.model.segmenter import load_segmentation
 from tiae_ros.model.shipped import find_model
 from tiae_training import TransformInvariantAutoencoder, load_network
 from tiae_training.data.arrays import save_arrays
+from tiae_training.explore.decoder_graph import read_decoder
 from tiae_training.export import example_inputs, export_graph, graphs_of, save_model
 from tiae_training.networks.config import NETWORKS
 from tiae_training.networks.segmentation import SegmentationNetwork
@@ -77,6 +78,21 @@ def test_engine_and_torch_agree_whatever_the_batch(network, tmp_path, traced_ane
         assert loaded.encode(images) == pytest.approx(descriptors.numpy(), abs=1e-4)
         assert loaded.restore(images) == pytest.approx(restored.numpy(), abs=1e-4)
         assert loaded.estimate_shift(images) == pytest.approx(parameters[:, :2].numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("network", "size"), [("pose", 30), ("depth", 45)])
+def test_engine_and_torch_agree_whatever_the_size(network, size, tmp_path):
+    model, images = fresh(network, size, ("depth",)), windows(3, size=size)
+    save_model(model, tmp_path)
+    loaded = load_model(tmp_path)
+    with torch.inference_mode():
+        descriptors, parameters = model.network.forward_encoder(torch.from_numpy(images))
+        restored = model.decode(descriptors)
+    said = loaded.describe(images)
+    assert said.descriptor == pytest.approx(descriptors.numpy(), abs=1e-4)
+    assert said.parameters == pytest.approx(parameters.numpy(), abs=1e-4)
+    assert loaded.decode(said.descriptor) == pytest.approx(restored.numpy(), abs=1e-4)
+    assert read_decoder(read_folder(tmp_path).files[DECODER]).unknown() == []
 
 
 def operations_and_weights(content: bytes) -> tuple[list[str], list[bytes]]:

@@ -305,7 +305,7 @@ def test_a_really_full_disk_keeps_the_old_model(trained, tmp_path):
     ("images", "said"),
     [
         (np.ones((9, 1, 16, 20), np.float32), "squares"),
-        (np.ones((9, 1, 15, 15), np.float32), "multiple of 4"),
+        (np.ones((9, 1, 7, 7), np.float32), "7×7 pixels; accepted are squares of 8 to 256"),
         (np.ones((1, 1, 16, 16), np.float32), "at least 2"),
         (np.zeros((9, 1, 16, 16), np.float32), "blank"),
     ],

@@ -17,7 +17,7 @@ from tiae_training.transforms.poses import place_by_pose, wrap_angle
 from tiae_training.transforms.ranges import Ranges
 from tiae_training.transforms.shift import Shift
 from tiae_training.transforms.shifts import shift_images
-from tiae_training.transforms.similarity import Similarity
+from tiae_training.transforms.similarity import Similarity, _halved
 from tiae_training.transforms.transform import Identity
 
 
@@ -76,6 +76,34 @@ def test_the_pose_is_found_near_a_rough_estimate(true):
     assert wrap_angle((found - true)[:, 2]).abs() < math.radians(4.0)
     assert (found - true)[:, 3].abs() < 0.09
     assert float((nearest - blob()).square().sum() / blob().square().sum()) < 0.1
+
+
+@pytest.mark.parametrize("size", [28, 29, 30, 31, 33, 40, 45, 64])
+def test_poses_are_found_in_windows_of_every_size(size):
+    """As well as in windows of 32 pixels; half of the estimates are turned round."""
+    random, count = generator(3), 60
+    reach = torch.tensor([4.0, 4.0, math.pi, 0.25])
+    true = reach * (2 * torch.rand(count, 4, generator=random) - 1)
+    rough = true + torch.tensor([1.0, 1.0, 0.3, 0.1]) * (2 * torch.rand(count, 4, generator=random) - 1)
+    rough[::2, 2] += math.pi
+
+    def errors(side):
+        patterns = blob(side).repeat(count, 1, 1, 1)
+        off = Similarity(5).best(patterns, place_by_pose(patterns, true), rough) - true
+        return torch.stack((off[:, :2].norm(dim=1), wrap_angle(off[:, 2]).abs(), off[:, 3].abs()))
+
+    found, of_32 = errors(size), errors(32)
+    assert (found[1] < math.radians(20)).all()
+    assert (found.mean(1) < 1.2 * of_32.mean(1)).all()
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_windows_are_halved_about_their_centre(size):
+    """By hand: of an odd side, weights 1 2 1 around every second pixel."""
+    line = _halved(torch.arange(float(size)).expand(1, 1, size, size) + 1.0)[0, 0, 1]
+    assert line.tolist() == ([1.5, 3.5] if size == 4 else [1.0, 3.0, 3.5])
+    corner = _halved(torch.ones(1, 1, size, size))[0, 0, 0]
+    assert corner.tolist() == ([1.0, 1.0] if size == 4 else [0.5625, 0.75, 0.5625])
 
 
 def test_a_half_turn_from_the_estimate_is_found():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
 from tiae_training.export import graph_module
 from tiae_training.imitation.evaluation import auroc, spearman
 from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose
-from tiae_training.imitation.networks import HandPoseNetwork, negative_log_likelihood
+from tiae_training.imitation.networks import INPUTS, HandPoseNetwork, negative_log_likelihood
 from tiae_training.imitation.others import draw_others
 from tiae_training.imitation.rows import FINGER_JOINTS, load_hand_rows
 
@@ -108,11 +109,12 @@ def test_what_was_trained_runs_without_torch(trained):
     np.testing.assert_allclose(joints.numpy(), said.joints, atol=1e-4)
 
 
-@pytest.mark.parametrize("sees", ["descriptor", "window"])
-def test_other_inputs_are_exported_too(tmp_path, sees):
-    network = HandPoseNetwork(sees, 3, 32, 96, 8)
-    save_hand_pose(network, tmp_path / sees, hand_pose_manifest(network, load_model("hands").manifest, 0.0))
-    assert load_hand_pose(tmp_path / sees).inputs == (sees,)
+@pytest.mark.parametrize(("sees", "size"), [("descriptor", 32), ("window", 32), ("features", 29)])
+def test_other_inputs_and_sizes_are_exported_too(tmp_path, sees, size):
+    network = HandPoseNetwork(sees, 3, size, 96, 8)
+    of = dataclasses.replace(load_model("hands").manifest, window_size=size)
+    save_hand_pose(network, tmp_path / sees, hand_pose_manifest(network, of, 0.0))
+    assert load_hand_pose(tmp_path / sees).inputs == INPUTS[sees]
 
 
 def test_what_is_no_hand_stands_out(trained):
@@ -122,6 +124,15 @@ def test_what_is_no_hand_stands_out(trained):
     assert others.shape == rows.images.shape
     assert 0 <= others.min() <= others.max() <= 1
     assert load_hand_pose(folder).manifest.measures["drawn_auroc"] > 0.9
+
+
+@pytest.mark.parametrize("channels", [CHANNELS, ("a", "b", "c")])
+def test_what_is_no_hand_has_the_windows_size(channels):
+    windows = np.random.default_rng(0).random((40, 3, 29, 29), dtype=np.float32)
+    others = draw_others(windows, channels, np.random.default_rng(1))
+    assert others.shape == windows.shape
+    if channels[0] == "a":  # quarters in another order: of each window all is in it, and nothing else
+        assert all(np.isin(other, window).all() for other, window in zip(others, windows, strict=True))
 
 
 def test_info_names_what_it_is(trained, capsys):

@@ -50,7 +50,7 @@ def test_a_recipe_writes_its_picture_and_its_figures(name, tmp_path, capsys, mon
 @pytest.fixture(scope="module")
 def own_windows(tmp_path_factory):
     """Two-channel windows of a size of their own, without labels."""
-    images = np.zeros((80, 2, 20, 20), np.uint8)
+    images = np.zeros((80, 2, 29, 29), np.uint8)
     for row, (x, y, wide, high) in enumerate(np.random.default_rng(0).integers((4, 4, 3, 3), (8, 8, 9, 9), (80, 4))):
         images[row, 0, y : y + high, x : x + wide] = 255
         images[row, 1, y, x : x + 6] = 200

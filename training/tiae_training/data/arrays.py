@@ -31,6 +31,7 @@ import numpy as np
 
 from tiae_ros.errors import DataError, OutputError, ParameterError
 
+WINDOW_SIDES = (8, 256)  # pixels, as manifests take them
 _NOT_PER_WINDOW = ("background", "joint_names")  # even if there happen to be as many of them as windows
 _CUT = ("metric_size_m", "range_m")
 _PER_CHANNEL = ("background",)  # beside images and clean
@@ -313,8 +314,9 @@ def _memory_left() -> float:
 
 def check_window_size(size: int) -> None:
     """Raise ParameterError for a side of windows, in pixels, that no network can be trained on."""
-    if not 8 <= size <= 256 or size % 4:
-        raise ParameterError(f"window size {size} px cannot be; accepted is a multiple of 4 from 8 to 256")
+    smallest, largest = WINDOW_SIDES
+    if not smallest <= size <= largest:
+        raise ParameterError(f"window size {size} px cannot be; accepted is {smallest} to {largest}")
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: dict[str, Any], *, overwrite: bool = False) -> None:

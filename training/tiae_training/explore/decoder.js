@@ -64,11 +64,11 @@ function conv(x, w, bias, {pads = [0, 0, 0, 0], strides = [1, 1], dilations = [1
   }
   return out;
 }
-function alongChannels(x, from, to) {  // of axis 1
-  const [n, channels, ...rest] = x.shape, size = sizeOf(rest);
-  const all = [];
-  for (let b = 0; b < n; b++) all.push(...x.values.subarray((b * channels + from) * size, (b * channels + to) * size));
-  return {shape: [n, to - from, ...rest], values: Float32Array.from(all)};
+function cut(x, axis, from, to) {
+  const before = sizeOf(x.shape.slice(0, axis)), along = x.shape[axis], size = sizeOf(x.shape.slice(axis + 1));
+  const shape = x.shape.map((n, i) => i === axis ? to - from : n), out = tensor(shape), length = (to - from) * size;
+  for (let b = 0; b < before; b++) out.values.set(x.values.subarray((b * along + from) * size, (b * along + to) * size), b * length);
+  return out;
 }
 function reshaped(x, wanted) {
   const shape = wanted.map((n, i) => n === 0 ? x.shape[i] : n), known = shape.reduce((a, n) => n < 0 ? a : a * n, 1);
@@ -94,13 +94,16 @@ const operators = {
     return out;
   },
   Slice: ([x, starts, ends, where, steps]) => {
-    if (where && where.values[0] !== 1 || steps && steps.values[0] !== 1) throw new Error("Slice along another axis");
-    const within = n => Math.min(x.shape[1], n < 0 ? n + x.shape[1] : n);
-    return alongChannels(x, within(starts.values[0]), within(ends.values[0]));
+    if (steps && steps.values.some(step => step !== 1)) throw new Error("Slice in steps");
+    return Array.from(starts.values).reduce((rest, start, i) => {
+      const axis = where ? (where.values[i] + x.shape.length) % x.shape.length : i, side = x.shape[axis];
+      const within = n => Math.min(side, n < 0 ? n + side : n);
+      return cut(rest, axis, within(start), within(ends.values[i]));
+    }, x);
   },
   Split: ([x], {axis, num_outputs: parts}) => {
     if (axis !== 1) throw new Error("Split along another axis");
-    return Array.from({length: parts}, (_, i) => alongChannels(x, i * x.shape[1] / parts, (i + 1) * x.shape[1] / parts));
+    return Array.from({length: parts}, (_, i) => cut(x, 1, i * x.shape[1] / parts, (i + 1) * x.shape[1] / parts));
   },
   Concat: (parts, {axis}) => {
     if (axis !== 1) throw new Error("Concat along another axis");

@@ -62,7 +62,7 @@ class HandPoseNetwork(nn.Module):
         self.features: nn.Sequential | None = None
         if sees != "descriptor":
             self.features = _features(channels, window_size)
-            seen += _MAPS * (window_size // 4) ** 2
+            seen += _MAPS * (-(-window_size // 4)) ** 2
         self.body = nn.Sequential(
             nn.Linear(seen, hidden), nn.LayerNorm(hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
         )
@@ -184,7 +184,7 @@ def fold_norms(network: HandPoseNetwork) -> None:
 
 
 def _features(channels: int, window_size: int) -> nn.Sequential:
-    """(N, C, S, S) -> (N, 16 · S/4 · S/4): the trunk's convolutions, and fewer maps at their end."""
+    """(N, C, S, S) -> (N, 16 · ⌈S/4⌉ · ⌈S/4⌉): the trunk's convolutions, and fewer maps at their end."""
     trunk = list(make_trunk("residual", channels, window_size, 1, nn.SiLU))[:_OF_TRUNK]
     return nn.Sequential(*trunk, nn.Conv2d(64, _MAPS, 1, bias=False), nn.BatchNorm2d(_MAPS), nn.SiLU(), nn.Flatten())
 

@@ -47,11 +47,12 @@ def _thing(window: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _scraps(window: Floats, rng: np.random.Generator) -> Floats:
-    half = window.shape[-1] // 2
-    quarters = [window[:, y : y + half, x : x + half] for y in (0, half) for x in (0, half)]
-    order = rng.permutation(len(quarters))
-    a, b, c, d = (np.rot90(quarters[n], int(rng.integers(1, 4)), (1, 2)) for n in order)
-    made: Floats = np.concatenate([np.concatenate([a, b], 2), np.concatenate([c, d], 2)], 1)
+    size = window.shape[-1]
+    half = (size + 1) // 2  # of an odd side the quarters share the middle line
+    places = [(slice(y, y + half), slice(x, x + half)) for y in (0, size - half) for x in (0, size - half)]
+    made = np.empty_like(window)
+    for (rows, columns), n in zip(places, rng.permutation(len(places)), strict=True):
+        made[:, rows, columns] = np.rot90(window[(slice(None), *places[n])], int(rng.integers(1, 4)), (1, 2))
     return made
 
 

@@ -2,7 +2,7 @@
 
 Trunk and decoder keep to half the window's resolution and below: on a CPU a layer of full-sized maps costs as much as
 all others. Most weights are in fully connected layers, which a centred pattern allows and a processor multiplies
-fastest.
+fastest. Sides that are no multiple of 4 are halved upwards, so that no pixel is left out.
 
 The linear path begins as the window's lowest spatial frequencies: from the first step on, what is restored is the
 window itself, a little blurred, and training only has to bring it into the pattern's own pose. Without it training
@@ -26,7 +26,7 @@ def make_trunk(kind: str, channels: int, window_size: int, hidden: int, activati
     if kind == "dense":
         pixels = channels * window_size * window_size
         return nn.Sequential(nn.Flatten(), *_dense(pixels, hidden, activation))
-    quarter = window_size // 4
+    quarter = -(-window_size // 4)  # what two strides of 2 leave of a side
     if kind == "residual":
         return nn.Sequential(
             *_convolution(channels, 32, 5, activation, stride=2),
@@ -57,7 +57,7 @@ def make_decoder(
         zero_init(pixels)
         shape = (channels, window_size, window_size)
         return nn.Sequential(nn.Linear(descriptor_size, hidden), activation(), pixels, nn.Unflatten(1, shape))
-    half = window_size // 2
+    half = (window_size + 1) // 2
     last = nn.Conv2d(32, 4 * channels, 3, padding=1)
     zero_init(last)
     return nn.Sequential(
@@ -69,8 +69,26 @@ def make_decoder(
         nn.Conv2d(16, 32, 3, padding=1),
         activation(),
         last,
-        nn.PixelShuffle(2),
+        *shuffled_up(window_size),
     )
+
+
+def shuffled_up(window_size: int) -> list[nn.Module]:
+    """Layers from half-sized maps (N, 4 C, ⌈S/2⌉, ⌈S/2⌉) to pixels (N, C, S, S)."""
+    return [nn.PixelShuffle(2), *([_WithoutLast()] if window_size % 2 else [])]
+
+
+def in_blocks(images: Tensor) -> Tensor:
+    """Windows that blocks of 2×2 pixels cover: odd sides get one more column and row of zeros, (N, C, S, S)."""
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else images
+
+
+class _WithoutLast(nn.Module):
+    """Without the last row and column."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return pixels[..., :-1, :-1]
 
 
 class ResidualBlock(nn.Module):

@@ -26,7 +26,7 @@ class Network(nn.Module):
 
 
 def build_network(config: NetworkConfig, channels: int, window_size: int, descriptor_size: int) -> Network:
-    """A fresh network. Raises ValueError for a window size that its layers cannot halve."""
+    """A fresh network. Raises ValueError for a window size that is too small for its layers."""
     from tiae_training.networks.pattern import PatternNetwork
     from tiae_training.networks.slide import SlideNetwork
 

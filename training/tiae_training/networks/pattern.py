@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tiae_training.networks.centre_votes import CentreVotes
 from tiae_training.networks.config import NetworkConfig
-from tiae_training.networks.layers import ACTIVATIONS, linear_path, make_decoder, make_trunk, zero_init
+from tiae_training.networks.layers import ACTIVATIONS, linear_path, make_decoder, make_trunk, shuffled_up, zero_init
 from tiae_training.networks.network import Network
 from tiae_training.networks.pose_votes import PoseVotes
 from tiae_training.transforms.poses import bring_back, compose
@@ -38,14 +38,12 @@ class PatternNetwork(Network):
 
     def __init__(self, config: NetworkConfig, channels: int, window_size: int, descriptor_size: int) -> None:
         super().__init__(channels, window_size, descriptor_size)
-        if window_size % 4:
-            raise ValueError(f"window_size must be a multiple of 4, not {window_size}")
         self.config = config
         seen = 2 * channels if config.seen == "outlined" else channels
         drawn = 2 * channels if config.restored == "relief" else channels
         activation = ACTIVATIONS[config.activation]
         if config.seen == "cleared":
-            self.clear = _clearing_layers(channels)
+            self.clear = _clearing_layers(channels, window_size)
         if config.pose != "none":
             self.find_pose = (CentreVotes if config.pose == "shift" else PoseVotes)(seen, window_size)
         self.trunk = make_trunk(config.trunk, seen, window_size, config.hidden, activation)
@@ -92,7 +90,7 @@ class PatternNetwork(Network):
         return self.head(features) + linear, features
 
 
-def _clearing_layers(channels: int, width: int = 32) -> nn.Sequential:
+def _clearing_layers(channels: int, window_size: int, width: int = 32) -> nn.Sequential:
     """(N, C, S, S) -> how much of each pixel is the pattern, 0..1."""
     return nn.Sequential(
         nn.Conv2d(channels, width, 5, padding=2, stride=2, bias=False),
@@ -105,7 +103,7 @@ def _clearing_layers(channels: int, width: int = 32) -> nn.Sequential:
         nn.BatchNorm2d(width),
         nn.ReLU(),
         nn.Conv2d(width, 4 * channels, 3, padding=1),
-        nn.PixelShuffle(2),
+        *shuffled_up(window_size),
         nn.Sigmoid(),
     )
 

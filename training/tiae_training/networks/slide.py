@@ -22,8 +22,10 @@ class SlideNetwork(Network):
         first: list[nn.Module] = [nn.Flatten()]
         inputs = pixels
         if convolution:
-            pooled = (window_size - 8) // 2  # 32 -> 24 by the 9×9 convolution -> 12 by max-pooling
-            first = [nn.Conv2d(channels, 16, 9), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+            if window_size < 9:
+                raise ValueError(f"window_size must be at least 9 for a convolution of 9×9, not {window_size}")
+            pooled = (window_size - 7) // 2  # 32 -> 24 by the 9×9 convolution -> 12 by max-pooling
+            first = [nn.Conv2d(channels, 16, 9), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True), nn.Flatten()]
             inputs = 16 * pooled * pooled
         self.encoder = nn.Sequential(
             *first,
@@ -41,7 +43,7 @@ class SlideNetwork(Network):
             nn.Linear(hidden, pixels),
             nn.Unflatten(1, (channels, window_size, window_size)),
         )
-        quarter = window_size // 4
+        quarter = -(-window_size // 4)  # what two strides of 2 leave of a side
         self.shift_regressor = nn.Sequential(
             nn.Conv2d(channels, 16, 5, padding=2, stride=2),
             nn.ReLU(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiae_ros.errors import DataError, ParameterError
-from tiae_training.data.arrays import ImageArrays
+from tiae_training.data.arrays import WINDOW_SIDES, ImageArrays
 from tiae_training.processes import process_count
 from tiae_training.train.settings import TrainingSettings
 
@@ -13,8 +13,9 @@ SMALLEST_DATA = 2
 def check_trainable(arrays: ImageArrays) -> None:
     """Raise DataError for arrays no network can be trained on."""
     _, _, height, width = arrays.images.shape
-    if height != width or height % 4:
-        raise DataError(f"windows are {width}×{height} pixels; accepted are squares whose side is a multiple of 4")
+    smallest, largest = WINDOW_SIDES
+    if height != width or not smallest <= height <= largest:
+        raise DataError(f"windows are {width}×{height} pixels; accepted are squares of {smallest} to {largest} pixels")
     if len(arrays) < SMALLEST_DATA:
         raise DataError(f"images hold {len(arrays)} windows; needed are at least {SMALLEST_DATA}")
     if not arrays.images.any():

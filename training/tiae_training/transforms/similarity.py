@@ -138,7 +138,7 @@ class Similarity(Transform):
 
     def _search(self, restored: Tensor, targets: Tensor, candidates: Tensor, *, informed: bool) -> Tensor:
         """The candidate with the lowest cost on half-sized windows, refined: (K, N, 4) -> (N, 4)."""
-        patterns, small = F.avg_pool2d(restored, 2), F.avg_pool2d(targets, 2)  # (N, C, S/2, S/2)
+        patterns, small = _halved(restored), _halved(targets)  # (N, C, ⌈S/2⌉, ⌈S/2⌉)
         halved = candidates * candidates.new_tensor([0.5, 0.5, 1.0, 1.0])
         costs = self._costs(patterns, small, halved, _COARSE_RADIUS)
         return self._refined(candidates, costs, costs.argmin(0), informed=informed)
@@ -166,6 +166,17 @@ class Similarity(Transform):
         if scales == 3:
             found[:, 3] += inside * _parabola_offset(grid[row, :, sample].T, column) * (fraction * _SCALE_STEP)
         return self._within_reach(found)
+
+
+def _halved(images: Tensor) -> Tensor:
+    """Windows of half the size about the same centre, which poses turn them about: (N, C, S, S) -> (N, C, ⌈S/2⌉, ⌈S/2⌉).
+
+    Blocks of 2×2 pixels are averaged. They leave one row and column of an odd side over, and half a pixel between the
+    centres; so its pixels are first averaged onto those between them, which are even in number and have its centre.
+    """
+    if images.shape[-1] % 2:
+        images = F.avg_pool2d(images, 2, stride=1, padding=1)  # (N, C, S + 1, S + 1)
+    return F.avg_pool2d(images, 2)
 
 
 def _parabola_offset(costs: Tensor, best: Tensor) -> Tensor:
