@@ -37,11 +37,14 @@ class Description:
     """What the encoder alone says of N windows, the first half of a pass; arrays of the kind that went in.
 
     descriptor (N, K); parameters (N, 2), the shift in pixels (dx right, dy down), or (N, 4), the pose: dx, dy, the
-    angle in radians from x towards y, and the logarithm of the scale.
+    angle in radians from x towards y, and the logarithm of the scale, or (N, 5): these and whether the pattern is
+    mirrored, 0 or 1. angle_confidence (N, 2), None for a shift alone: how likely the angle is right, and how likely
+    it is half a turn off, 0 to 1 (`tiae_ros.model.ambiguity`).
     """
 
     descriptor: Any
     parameters: Any
+    angle_confidence: Any = None
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,16 @@ class Inference:
     """Everything one pass yields for N windows; arrays of the kind that went in.
 
     descriptor (N, K); restored (N, C, S, S); shift (N, 2) pixels, dx right, dy down;
-    placed (N, C, S, S): the restored pattern moved by the shift, lying on the input.
+    placed (N, C, S, S): the restored pattern moved by the shift, lying on the input. parameters and angle_confidence:
+    as in `Description`.
     """
 
     descriptor: Any
     restored: Any
     shift: Any
     placed: Any
+    parameters: Any = None
+    angle_confidence: Any = None
 
 
 class Autoencoder:
@@ -106,21 +112,31 @@ class Autoencoder:
         return self._map(images, lambda batch: shifts(batch)[:, :2], (2,))
 
     def estimate_parameters(self, images: Array, *, compare: bool = False) -> Array:
-        """The pose that moves the restored pattern onto the input: (N, C, S, S) -> (N, 4).
+        """The pose that moves the restored pattern onto the input: (N, C, S, S) -> (N, 4), or (N, 5).
 
         Columns are dx, dy (pixels), angle (radians, from x towards y) and the logarithm of the scale; angle and log
-        scale are 0 where the network was not trained to find them. `compare=True` finds dx and dy by comparing.
+        scale are 0 where the network was not trained to find them. The fifth is there where it was trained on mirrored
+        patterns too: 1 where this one is. `compare=True` finds dx and dy by comparing.
         """
+        columns = max(4, self._parameters)
 
         def poses(batch: Floats) -> Floats:
             found = self._compared(batch) if compare else self._encoder(batch)[1]
-            return np.pad(found, ((0, 0), (0, 4 - found.shape[1])))
+            return np.pad(found, ((0, 0), (0, columns - found.shape[1])))
 
-        return self._map(images, poses, (4,))
+        return self._map(images, poses, (columns,))
+
+    def angle_confidence(self, images: Array) -> Array:
+        """How sure the angle is: (N, C, S, S) -> (N, 2), see `Description`. Raises ModelError for a shift alone."""
+        if not self._tells_confidence:
+            raise ModelError(
+                f"model {self.manifest.model_id} finds no angles; train one with --transforms shift,rotation"
+            )
+        return self._map(images, lambda batch: self._encoder(batch)[2], (2,))
 
     def place(self, images: Array) -> Array:
         """The restored pattern moved by the estimated shift: it lies on the input. (N, C, S, S) -> the same."""
-        return self._map(images, lambda batch: self._decoder(*self._encoder(batch))[1], self._window)
+        return self._map(images, lambda batch: self._decoder(*self._encoder(batch)[:2])[1], self._window)
 
     def infer(self, images: Array) -> Inference:
         """Descriptor, restored, shift and placed in one pass."""
@@ -129,7 +145,7 @@ class Autoencoder:
     def describe(self, images: Array) -> Description:
         """The first half of `infer`, for those who wait for the descriptor; `restore_described` is the second."""
         passes = map(self._encoder, self._batches(images))
-        shapes = [(self.manifest.descriptor_size,), (self._parameters,)]
+        shapes = [(self.manifest.descriptor_size,), (self._parameters,), *([(2,)] if self._tells_confidence else [])]
         return Description(*(alike(column, images) for column in joined(passes, row_count(images), shapes)))
 
     def restore_described(self, description: Description) -> Inference:
@@ -144,7 +160,10 @@ class Autoencoder:
         pairs = zip(split_rows(descriptors), split_rows(parameters), strict=True)
         passes = (self._decoder(*pair) for pair in pairs)
         restored, placed = joined(passes, len(descriptors), [self._window] * 2)
-        return Inference(given, alike(restored, given), description.parameters[:, :2], alike(placed, given))
+        whole = description.parameters
+        return Inference(
+            given, alike(restored, given), whole[:, :2], alike(placed, given), whole, description.angle_confidence
+        )
 
     def label(self, descriptor: Any) -> str:
         """The name of the nearest labelled prototype of one descriptor (K,); "" when none is near or there are none."""
@@ -159,8 +178,8 @@ class Autoencoder:
         return self._decoder(descriptors, np.zeros((len(descriptors), self._parameters), np.float32))[0]
 
     def _compared(self, windows: Floats) -> Floats:
-        """Parameters (N, 2) or (N, 4) whose shift was found by comparing; angle and scale are the regressor's."""
-        descriptors, parameters = self._encoder(windows)
+        """Parameters (N, 2, 4 or 5) whose shift was found by comparing; all others are the regressor's."""
+        descriptors, parameters = self._encoder(windows)[:2]
         unmoved = parameters.copy()
         unmoved[:, :2] = 0
         turned = self._decoder(descriptors, unmoved)[1]
@@ -187,11 +206,11 @@ class Autoencoder:
         window = np.zeros((1, channels, size, size), np.float32)
         try:
             told = [part.shape for part in probe(self._encoder, window)]
-            if told not in ([(1, numbers), (1, 2)], [(1, numbers), (1, 4)]):
-                raise ModelError(
-                    f"gives {told}; its manifest says [(1, {numbers}), (1, 2)] or [(1, {numbers}), (1, 4)]"
-                )
-            self._parameters = told[1][1]
+            accepted = [[(1, numbers), (1, columns)] for columns in (2, 4, 5)]  # 4: of releases before angles were sure
+            accepted += [[(1, numbers), (1, columns), (1, 2)] for columns in (4, 5)]
+            if told not in accepted:
+                raise ModelError(f"gives {told}; its manifest says {' or '.join(map(str, accepted))}")
+            self._parameters, self._tells_confidence = told[1][1], len(told) == 3
             pair = np.zeros(told[0], np.float32), np.zeros(told[1], np.float32)
             shown = [part.shape for part in probe(self._decoder, *pair)]
             if shown != [window.shape] * 2:

@@ -75,20 +75,25 @@ class TransformInvariantAutoencoder(nn.Module):
         return self.network.decode(descriptors).clamp(0.0, 1.0)
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Encoder and decoder at once: restored windows (N, C, S, S), 0..1, and parameters (N, 2) or (N, 4)."""
+        """Encoder and decoder at once: restored windows (N, C, S, S), 0..1, and parameters (N, 2, 4 or 5)."""
         descriptors, parameters = self.network.forward_encoder(windows)
         return self.decode(descriptors), parameters
 
 
 class EncoderGraph(nn.Module):
-    """``encoder.onnx``: windows (N, C, S, S) -> descriptors (N, K), parameters (N, 2) or (N, 4)."""
+    """``encoder.onnx``: windows (N, C, S, S) -> descriptors (N, K), parameters (N, 2, 4 or 5), of angles a confidence.
+
+    The confidence (N, 2) is there where the network finds poses (`tiae_training.networks.pose_votes.Votes`).
+    """
 
     def __init__(self, model: TransformInvariantAutoencoder) -> None:
         super().__init__()
         self.network = model.network
 
-    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.forward_encoder(windows)
+    def forward(self, windows: Tensor) -> tuple[Tensor, ...]:
+        encoded = self.network.encode_all(windows)
+        told = (encoded.descriptors, encoded.parameters)
+        return told if encoded.confidence is None else (*told, encoded.confidence)
 
 
 class DecoderGraph(nn.Module):
@@ -100,7 +105,7 @@ class DecoderGraph(nn.Module):
 
     def forward(self, descriptors: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         restored = self.model.decode(descriptors)
-        place = place_by_pose if parameters.shape[1] == 4 else shift_images_subpixel
+        place = shift_images_subpixel if parameters.shape[1] == 2 else place_by_pose
         return restored, place(restored, parameters)
 
 

@@ -7,9 +7,12 @@
     C_spa = ‖E(I)‖₁² / ‖E(I)‖₂²              few descriptor dimensions carry the energy
 
 The sums over Θ become expectations: each step draws two transforms per image and treats both views alike.
-Beyond the slides there is one more term, which looks at descriptors alone:
+Beyond the slides there is a term that looks at descriptors alone:
 
     C_con = −log softmax of cos(E(I), E(δI)) among the batch     a slightly deformed pattern is nearer than any other
+
+and what the regressor R learns from: how far it is from the best transform (`regression`), which angle of all that
+is (`angle`), and that two views of one pattern differ by what was done to them (`agreement`).
 
 The terms of the slides are sums over the pixels of an image (not means), averaged over the batch, so the
 weights do not depend on the batch size.
@@ -22,8 +25,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tiae_training.hand_measures import FEWEST_PIXELS
+from tiae_training.networks.angle_shares import after, shares_of
+from tiae_training.transforms.poses import compose, invert
 
 SURFACE_ERROR = 0.02  # of the depth's range; 6 mm of 0.3 m
+SHARPENING = 2.0
 LEVER_PX = 8.0  # where a pattern's outline typically lies from its centre: what an angle amounts to in pixels
 
 
@@ -96,14 +102,14 @@ def contrastive(descriptors: Tensor, others: Tensor, temperature: float) -> Tens
 def regression(regressed: Tensor, found: Tensor) -> Tensor:
     """How far the regressor's parameters are from those found by the minimum over θ, in pixels -> scalar.
 
-    Shifts (N, 2) or poses (N, 4); where one has shifts only, only those are compared. An angle is compared by its
+    Shifts (N, 2) or poses (N, 4 or 5); where one has shifts only, only those are compared. An angle is compared by its
     sine and cosine, which has no seam, and angle and logarithm of scale count by what they move at `LEVER_PX`.
     """
-    columns = min(regressed.shape[1], found.shape[1])
+    columns = min(regressed.shape[1], found.shape[1], 4)
     found = found.to(torch.float32)
     loss = F.smooth_l1_loss(regressed[:, :2], found[:, :2], reduction="none").sum(1)
     if columns == 4:
-        loss = loss + pose_difference(regressed[:, 2:], found[:, 2:])
+        loss = loss + pose_difference(regressed[:, 2:4], found[:, 2:4])
     return loss.mean()
 
 
@@ -112,3 +118,21 @@ def pose_difference(one: Tensor, other: Tensor) -> Tensor:
     turn = torch.stack((torch.cos(one[:, 0]), torch.sin(one[:, 0]), one[:, 1]), 1)
     turn_other = torch.stack((torch.cos(other[:, 0]), torch.sin(other[:, 0]), other[:, 1]), 1)
     return F.smooth_l1_loss(LEVER_PX * turn, LEVER_PX * turn_other, reduction="none").sum(1)
+
+
+def angle(logits: Tensor, found: Tensor) -> Tensor:
+    """Cross-entropy of all angles against the one found by the minimum over θ: (N, B), poses (N, 4 or 5) -> scalar."""
+    return F.cross_entropy(logits, shares_of(found))
+
+
+def agreement(logits: Tensor, logits_other: Tensor, drawn: Tensor, drawn_other: Tensor) -> Tensor:
+    """Cross-entropy of the angles of two views against each other's, (N, B) twice, poses (N, 4 or 5) twice -> scalar.
+
+    A view's angles are turned by what lies between the two transforms that were drawn, and sharpened, so that of two
+    angles that are as good as each other, as those of a pattern that looks the same after half a turn, one is chosen.
+    """
+    with torch.no_grad():
+        sharp, sharp_other = (torch.softmax(SHARPENING * given, 1) for given in (logits, logits_other))
+        wanted = after(compose(drawn, invert(drawn_other)), sharp_other)
+        wanted_other = after(compose(drawn_other, invert(drawn)), sharp)
+    return 0.5 * (F.cross_entropy(logits, wanted) + F.cross_entropy(logits_other, wanted_other))

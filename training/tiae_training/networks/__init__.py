@@ -2,7 +2,8 @@
 
 Every network has the same doors, all batched over N windows (N, C, S, S):
 
-    forward_encoder(images) -> descriptors (N, K), shifts (N, 2)     E(I) and R(I); poses (N, 4) where it has them
+    forward_encoder(images) -> descriptors (N, K), shifts (N, 2)     E(I) and R(I); poses (N, 4 or 5) where it has them
+    encode_all(images)      -> these, and how sure an angle is       what training needs besides
     decode(descriptors)     -> restored (N, C, S, S)                 D(E(I))
 
 The output is linear: a sigmoid in front of a sum of squares starts by driving sparse windows to black, where its
@@ -11,7 +12,9 @@ gradient vanishes and training stays (measured: two of two seeds). The model's d
     network         what all have in common
     config          the parts of a network, and the named choices of them
     pattern         the modern family: find the pattern, look at it where it is, describe it, restore it
-    centre_votes    where a pattern lies;   pose_votes  also how it is turned and how large it is
+    centre_votes    where a pattern lies
+    pose_votes      also how it is turned, how large it is, and whether it is mirrored
+    angle_shares    what is said of an angle, as shares of bins around the circle
     layers          trunk, decoder, linear path
     slide           the slides' networks
     segmentation    the U-Net that finds hands in a frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from tiae_ros.errors import ModelError
 
 _CHOICES = {
     "seen": ("pixels", "cleared", "outlined"),
-    "pose": ("none", "shift", "similarity"),
+    "pose": ("none", "shift", "similarity", "mirrored"),
     "trunk": ("plain", "residual", "dense"),
     "restored": ("pixels", "on_masks", "relief"),
     "activation": ("relu", "silu"),
@@ -26,7 +26,8 @@ class NetworkConfig:
         name: of the choice, e.g. ``standard``; ``slide-fc`` and ``slide-cnn`` have no other parts.
         seen: what trunk and votes are shown: the pixels; these with what lies behind the pattern cleared away; or
             with their outlines beside them (depth alone).
-        pose: what is found first and undone: nothing, the shift, or shift, angle and scale.
+        pose: what is found first and undone: nothing; the shift; shift, angle and scale; or these and whether the
+            pattern is mirrored.
         trunk: convolutions; these with a residual block; or one dense layer.
         restored: pixels; depth that lies on what the masks cover; or a relief and its outline (depth alone).
         activation: of trunk and decoder.
@@ -74,6 +75,9 @@ NETWORKS = {
         NetworkConfig("masks-and-depth", trunk="residual", restored="on_masks", decoder_hidden=384),
         NetworkConfig("depth", seen="outlined", trunk="residual", restored="relief"),
         NetworkConfig("pose", pose="similarity", activation="relu"),
+        NetworkConfig("pose-mirrored", pose="mirrored", activation="relu"),
+        NetworkConfig("pose-cleared", seen="cleared", pose="similarity", activation="relu"),
+        NetworkConfig("pose-mirrored-cleared", seen="cleared", pose="mirrored", activation="relu"),
         NetworkConfig(
             "static", seen="cleared", pose="none", trunk="dense", activation="relu", hidden=512, decoder_hidden=512
         ),
@@ -82,4 +86,10 @@ NETWORKS = {
     )
 }
 DEFAULT_NETWORK = "standard"
-POSE_NETWORK = "pose"  # the default where patterns are turned or scaled
+
+
+def default_network(kinds: Sequence[str]) -> str:
+    """The name of the network for kinds of transforms: what finds a pose, and clears what lies behind, where asked."""
+    if not {"rotation", "scale", "mirror"} & set(kinds):
+        return DEFAULT_NETWORK
+    return "pose" + ("-mirrored" if "mirror" in kinds else "") + ("-cleared" if "background" in kinds else "")

@@ -78,10 +78,10 @@ def shuffled_up(window_size: int) -> list[nn.Module]:
     return [nn.PixelShuffle(2), *([_WithoutLast()] if window_size % 2 else [])]
 
 
-def in_blocks(images: Tensor) -> Tensor:
-    """Windows that blocks of 2×2 pixels cover: odd sides get one more column and row of zeros, (N, C, S, S)."""
+def in_blocks(images: Tensor, side: int = 2) -> Tensor:
+    """Windows that blocks of side × side pixels cover: zeros are added right and below as needed. (N, C, S, S)."""
     height, width = images.shape[-2:]
-    return F.pad(images, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else images
+    return F.pad(images, (0, -width % side, 0, -height % side)) if height % side or width % side else images
 
 
 class _WithoutLast(nn.Module):

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor, nn
 
 from tiae_training.networks.config import NetworkConfig
+
+
+class Encoded(NamedTuple):
+    """What an encoder finds in N windows; the last three are None where a network has no such part.
+
+    descriptors: E(I), (N, K).
+    parameters: R(I): shifts (N, 2), or poses (N, 4 or 5) (`tiae_training.transforms.poses`).
+    confidence: of the angle, (N, 2); logits: of all angles (`tiae_training.networks.pose_votes.Votes`).
+    cleared: the window without what lies behind the pattern, (N, C, S, S).
+    """
+
+    descriptors: Tensor
+    parameters: Tensor
+    confidence: Tensor | None = None
+    logits: Tensor | None = None
+    cleared: Tensor | None = None
 
 
 class Network(nn.Module):
@@ -16,9 +34,14 @@ class Network(nn.Module):
         self.window_size = window_size
         self.descriptor_size = descriptor_size
 
-    def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """E(I) and R(I): (N, C, S, S) -> (N, K), (N, 2); R's (N, 4) are poses (`tiae_training.transforms.poses`)."""
+    def encode_all(self, images: Tensor) -> Encoded:
+        """Windows (N, C, S, S) -> `Encoded`."""
         raise NotImplementedError
+
+    def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """E(I) and R(I) alone: (N, C, S, S) -> (N, K), (N, 2, 4 or 5)."""
+        encoded = self.encode_all(images)
+        return encoded.descriptors, encoded.parameters
 
     def decode(self, descriptors: Tensor) -> Tensor:
         """D: (N, K) -> (N, C, S, S), not clamped."""

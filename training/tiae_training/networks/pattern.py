@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tiae_training.networks.centre_votes import CentreVotes
 from tiae_training.networks.config import NetworkConfig
 from tiae_training.networks.layers import ACTIVATIONS, linear_path, make_decoder, make_trunk, shuffled_up, zero_init
-from tiae_training.networks.network import Network
-from tiae_training.networks.pose_votes import PoseVotes
+from tiae_training.networks.network import Encoded, Network
+from tiae_training.networks.pose_votes import PoseVotes, Votes
 from tiae_training.transforms.poses import bring_back, compose
 from tiae_training.transforms.shifts import shift_images_subpixel
 
@@ -26,8 +27,8 @@ class PatternNetwork(Network):
     falls on either, and descriptors jump (digits, 15 epochs: dispersion 0.02 to 0.04 instead of 0.012, and restoration
     no better). For a static pattern there is nothing to find, and its shifts are 0.
 
-    *What is seen.* Behind a static pattern, a few convolutions, the same at every place, say how much of each pixel is
-    the pattern, and the rest is cleared away. Of depth alone votes and trunk are shown the outline too, so that what is
+    *What is seen.* Where a pattern stands before something, a few convolutions, the same at every place, say how much of
+    each pixel is the pattern, and the rest is cleared away: what lies behind would vote too. Of depth alone votes and trunk are shown the outline too, so that what is
     near does not count for more than what is far.
 
     *What is restored.* Depth drawn like any other channel repeats the masks' outlines, each a jump from nothing to a
@@ -45,7 +46,7 @@ class PatternNetwork(Network):
         if config.seen == "cleared":
             self.clear = _clearing_layers(channels, window_size)
         if config.pose != "none":
-            self.find_pose = (CentreVotes if config.pose == "shift" else PoseVotes)(seen, window_size)
+            self.find_pose = _votes(config.pose, seen, window_size)
         self.trunk = make_trunk(config.trunk, seen, window_size, config.hidden, activation)
         self.head = nn.Linear(config.hidden, descriptor_size)
         zero_init(self.head)
@@ -56,17 +57,23 @@ class PatternNetwork(Network):
         kind = "dense" if config.trunk == "dense" else "convolution"
         self.decoder = make_decoder(kind, drawn, window_size, descriptor_size, config.decoder_hidden, activation)
 
-    def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_all(self, images: Tensor) -> Encoded:
         seen = self._seen(images)
+        cleared = seen if self.config.seen == "cleared" else None
         if self.config.pose == "none":
             descriptors, _ = self._describe(seen)
-            return descriptors, images.new_zeros(images.shape[0], 2)
-        votes: Tensor = self.find_pose(seen)
+            return Encoded(descriptors, images.new_zeros(images.shape[0], 2), cleared=cleared)
         if self.config.pose == "shift":
-            descriptors, features = self._describe(shift_images_subpixel(seen.float(), -votes))
-            return descriptors, votes + self.pose_head(features)
-        descriptors, features = self._describe(bring_back(seen.float(), votes))
-        return descriptors, compose(votes, self.pose_head(features).float())
+            centres: Tensor = self.find_pose(seen)
+            descriptors, features = self._describe(shift_images_subpixel(seen.float(), -centres))
+            return Encoded(descriptors, centres + self.pose_head(features), cleared=cleared)
+        votes: Votes = self.find_pose(seen)
+        descriptors, features = self._describe(bring_back(seen.float(), votes.poses))
+        correction = self.pose_head(features).float()
+        if self.config.pose == "mirrored":
+            correction = F.pad(correction, (0, 1))
+        poses = compose(votes.poses, correction)
+        return Encoded(descriptors, poses, votes.confidence, votes.logits, cleared)
 
     def decode(self, descriptors: Tensor) -> Tensor:
         drawn: Tensor = self.decoder(descriptors)  # before the linear path: gradients are added in this order
@@ -88,6 +95,12 @@ class PatternNetwork(Network):
         features = self.trunk(upright)
         linear: Tensor = self.linear_encoder(upright[:, : self.channels].flatten(1))
         return self.head(features) + linear, features
+
+
+def _votes(pose: str, channels: int, window_size: int) -> nn.Module:
+    if pose == "shift":
+        return CentreVotes(channels, window_size)
+    return PoseVotes(channels, window_size, mirrored=pose == "mirrored")
 
 
 def _clearing_layers(channels: int, window_size: int, width: int = 32) -> nn.Sequential:

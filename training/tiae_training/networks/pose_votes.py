@@ -1,100 +1,128 @@
-"""How patterns lie, are turned and how large they are: votes for centre, angle and scale."""
+"""How patterns lie, are turned and how large they are: votes for the centre, then shares of all angles about it."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tiae_training.networks.angle_shares import ANGLES, STEP
 from tiae_training.networks.centre_votes import block_places, mean_vote
+from tiae_training.networks.layers import in_blocks
 
-ANGLES = 32  # columns of the log-polar grid, around the circle
-RADII = 16  # rows, evenly by logarithm
+RADII = 16  # rows of the polar grid, evenly by logarithm
 _NEAREST_PX, _FARTHEST = 1.2, 0.6  # radii from here to this share of the window's side
 _LOG_SCALE_LIMIT = 1.5
+_BESIDE = 2  # bins on either side of the likeliest that say the angle within it, and make up its confidence
+
+
+class Votes(NamedTuple):
+    """What is found of N patterns.
+
+    poses: (N, 4), or (N, 5) where patterns may be mirrored (`tiae_training.transforms.poses`).
+    logits: of the shares of angles (`tiae_training.networks.angle_shares`).
+    confidence: (N, 2): the share of angles within 28° of the pose's, and of those within 28° of half a turn from it. A
+        pattern that looks the same after half a turn has about a half each; a round one little of both.
+    """
+
+    poses: Tensor
+    logits: Tensor
+    confidence: Tensor
 
 
 class PoseVotes(nn.Module):
-    """Votes for the centre and, once that is known, for angle and scale: (N, C, S, S) -> poses (N, 4).
+    """Votes for the centre and, once that is known, for angle and scale: (N, C, S, S) -> `Votes`.
 
-    On a log-polar grid about the centre, turning a pattern moves it around the circle and scaling it moves it along
-    the radius. A convolution there, cyclic around the circle, follows both by itself: each place votes for the
-    angle (relative to its own direction) and for the scale (relative to its own radius). Patterns that look alike
-    under several angles get votes that cancel: their angle means nothing, and their descriptor does not need it.
+    On a polar grid about the centre, turning a pattern moves it around the circle. Convolutions there, cyclic around
+    the circle and over all radii at once, follow by themselves, and say for each direction how likely it is the
+    pattern's own, as TARGET-VAE does for a few angles (Nasiri & Bepler 2022, arXiv 2210.12918). The likeliest counts,
+    refined by its neighbours: a mean over all would lie between the two peaks of a pattern that looks alike after half
+    a turn. A mirrored pattern is the same grid read backwards, so that whether it is mirrored costs one more pass.
 
-    Votes for the centre are taken on half-sized maps, which cost a quarter; what is left is corrected later.
+    Votes for the centre are taken on maps of a quarter of the window's side; what is left is corrected later.
     """
 
-    def __init__(self, channels: int, window_size: int, *, width: int = 16) -> None:
+    def __init__(
+        self, channels: int, window_size: int, *, mirrored: bool = False, width: int = 16, turn_width: int = 64
+    ) -> None:
         super().__init__()
-        self.window_size = window_size
+        self.window_size, self.mirrored = window_size, mirrored
         self.voters = nn.Sequential(
             nn.Conv2d(channels, width, 5, padding=2, stride=2),
             nn.ReLU(),
-            nn.Conv2d(width, width, 5, padding=2),
+            nn.Conv2d(width, 2 * width, 3, padding=1, stride=2),
             nn.ReLU(),
-            nn.Conv2d(width, width, 5, padding=4, dilation=2),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(width, 3, 1),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 3, 1),
         )
-        self.polar_voters = nn.Sequential(
-            _CyclicConv(channels, width, stride=(2, 1)),
-            nn.ReLU(),
-            _CyclicConv(width, width),
-            nn.ReLU(),
-            _CyclicConv(width, width),
-            nn.ReLU(),
-            nn.Conv2d(width, 4, 1),
+        self.around = nn.Sequential(
+            *_around_the_circle(channels * RADII, turn_width),
+            *_around_the_circle(turn_width, turn_width, dilation=2),
+            *_around_the_circle(turn_width, turn_width, dilation=4),
+            nn.Conv1d(turn_width, 3, 1),  # of each direction: its logit, how far off its middle, the log scale
         )
         self.places: Tensor
-        self.register_buffer("places", block_places(window_size), persistent=False)
-        steps = torch.arange(ANGLES) * (2.0 * math.pi / ANGLES)
+        self.register_buffer("places", block_places(window_size, 4), persistent=False)
+        directions = STEP * torch.arange(ANGLES)
         radii = torch.logspace(math.log(_NEAREST_PX), math.log(_FARTHEST * window_size), RADII, base=math.e)
-        directions = torch.stack((torch.cos(steps), torch.sin(steps)))
-        self.directions: Tensor
-        self.register_buffer("directions", directions, persistent=False)  # (2, ANGLES)
-        self.log_radii: Tensor
-        log_radii = radii.log() - radii.log().mean()
-        self.register_buffer("log_radii", log_radii.view(-1, 2).mean(1), persistent=False)  # of each vote's two rows
+        grid = radii[:, None, None] * torch.stack((torch.cos(directions), torch.sin(directions)), 1)[None]
         self.polar_grid: Tensor
-        grid = radii[:, None, None] * directions.T[None] * (2.0 / window_size)
-        self.register_buffer("polar_grid", grid, persistent=False)  # (RADII, ANGLES, 2)
+        self.register_buffer("polar_grid", grid * (2.0 / window_size), persistent=False)  # (RADII, ANGLES, 2)
 
-    def forward(self, images: Tensor) -> Tensor:
-        centre = mean_vote(self.voters(images).float(), images, self.places)
-        turn = self.find_turn(images.float(), centre)
-        return torch.cat((centre, turn[:, :1], turn[:, 1:].clamp(-_LOG_SCALE_LIMIT, _LOG_SCALE_LIMIT)), 1)
+    def forward(self, images: Tensor) -> Votes:
+        centre = mean_vote(self.voters(in_blocks(images, 4)).float(), images, self.places, 4)
+        said = self.say_turn(images, centre)  # (N, 3, ANGLES or 2 · ANGLES)
+        logits = said[:, 0]
+        shares = torch.softmax(logits, 1)
+        best = logits.argmax(1)
+        circle, beside = best // ANGLES, torch.arange(-_BESIDE, _BESIDE + 1, device=images.device)
+        columns = (best[:, None] + beside) % ANGLES + ANGLES * circle[:, None]  # (N, 5)
+        opposite = (columns + ANGLES // 2) % ANGLES + ANGLES * circle[:, None]
+        weights = torch.softmax(logits.gather(1, columns), 1)
+        offset = (weights * STEP * (beside + said[:, 1].gather(1, columns))).sum(1)
+        angle = STEP * (best % ANGLES) + offset
+        log_scale = (weights * said[:, 2].gather(1, columns)).sum(1).clamp(-_LOG_SCALE_LIMIT, _LOG_SCALE_LIMIT)
+        mirrored = circle.to(angle.dtype)
+        angle = (1.0 - 2.0 * mirrored) * torch.atan2(torch.sin(angle), torch.cos(angle))
+        parts = [centre, angle[:, None], log_scale[:, None]]
+        if self.mirrored:
+            parts.append(mirrored[:, None])
+        confidence = torch.stack((shares.gather(1, columns).sum(1), shares.gather(1, opposite).sum(1)), 1)
+        return Votes(torch.cat(parts, 1), logits, confidence)
 
-    def find_turn(self, images: Tensor, centre: Tensor) -> Tensor:
-        """Angle and log scale about a centre (N, 2) in pixels: (N, C, S, S) -> (N, 2)."""
+    def say_turn(self, images: Tensor, centre: Tensor) -> Tensor:
+        """Logits, offsets (bins) and log scales of all directions about a centre (N, 2): (N, 3, ANGLES, or twice)."""
         grid = self.polar_grid[None] + (2.0 / self.window_size) * centre[:, None, None, :]
-        polar = F.grid_sample(images, grid, mode="bilinear", align_corners=False)  # (N, C, RADII, ANGLES)
-        votes = self.polar_voters(polar).float()  # x, y relative to the place's direction; log scale; log weight
-        ink = F.avg_pool2d(_around(polar.abs().sum(1, keepdim=True), 1), (4, 3), stride=(2, 1), padding=(1, 0))[:, 0]
-        weights = ink * torch.exp(votes[:, 3].clamp(-8.0, 8.0))  # (N, RADII/2, ANGLES)
-        weights = weights / weights.sum((1, 2), keepdim=True).clamp_min(1e-6)
-        cos, sin = self.directions[0], self.directions[1]
-        x = (weights * (votes[:, 0] * cos - votes[:, 1] * sin)).sum((1, 2))
-        y = (weights * (votes[:, 0] * sin + votes[:, 1] * cos)).sum((1, 2))
-        scale = (weights * (votes[:, 2] + self.log_radii[None, :, None])).sum((1, 2))
-        nowhere = (x.square() + y.square()) < 1e-12  # no votes at all: keep the angle's gradient finite
-        return torch.stack((torch.atan2(y, torch.where(nowhere, torch.ones_like(x), x)), scale), 1)
+        polar = F.grid_sample(images.float(), grid, mode="bilinear", align_corners=False)  # (N, C, RADII, ANGLES)
+        columns = polar.flatten(1, 2)
+        if not self.mirrored:
+            said: Tensor = self.around(columns).float()
+            return said
+        backwards = (ANGLES // 2 - torch.arange(ANGLES, device=images.device)) % ANGLES  # a mirror takes θ to π − θ
+        both: Tensor = self.around(torch.cat((columns, columns[:, :, backwards]))).float()
+        return torch.cat(both.chunk(2), 2)
 
 
-class _CyclicConv(nn.Module):
-    """A 5×5 convolution on the log-polar grid: cyclic around the circle, zeros beyond the radii."""
+class CircularConvolution(nn.Module):
+    """A convolution of five columns around a circle: (N, C, ANGLES) -> the same length."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: tuple[int, int] = (1, 1)) -> None:
+    def __init__(self, inputs: int, outputs: int, *, dilation: int = 1) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(inputs, outputs, 5, stride=stride, padding=(2, 0))
+        self.convolution = nn.Conv1d(inputs, outputs, 5, dilation=dilation, bias=False)
+        self.reach = 2 * dilation
 
-    def forward(self, polar: Tensor) -> Tensor:
-        result: Tensor = self.convolution(_around(polar, 2))
+    def forward(self, columns: Tensor) -> Tensor:
+        # torch's own circular padding costs as much as a convolution
+        around = torch.cat((columns[..., -self.reach :], columns, columns[..., : self.reach]), 2)
+        result: Tensor = self.convolution(around)
         return result
 
 
-def _around(polar: Tensor, columns: int) -> Tensor:
-    """Columns repeated beyond both ends of the circle; torch's own circular padding costs as much as a convolution."""
-    return torch.cat((polar[..., -columns:], polar, polar[..., :columns]), 3)
+def _around_the_circle(inputs: int, outputs: int, *, dilation: int = 1) -> list[nn.Module]:
+    return [CircularConvolution(inputs, outputs, dilation=dilation), nn.BatchNorm1d(outputs), nn.ReLU()]

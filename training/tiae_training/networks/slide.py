@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from tiae_training.networks.network import Network
+from tiae_training.networks.network import Encoded, Network
 
 
 class SlideNetwork(Network):
@@ -55,8 +55,8 @@ class SlideNetwork(Network):
             nn.Linear(256, 2),
         )
 
-    def forward_encoder(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return self.encoder(images), self.shift_regressor(images)
+    def encode_all(self, images: Tensor) -> Encoded:
+        return Encoded(self.encoder(images), self.shift_regressor(images))
 
     def decode(self, descriptors: Tensor) -> Tensor:
         restored: Tensor = self.decoder(descriptors)

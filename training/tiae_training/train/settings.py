@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiae_ros.errors import ParameterError
-from tiae_training.networks.config import DEFAULT_NETWORK, NETWORKS, POSE_NETWORK
-from tiae_training.transforms.ranges import KINDS, Ranges, parse_kinds, setting
+from tiae_training.networks.config import DEFAULT_NETWORK, NETWORKS, default_network
+from tiae_training.transforms.ranges import KINDS, POSES, Ranges, parse_kinds, setting
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -25,7 +25,7 @@ class TrainingSettings(Ranges):
 
     transforms: str = setting("shift", "--transforms", f"list of {', '.join(KINDS[1:])}; or none")
     network: str = setting(
-        "", "--network", f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK}; to rotation and scale {POSE_NETWORK})"
+        "", "--network", f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK}; for poses pose-…)"
     )
     descriptor_size: int = setting(30, "--descriptor-size", "numbers in a descriptor")
     epochs: int = setting(40, "--epochs", "passes over the data")
@@ -36,6 +36,9 @@ class TrainingSettings(Ranges):
     restoration_weight: float = setting(1.0, "--restoration-weight", "λ_res")
     sparseness_weight: float = setting(0.0, "--sparseness-weight", "λ_spa")
     regression_weight: float = setting(1.0, "--regression-weight", "of the shift regressor's loss")
+    angle_weight: float = setting(10.0, "--angle-weight", "of which angle of all it is")
+    agreement_weight: float = setting(5.0, "--agreement-weight", "of the angles of two views agreeing")
+    clearing_weight: float = setting(1.0, "--clearing-weight", "of clearing away what lies behind a moved pattern")
     surface_weight: float = setting(0.0, "--surface-weight", "of depth's errors where there is a surface")
     overlap_weight: float = setting(0.0, "--overlap-weight", "of the masks' intersection over union")
     contrastive_weight: float | None = setting(
@@ -49,11 +52,17 @@ class TrainingSettings(Ranges):
         "--deformation",
         "strength of the small deformations patterns are shown under; 0: none (default: 1; without transforms 0)",
     )
-    whole_targets: bool = setting(
-        False,
+    whole_targets: bool | None = setting(
+        None,
         "--whole-targets",
         "hold what is restored against the whole windows, not against what the window's edge left of them when they "
-        "were shifted",
+        "were moved (default: for rotation, scale and mirror)",
+    )
+    upright_fraction: float = setting(
+        0.5,
+        "--upright-fraction",
+        "share of the steps in which a pattern's own pose is taken to be that in which the windows show it; 0 for "
+        "windows that are turned anyhow",
     )
     channel_weights: str = setting(
         "", "--channel-weights", "of squared errors, e.g. object_mask=4,depth=4 (default: 1 each)"
@@ -84,6 +93,10 @@ class TrainingSettings(Ranges):
             "restoration_weight": (0.0, 1e6),
             "sparseness_weight": (0.0, 1e6),
             "regression_weight": (0.0, 1e6),
+            "angle_weight": (0.0, 1e6),
+            "agreement_weight": (0.0, 1e6),
+            "clearing_weight": (0.0, 1e6),
+            "upright_fraction": (0.0, 1.0),
             "surface_weight": (0.0, 1e6),
             "overlap_weight": (0.0, 1e6),
             "contrastive_weight": (0.0, 1e6),
@@ -102,13 +115,11 @@ class TrainingSettings(Ranges):
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise ParameterError(f"{name} is {value}; accepted is {low:g} to {high:g}")
-        if self.whole_targets and {"rotation", "scale"} & set(kinds):
-            raise ParameterError(
-                f"whole_targets with transforms {self.transforms!r}; accepted without rotation and scale"
-            )
+        posed = bool(set(POSES) & set(kinds))
+        if self.whole_targets is None:
+            object.__setattr__(self, "whole_targets", posed)
         if not self.network:
-            turned = {"rotation", "scale"} & set(kinds)
-            object.__setattr__(self, "network", POSE_NETWORK if turned else DEFAULT_NETWORK)
+            object.__setattr__(self, "network", default_network(kinds))
         if self.network not in NETWORKS:
             raise ParameterError(f"network is {self.network!r}; accepted are {', '.join(NETWORKS)}")
         self.weights_by_channel()

@@ -25,10 +25,15 @@ from tiae_training.train.distributed import average_gradients, gather_batch, own
 from tiae_training.train.precision import autocast_type
 from tiae_training.train.settings import TrainingSettings
 from tiae_training.transforms.build import build_transform
+from tiae_training.transforms.composition import Composition
+from tiae_training.transforms.poses import widened
 from tiae_training.transforms.transform import Transform
 
 # Terms that have a weight of their name in the settings, in the order in which they are added.
-WEIGHTED = ("restoration", "invariance", "sparseness", "regression", "surface", "overlap", "contrastive")
+WEIGHTED = (
+    *("restoration", "invariance", "sparseness", "regression", "angle", "agreement", "clearing"),
+    *("surface", "overlap", "contrastive"),
+)
 
 
 class Trainer:
@@ -55,6 +60,7 @@ class Trainer:
             backgrounds=background_pool(arrays, settings.transforms, settings.seed),
             patterns=torch.from_numpy(arrays.targets),
         )
+        self.movement = self.transform.movement if isinstance(self.transform, Composition) else self.transform
         masks = foreground_masks(arrays)
         self.masks = None if masks is None else masks.to(device)
         self.emphasis = channel_emphasis(arrays, settings).to(device)
@@ -71,6 +77,7 @@ class Trainer:
             self.images = self.images * self.masks  # the pattern on black: what lies behind it is drawn anew
         self.batch_size = min(settings.batch_size, len(arrays))
         self.steps_per_epoch = len(arrays) // self.batch_size
+        self.trust = 0.0 if settings.upright_fraction else 1.0
         self.reduced = autocast_type(settings.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.reduced is torch.float16)
 
@@ -98,7 +105,7 @@ class Trainer:
             sums = {name: torch.tensor(value, device=self.device) for name, value in progress.sums.items()}
         for step in range(done, self.steps_per_epoch):
             rows = own_rows(order[step * self.batch_size : (step + 1) * self.batch_size]).to(self.device)
-            self._set_learning_rate(epoch * self.steps_per_epoch + step)
+            self._set_progress(epoch * self.steps_per_epoch + step)
             terms = self.step(rows, generator)
             values = average(torch.stack([value.detach() for value in terms.values()]))
             for name, value in zip(terms, values, strict=True):
@@ -147,14 +154,14 @@ class Trainer:
         if clean is not None or self.transform.changes_appearance:
             targets = self.transform.move(images if clean is None else clean, parameters)
         with torch.autocast(self.device.type, self.reduced, enabled=self.reduced is not None):
-            descriptors, regressed = self.network.forward_encoder(views)
-            restored = self.network.decode(descriptors)
-        descriptors, regressed, restored = descriptors.float(), regressed.float(), restored.float()
+            encoded = self.network.encode_all(views)
+            restored = self.network.decode(encoded.descriptors)
+        descriptors, regressed, restored = encoded.descriptors.float(), encoded.parameters.float(), restored.float()
         with torch.no_grad():
             if self.settings.whole_targets:
                 whole = images if clean is None else clean
-                nearest, found = self.transform.nearest(restored, whole)
-                found = self.transform.onto_view(parameters, found)
+                drawn = parameters[:, : len(self.movement.columns)]
+                nearest, found = self.movement.nearest_whole(restored, whole, drawn, regressed, self.trust)
             else:
                 nearest, found = self.transform.nearest(restored, targets, regressed)
         weighed = restored * self.emphasis
@@ -165,6 +172,14 @@ class Trainer:
             "sparseness": objective.sparseness(descriptors),
             "regression": objective.regression(regressed, found),
         }
+        if encoded.logits is not None:
+            wide = regressed.shape[1]
+            drawn, drawn_other = (one[:twins] for one in widened(parameters[:, : found.shape[1]], wide).chunk(2))
+            logits, logits_other = (one[:twins] for one in encoded.logits.float().chunk(2))
+            terms["angle"] = objective.angle(encoded.logits.float(), widened(found, wide))
+            terms["agreement"] = objective.agreement(logits, logits_other, drawn, drawn_other)
+        if encoded.cleared is not None and encoded.logits is not None:  # a static pattern's restoration says as much
+            terms["clearing"] = objective.restoration(encoded.cleared.float(), targets)
         if self.settings.surface_weight:
             terms["surface"] = objective.surface(restored, nearest)
         if self.settings.overlap_weight:
@@ -224,9 +239,15 @@ class Trainer:
             twins,
         )
 
-    def _set_learning_rate(self, step: int) -> None:
-        """One cycle: up to the peak over the warm-up, down to nearly nothing by a cosine (Smith & Topin 2018)."""
+    def _set_progress(self, step: int) -> None:
+        """The learning rate and the trust in estimated poses at a step.
+
+        The rate makes one cycle: up to the peak over the warm-up, down to nearly nothing by a cosine (Smith & Topin
+        2018). Trust rises evenly, from nothing when half of the upright steps are over to all at their end.
+        """
         total = max(2, self.settings.epochs * self.steps_per_epoch)
+        upright = self.settings.upright_fraction
+        self.trust = min(1.0, max(0.0, 2.0 * step / (upright * total) - 1.0)) if upright else 1.0
         rising = max(1, round(self.settings.warmup_fraction * total))
         if step < rising:
             share = 0.04 + 0.96 * _cosine_rise(step / rising)

@@ -11,7 +11,7 @@ from tiae_training.transforms.blur import Blur
 from tiae_training.transforms.clutter import Clutter
 from tiae_training.transforms.composition import Composition
 from tiae_training.transforms.gain import Gain
-from tiae_training.transforms.ranges import Ranges, parse_kinds
+from tiae_training.transforms.ranges import POSES, Ranges, parse_kinds
 from tiae_training.transforms.shift import Shift
 from tiae_training.transforms.similarity import Similarity
 from tiae_training.transforms.transform import Identity, Transform
@@ -30,12 +30,13 @@ def build_transform(
     ranges = ranges or Ranges()
     kinds = parse_kinds(names)
     movement: Transform
-    if {"rotation", "scale"} & set(kinds):
+    if set(POSES) & set(kinds):
         movement = Similarity(
             ranges.shift_radius_px if "shift" in kinds else 0,
             math.radians(ranges.rotation_deg) if "rotation" in kinds else 0.0,
             ranges.scale_factor if "scale" in kinds else 1.0,
             anchor=_SCALE_ANCHOR,
+            mirrors="mirror" in kinds,
         )
     else:
         movement = Shift(ranges.shift_radius_px) if "shift" in kinds else Identity()

@@ -11,8 +11,9 @@ from typing import Any
 
 from tiae_ros.errors import ParameterError
 
-KINDS = ("none", "shift", "rotation", "scale", "background", "clutter", "blur", "gain")
-MOVEMENTS = ("none", "shift", "rotation", "scale")  # they move a pattern; the others change what is seen of it
+KINDS = ("none", "shift", "rotation", "scale", "mirror", "background", "clutter", "blur", "gain")
+POSES = ("rotation", "scale", "mirror")  # kinds that take a pose where a shift alone is two numbers
+MOVEMENTS = ("none", "shift", *POSES)  # they move a pattern; the others change what is seen of it
 
 
 def setting(default: Any, flag: str, help: str) -> Any:

@@ -1,4 +1,4 @@
-"""Rotation and scale, with or without shifts: one warp to apply, and a search whose cost adds to the shift's."""
+"""Rotation, scale and mirroring, with or without shifts: one warp to apply, and a search that costs little more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from torch.nn import functional as F
 
 from tiae_ros.errors import ParameterError
 from tiae_training.processes import batch_mean
-from tiae_training.transforms.poses import bring_back, compose_shift, place_by_pose, wrap_angle
+from tiae_training.transforms.poses import (
+    POSE,
+    bring_back,
+    compose,
+    compose_shift,
+    invert,
+    place_by_pose,
+    widened,
+    wrap_angle,
+)
 from tiae_training.transforms.shifts import best_shifts_subpixel, shift_costs
 from tiae_training.transforms.transform import Transform
 
@@ -25,7 +34,7 @@ _FINE_RADIUS = 2  # shifts tried around each of its candidates, pixels
 
 @dataclass(frozen=True)
 class Similarity(Transform):
-    """Poses: angles up to ±angle_rad, scales 1/scale_factor to scale_factor, shifts up to ±shift_radius_px.
+    """Poses: angles up to ±angle_rad, scales 1/scale_factor to scale_factor, shifts up to ±shift_radius_px, mirrored.
 
     The minimum over poses is a search over angle and scale and exact over shifts: candidates around the
     regressor's estimate and its quarter turns are compared on half-sized windows, each by one correlation over
@@ -41,6 +50,7 @@ class Similarity(Transform):
     angle_rad: float = math.pi
     scale_factor: float = 1.4
     anchor: float = 0.0
+    mirrors: bool = False
 
     def __post_init__(self) -> None:
         if type(self.shift_radius_px) is not int or not 0 <= self.shift_radius_px <= 64:
@@ -52,13 +62,18 @@ class Similarity(Transform):
         if not 1.0 <= self.scale_factor <= 4.0:
             raise ParameterError(f"scale factor is {self.scale_factor:g}; accepted is 1 to 4 (1.4: from 1/1.4 to 1.4)")
 
-    columns = ("dx", "dy", "angle", "log_scale")
+    @property
+    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("dx", "dy", "angle", "log_scale", *(["mirrored"] if self.mirrors else []))
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         shifts = torch.randint(-self.shift_radius_px, self.shift_radius_px + 1, (count, 2), generator=generator)
         spread = 2.0 * torch.rand(count, 2, generator=generator) - 1.0
         turns = spread * torch.tensor([self.angle_rad, math.log(self.scale_factor)])
-        return torch.cat((shifts, turns), 1)
+        parts = [shifts, turns]
+        if self.mirrors:
+            parts.append(torch.randint(0, 2, (count, 1), generator=generator))
+        return torch.cat(parts, 1)
 
     def apply(self, images: Tensor, parameters: Tensor, cover: Tensor | None = None) -> Tensor:
         return place_by_pose(images, parameters)
@@ -70,9 +85,42 @@ class Similarity(Transform):
         radius = max(1, 2 * self.shift_radius_px)
         start = self._start(estimate, targets)
         start = compose_shift(start, best_shifts_subpixel(restored, bring_back(targets, start), radius))
-        informed = estimate is not None and estimate.shape[1] == 4
+        informed = estimate is not None and estimate.shape[1] >= POSE
         candidates = self.candidates(start, informed=informed)
-        poses = self._search(restored, targets, candidates, informed=informed)
+        return self._placed(restored, targets, self._search(restored, targets, candidates, informed=informed), radius)
+
+    def nearest_whole(
+        self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float
+    ) -> tuple[Tensor, Tensor]:
+        """As `Transform.nearest_whole`; the pattern's own pose is near the one that the window shows, or the estimate.
+
+        Of the two, what the window shows counts unless the estimate's cost is less than `trust` times its own.
+        """
+        shown = torch.zeros_like(drawn)
+        found = self._near(restored, whole, shown)
+        nearest = bring_back(whole, found)
+        if trust > 0.0:
+            other = self._near(restored, whole, compose(invert(drawn), widened(estimate, len(self.columns))))
+            nearest_other = bring_back(whole, other)
+            costs, costs_other = (
+                (restored - seen).square().sum((1, 2, 3)) * torch.exp(2.0 * poses[:, 3])
+                for seen, poses in ((nearest, found), (nearest_other, other))
+            )
+            better = costs_other < trust * costs
+            found = torch.where(better[:, None], other, found)
+            nearest = torch.where(better[:, None, None, None], nearest_other, nearest)
+        return nearest, compose(drawn, found)
+
+    def _near(self, restored: Tensor, targets: Tensor, start: Tensor) -> Tensor:
+        """The best pose within a step or so of a start: (N, P) -> (N, P)."""
+        radius = max(1, self.shift_radius_px)
+        start = compose_shift(start, best_shifts_subpixel(restored, bring_back(targets, start), radius))
+        angles, scales = self._steps(informed=True)
+        grid = self.candidates(start, informed=True)[: len(angles) * len(scales)]
+        return self._placed(restored, targets, self._search(restored, targets, grid, informed=True), radius)
+
+    def _placed(self, restored: Tensor, targets: Tensor, poses: Tensor, radius: int) -> Tensor:
+        """Poses with the anchor's pull at their scales and the best shifts for them. (N, P)"""
         if self.anchor and self.scale_factor > 1.0:
             poses[:, 3] -= self.anchor * batch_mean(poses[:, 3])
         return compose_shift(poses, best_shifts_subpixel(restored, bring_back(targets, poses), radius))
@@ -85,10 +133,12 @@ class Similarity(Transform):
             kinds["rotation"] = {"degrees": math.degrees(self.angle_rad)}
         if self.scale_factor > 1.0:
             kinds["scale"] = {"factor": self.scale_factor}
+        if self.mirrors:
+            kinds["mirror"] = {}
         return kinds
 
     def refine(self, restored: Tensor, targets: Tensor, poses: Tensor) -> Tensor:
-        """A second, finer look around poses that `best` found, on windows of full size: (N, 4) -> (N, 4).
+        """A second, finer look around poses that `best` found, on windows of full size: (N, P) -> (N, P).
 
         Without the anchor: the pose that lays the restored pattern on the target best.
         """
@@ -99,7 +149,7 @@ class Similarity(Transform):
         return compose_shift(found, best_shifts_subpixel(restored, bring_back(targets, found), _FINE_RADIUS))
 
     def candidates(self, start: Tensor, *, informed: bool, fraction: float = 1.0) -> Tensor:
-        """Poses worth comparing around a start: (N, 4) -> (K, N, 4); the grid of angles × scales, then turns."""
+        """Poses worth comparing around a start: (N, P) -> (K, N, P); the grid of angles × scales, then turns."""
         angles, scales = self._steps(informed=informed)
         steps = [(fraction * angle, fraction * scale) for angle in angles for scale in scales]
         if self.angle_rad and informed:
@@ -122,13 +172,13 @@ class Similarity(Transform):
         """Angles and scales cut at twice the range: as with shifts, the pattern's own may be an extreme one."""
         turn, reach = 2.0 * self.angle_rad, 2.0 * math.log(self.scale_factor)
         angles = poses[..., 2:3] if turn >= math.pi else poses[..., 2:3].clamp(-turn, turn)
-        return torch.cat((poses[..., :2], angles, poses[..., 3:].clamp(-reach, reach)), -1)
+        return torch.cat((poses[..., :2], angles, poses[..., 3:4].clamp(-reach, reach), poses[..., 4:]), -1)
 
     def _start(self, estimate: Tensor | None, targets: Tensor) -> Tensor:
-        """Where the search begins: the estimate within what is possible, no pose without one. (N, 4)"""
-        start = torch.zeros(len(targets), 4, device=targets.device, dtype=targets.dtype)
-        if estimate is not None:
-            start[:, : estimate.shape[1]] = estimate.to(start.dtype)
+        """Where the search begins: the estimate within what is possible, no pose without one. (N, P)"""
+        if estimate is None:
+            estimate = targets.new_zeros(len(targets), 2)
+        start = widened(estimate.to(targets.dtype), len(self.columns)).clone()
         start[:, :2] = start[:, :2].clamp(-2 * self.shift_radius_px, 2 * self.shift_radius_px)
         if not self.angle_rad:
             start[:, 2] = 0.0
@@ -137,15 +187,15 @@ class Similarity(Transform):
         return start
 
     def _search(self, restored: Tensor, targets: Tensor, candidates: Tensor, *, informed: bool) -> Tensor:
-        """The candidate with the lowest cost on half-sized windows, refined: (K, N, 4) -> (N, 4)."""
+        """The candidate with the lowest cost on half-sized windows, refined: (K, N, P) -> (N, P)."""
         patterns, small = _halved(restored), _halved(targets)  # (N, C, ⌈S/2⌉, ⌈S/2⌉)
-        halved = candidates * candidates.new_tensor([0.5, 0.5, 1.0, 1.0])
+        halved = torch.cat((0.5 * candidates[..., :2], candidates[..., 2:]), -1)
         costs = self._costs(patterns, small, halved, _COARSE_RADIUS)
         return self._refined(candidates, costs, costs.argmin(0), informed=informed)
 
     def _costs(self, restored: Tensor, targets: Tensor, candidates: Tensor, radius: int) -> Tensor:
-        """The lowest cost over a few shifts of each candidate, on the input's scale: (K, N, 4) -> (K, N)."""
-        tries, count, _ = candidates.shape
+        """The lowest cost over a few shifts of each candidate, on the input's scale: (K, N, P) -> (K, N)."""
+        tries, count = candidates.shape[:2]
         views = bring_back(targets.repeat(tries, 1, 1, 1), candidates.flatten(0, 1))  # (K·N, C, S, S)
         costs = shift_costs(restored.repeat(tries, 1, 1, 1), views, radius).flatten(1).amin(1)
         return costs.view(tries, count) * torch.exp(2.0 * candidates[:, :, 3])
@@ -153,7 +203,7 @@ class Similarity(Transform):
     def _refined(
         self, candidates: Tensor, costs: Tensor, best: Tensor, *, informed: bool, fraction: float = 1.0
     ) -> Tensor:
-        """The best candidates moved to the minima of parabolas along angle and scale. (K, N, 4), (K, N), (N,)."""
+        """The best candidates moved to the minima of parabolas along angle and scale. (K, N, P), (K, N), (N,)."""
         angles, scales = (len(steps) for steps in self._steps(informed=informed))
         sample = torch.arange(len(best), device=best.device)
         found = candidates[best, sample]

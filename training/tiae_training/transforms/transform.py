@@ -46,8 +46,8 @@ class Transform:
     def best(self, restored: Tensor, targets: Tensor, estimate: Tensor | None = None) -> Tensor:
         """min over θ: the parameters that move each restored pattern onto its target.
 
-        Shifts (N, 2) or poses (N, 4), as in `tiae_training.transforms.shifts` and `tiae_training.transforms.poses`.
-        estimate: the regressor's, (N, 2) or (N, 4), where a search begins.
+        Shifts (N, 2) or poses (N, 4 or 5), as in `tiae_training.transforms.shifts` and `tiae_training.transforms.poses`.
+        estimate: the regressor's, of as many numbers or shifts alone, where a search begins.
         """
         raise NotImplementedError
 
@@ -55,6 +55,18 @@ class Transform:
         """The transformed targets nearest to the restored patterns (N, C, S, S), and the parameters found."""
         found = self.best(restored, targets, estimate)
         return self.invert(targets, found), found
+
+    def nearest_whole(
+        self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float
+    ) -> tuple[Tensor, Tensor]:
+        """The transformed whole windows nearest to what was restored from views of them, and parameters on the views.
+
+        drawn: the transforms of the views (N, P); estimate: the regressor's of the views, (N, 2, 4 or 5); trust: from 0
+        to 1, how much it counts against the pose that the whole window shows, for kinds that take the pattern's own
+        pose from there.
+        """
+        nearest, found = self.nearest(restored, whole)
+        return nearest, self.onto_view(drawn, found)
 
     def onto_view(self, parameters: Tensor, found: Tensor) -> Tensor:
         """What moves the pattern onto the view that the encoder saw, where `found` moves it onto the whole image."""
