@@ -31,7 +31,6 @@ PARTS = {"trunk": "eyes", "linear_encoder": "describe_straight", "linear_decoder
          "head": "describe", "pose_head": "correct", "decoder": "expand"}  # fmt: skip
 OLD_PARTS = {  # network -> its name and, part by part, those of its parameters in release 0.1
     "standard": ("voting-half", {**PARTS, "find_pose": "find_centre"}),
-    "pose": ("voting-pose", {**PARTS, "find_pose.voters": "voters", "find_pose.polar_voters": "polar_voters"}),
     "static": ("still", {**PARTS, "trunk.1": "describe.0", "trunk.2": "describe.1", "head": "describe.3"}),
     "slide-fc": ("slide-fc", {}),
 }

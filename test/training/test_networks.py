@@ -8,12 +8,12 @@ import torch
 
 from tiae_ros.errors import ModelError
 from tiae_training import TransformInvariantAutoencoder
-from tiae_training.networks.config import NETWORKS, NetworkConfig
+from tiae_training.networks.angle_shares import ANGLES
+from tiae_training.networks.config import NETWORKS, NetworkConfig, default_network
 from tiae_training.networks.layers import lowest_waves
 from tiae_training.networks.network import build_network
 from tiae_training.networks.pattern import _on_masks
 from tiae_training.networks.segmentation import SegmentationNetwork, segmentation_network
-from tiae_training.transforms.poses import wrap_angle
 from tiae_training.transforms.shifts import shift_images
 
 
@@ -37,7 +37,8 @@ def test_every_network_has_the_same_interface(name, channels, size):
     network = fresh(name, channels, size)
     descriptors, parameters = network.forward_encoder(images)
     assert descriptors.shape == (3, 30)
-    assert parameters.shape == (3, 4 if name == "pose" else 2)
+    columns = {"none": 2, "shift": 2, "similarity": 4, "mirrored": 5}
+    assert parameters.shape == (3, 2 if name.startswith("slide") else columns[NETWORKS[name].pose])
     assert network.decode(descriptors).shape == images.shape
     assert NetworkConfig.from_dict(NETWORKS[name].to_dict()) == NETWORKS[name]
     torch.manual_seed(0)
@@ -45,6 +46,21 @@ def test_every_network_has_the_same_interface(name, channels, size):
     torch.testing.assert_close(model.encode(images), descriptors)
     assert model(images)[0].min() >= 0
     assert model(images)[0].max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("kinds", "name"),
+    [
+        (("shift", "background"), "standard"),
+        (("rotation",), "pose"),
+        (("shift", "mirror"), "pose-mirrored"),
+        (("shift", "scale", "background"), "pose-cleared"),
+        (("mirror", "background"), "pose-mirrored-cleared"),
+    ],
+)
+def test_kinds_choose_the_network(kinds, name):
+    assert default_network(kinds) == name
+    assert name in NETWORKS
 
 
 def test_unknown_parts_and_sizes_are_refused():
@@ -125,13 +141,16 @@ def test_votes_of_every_size_are_those_of_32(name, size):
     pattern = torch.rand(6, 8, generator=torch.Generator().manual_seed(1))
     window = in_the_middle(pattern, size)
     still = voted(name, window)
-    for shift in ([2, 2], [-4, 2]):
+    side = 4 if name == "pose" else 2  # of the blocks that vote
+    for shift in ([side, side], [-4, side]):
         moved = voted(name, shift_images(window, torch.tensor([shift])))
         torch.testing.assert_close(moved - still, torch.tensor(shift).float(), atol=0.005, rtol=0)
-    # Pixel S // 2 lies half a pixel right of an even side's centre and on an odd one's. Where it is an odd pixel, blocks
-    # begin elsewhere in the pattern, which changes an untrained vote by less than a third of a pixel.
+    # Pixel S // 2 lies half a pixel right of an even side's centre and on an odd one's. Where blocks begin elsewhere in
+    # the pattern than with a side of 32, an untrained vote changes by less than a third of a pixel, of blocks of 4 by
+    # more.
     expected = voted(name, in_the_middle(pattern, 32)) - (0.5 if size % 2 else 0.0)
-    torch.testing.assert_close(still, expected, atol=0.002 if size // 2 % 2 == 0 else 0.33, rtol=0)
+    elsewhere = {2: 0.33, 4: 0.6}[side]
+    torch.testing.assert_close(still, expected, atol=0.002 if size // 2 % side == 0 else elsewhere, rtol=0)
 
 
 @pytest.mark.parametrize("size", [29, 30, 31])
@@ -150,14 +169,23 @@ def test_every_pixel_of_a_window_is_seen(size):
                 assert shifts[0].detach().sub(torch.tensor([x, y]) - (size - 1) / 2).abs().max() < 3
 
 
-def test_votes_for_the_turn_follow_quarter_turns():
-    """Untrained, exactly: the log-polar grid has no seam."""
+def test_shares_of_angles_follow_quarter_turns():
+    """Untrained, exactly: the polar grid has no seam."""
     network, centred, image = fresh("pose"), torch.zeros(1, 2), blob()
     turned = torch.rot90(image, -1, (2, 3))  # from x towards y
     with torch.no_grad():
-        one, other = (network.find_pose.find_turn(seen, centred) for seen in (image, turned))
-    assert float(wrap_angle(other[0, 0] - one[0, 0])) == pytest.approx(math.pi / 2, abs=1e-3)
-    assert float(other[0, 1]) == pytest.approx(float(one[0, 1]), abs=1e-3)
+        one, other = (network.find_pose.say_turn(seen, centred) for seen in (image, turned))
+    torch.testing.assert_close(other, one.roll(ANGLES // 4, 2), atol=1e-4, rtol=0)
+
+
+def test_mirrored_patterns_swap_their_shares():
+    """Untrained, exactly: what stood under "plain" stands under "mirrored", by the angles of the mirrored window."""
+    network, centred, image = fresh("pose-mirrored"), torch.zeros(1, 2), blob()
+    with torch.no_grad():
+        one, other = (network.find_pose.say_turn(seen, centred) for seen in (image, image.flip(3)))
+        pose, mirrored = (network.find_pose(seen).poses for seen in (image, image.flip(3)))
+    torch.testing.assert_close(other, one.roll(ANGLES, 2), atol=1e-4, rtol=0)
+    assert float(mirrored[0, 4]) == 1.0 - float(pose[0, 4])
 
 
 @pytest.mark.parametrize("name", NETWORKS)

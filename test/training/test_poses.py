@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_training import blob
 
-from tiae_training.transforms.poses import bring_back, compose_shift, place_by_pose, wrap_angle
+from tiae_training.transforms.poses import bring_back, compose, compose_shift, invert, place_by_pose, wrap_angle
 from tiae_training.transforms.shifts import shift_images_subpixel
 
 CORNER = torch.tensor([[0, 0, 0, 0], [0, 1, 2, 0], [0, 3, 4, 0], [0, 0, 0, 0]], dtype=torch.float32)[None, None]
@@ -72,3 +72,27 @@ def test_angles_wrap():
 def test_only_square_windows():
     with pytest.raises(ValueError, match="square"):
         place_by_pose(torch.zeros(1, 1, 4, 6), pose())
+
+
+def test_a_mirror_comes_first():
+    """Left to right, then a quarter turn from x towards y."""
+    seen = place_by_pose(CORNER, torch.tensor([[0.0, 0.0, math.pi / 2, 0.0, 1.0]]))
+    torch.testing.assert_close(seen[0, 0, 1:3, 1:3], torch.tensor([[4.0, 2], [3, 1]]), atol=1e-5, rtol=0)
+
+
+def any_poses(columns, seed):
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(6, columns, generator=generator) - 0.5
+    drawn[:, :2] *= 4.0
+    drawn[:, 4:] = (drawn[:, 4:] > 0).float()
+    return drawn
+
+
+@pytest.mark.parametrize("columns", [4, 5])
+def test_composed_and_inverted_poses_do_what_they_say(columns):
+    first, second = any_poses(columns, 1), any_poses(columns, 2)
+    image = blob().repeat(6, 1, 1, 1)
+    torch.testing.assert_close(compose(first, invert(first)), torch.zeros_like(first), atol=1e-5, rtol=0)
+    torch.testing.assert_close(place_by_pose(image, invert(first)), bring_back(image, first), atol=1e-4, rtol=0)
+    one, other = place_by_pose(place_by_pose(image, first), second), place_by_pose(image, compose(second, first))
+    assert float((one - other).square().sum() / other.square().sum()) < 2e-3

@@ -325,7 +325,7 @@ def test_unusable_data_is_refused_before_training(images, said):
         ({"network": "voting-half"}, "standard, masks-and-depth"),
         ({"transforms": "warp"}, "shift"),
         ({"precision": "int8"}, "float32"),
-        ({"transforms": "shift,scale", "whole_targets": True}, "without rotation and scale"),
+        ({"upright_fraction": 1.5}, "upright_fraction is 1.5; accepted is 0 to 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, said):

@@ -30,6 +30,11 @@ def drawn(transform):
     return transform.draw(COUNT, torch.Generator().manual_seed(1))
 
 
+def moves_of(transform, drawn):
+    """Of what was drawn, how the pattern was moved."""
+    return drawn[:, : len(getattr(transform, "movement", transform).columns)]
+
+
 def apart(one, other):
     return float((one - other).square().sum() / other.square().sum())
 
@@ -50,17 +55,16 @@ def test_views_are_windows_and_differ_where_said(transform, drawn, images):
 
 def test_the_best_brings_back_what_was_moved(transform, drawn, images):
     moved = transform.move(images, drawn)
-    found = transform.best(images, moved, drawn[:, :4] if "angle" in transform.columns else None)
+    found = transform.best(images, moved, moves_of(transform, drawn))
     assert found.shape[0] == COUNT
     assert (found[:, :2] - drawn[:, :2]).abs().max() < 1.0
     assert apart(transform.invert(moved, found), images) < 0.03
-    nearest, same = transform.nearest(images, moved, drawn[:, :4] if "angle" in transform.columns else None)
+    nearest, same = transform.nearest(images, moved, moves_of(transform, drawn))
     assert torch.equal(nearest, transform.invert(moved, same))
 
 
 def test_invert_undoes_move(transform, drawn, images):
-    columns = 4 if "angle" in transform.columns else 2
-    assert apart(transform.invert(transform.move(images, drawn), drawn[:, :columns]), images) < 0.03
+    assert apart(transform.invert(transform.move(images, drawn), moves_of(transform, drawn)), images) < 0.03
 
 
 def test_the_kinds_are_those_that_are_built():

@@ -27,7 +27,6 @@ _NAMES = {
     "voting-half": "standard",
     "voting-surface": "masks-and-depth",
     "voting-relief": "depth",
-    "voting-pose": "pose",
     "still": "static",
     "slide-fc": "slide-fc",
     "slide-cnn": "slide-cnn",
@@ -35,7 +34,6 @@ _NAMES = {
 _SETTINGS = {"gathering_weight": "contrastive_weight", "gathering_temperature": "contrastive_temperature"}
 _PARTS = (
     (r"^find_centre\.", "find_pose."),
-    (r"^(polar_voters|voters)\.", r"find_pose.\1."),
     (r"^eyes\.", "trunk."),
     (r"^describe_straight\.", "linear_encoder."),
     (r"^expand_straight\.", "linear_decoder."),

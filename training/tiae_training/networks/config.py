@@ -12,7 +12,7 @@ from tiae_ros.errors import ModelError
 _CHOICES = {
     "seen": ("pixels", "cleared", "outlined"),
     "pose": ("none", "shift", "similarity", "mirrored"),
-    "trunk": ("plain", "residual", "dense"),
+    "trunk": ("plain", "residual", "compact", "dense"),
     "restored": ("pixels", "on_masks", "relief"),
     "activation": ("relu", "silu"),
 }
@@ -28,7 +28,7 @@ class NetworkConfig:
             with their outlines beside them (depth alone).
         pose: what is found first and undone: nothing; the shift; shift, angle and scale; or these and whether the
             pattern is mirrored.
-        trunk: convolutions; these with a residual block; or one dense layer.
+        trunk: convolutions; these with a residual block; more of them and fewer weights; or one dense layer.
         restored: pixels; depth that lies on what the masks cover; or a relief and its outline (depth alone).
         activation: of trunk and decoder.
         hidden: features between trunk and descriptor; decoder_hidden: in the decoder.
@@ -76,6 +76,7 @@ NETWORKS = {
         NetworkConfig("depth", seen="outlined", trunk="residual", restored="relief"),
         NetworkConfig("pose", pose="similarity", activation="relu"),
         NetworkConfig("pose-mirrored", pose="mirrored", activation="relu"),
+        NetworkConfig("pose-small", pose="mirrored", trunk="compact", activation="relu", hidden=40),
         NetworkConfig("pose-cleared", seen="cleared", pose="similarity", activation="relu"),
         NetworkConfig("pose-mirrored-cleared", seen="cleared", pose="mirrored", activation="relu"),
         NetworkConfig(

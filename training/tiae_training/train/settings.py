@@ -37,7 +37,7 @@ class TrainingSettings(Ranges):
     sparseness_weight: float = setting(0.0, "--sparseness-weight", "λ_spa")
     regression_weight: float = setting(1.0, "--regression-weight", "of the shift regressor's loss")
     angle_weight: float = setting(10.0, "--angle-weight", "of which angle of all it is")
-    agreement_weight: float = setting(5.0, "--agreement-weight", "of the angles of two views agreeing")
+    agreement_weight: float = setting(15.0, "--agreement-weight", "of the angles of two views agreeing")
     clearing_weight: float = setting(1.0, "--clearing-weight", "of clearing away what lies behind a moved pattern")
     surface_weight: float = setting(0.0, "--surface-weight", "of depth's errors where there is a surface")
     overlap_weight: float = setting(0.0, "--overlap-weight", "of the masks' intersection over union")
@@ -59,7 +59,7 @@ class TrainingSettings(Ranges):
         "were moved (default: for rotation, scale and mirror)",
     )
     upright_fraction: float = setting(
-        0.5,
+        0.6,
         "--upright-fraction",
         "share of the steps in which a pattern's own pose is taken to be that in which the windows show it; 0 for "
         "windows that are turned anyhow",

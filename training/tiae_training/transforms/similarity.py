@@ -87,6 +87,8 @@ class Similarity(Transform):
         start = compose_shift(start, best_shifts_subpixel(restored, bring_back(targets, start), radius))
         informed = estimate is not None and estimate.shape[1] >= POSE
         candidates = self.candidates(start, informed=informed)
+        if self.mirrors and not informed:
+            candidates = torch.cat((candidates, torch.cat((candidates[..., :4], 1.0 - candidates[..., 4:]), -1)))
         return self._placed(restored, targets, self._search(restored, targets, candidates, informed=informed), radius)
 
     def nearest_whole(
