@@ -128,8 +128,8 @@ def test_votes_of_every_size_are_those_of_32(name, size):
     for shift in ([2, 2], [-4, 2]):
         moved = voted(name, shift_images(window, torch.tensor([shift])))
         torch.testing.assert_close(moved - still, torch.tensor(shift).float(), atol=0.005, rtol=0)
-    # Pixel S // 2 lies half a pixel right of an even side's centre and on an odd one's. Where it is an odd pixel, blocks
-    # begin elsewhere in the pattern, which changes an untrained vote by less than a third of a pixel.
+    # Pixel S // 2 lies half a pixel right of an even side's centre, and on an odd one's. Where S // 2 is odd,
+    # blocks begin elsewhere in the pattern, which changes an untrained vote by less than a third of a pixel.
     expected = voted(name, in_the_middle(pattern, 32)) - (0.5 if size % 2 else 0.0)
     torch.testing.assert_close(still, expected, atol=0.002 if size // 2 % 2 == 0 else 0.33, rtol=0)
 
