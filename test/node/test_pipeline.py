@@ -189,6 +189,7 @@ def test_a_depth_model_takes_depth_over(pipeline, joint):
         both.restore_depth(result, Settings())
 
 
+@pytest.mark.timeout(600)  # the first export of a process takes a busy machine minutes
 def test_windows_of_an_odd_size(tmp_path, traced_once):
     """They stand about the same centre as those of 32 pixels, and what is restored lies on the picture."""
     torch = pytest.importorskip("torch", reason="models are made with torch, which is not installed")
