@@ -189,6 +189,29 @@ def test_a_depth_model_takes_depth_over(pipeline, joint):
         both.restore_depth(result, Settings())
 
 
+@pytest.mark.timeout(600)  # the first export of a process takes a busy machine minutes
+def test_windows_of_an_odd_size(tmp_path, traced_once):
+    """They stand about the same centre as those of 32 pixels, and what is restored lies on the picture."""
+    torch = pytest.importorskip("torch", reason="models are made with torch, which is not installed")
+    from tiae_training import TransformInvariantAutoencoder
+    from tiae_training.export import save_model
+
+    torch.manual_seed(0)
+    model = TransformInvariantAutoencoder.fresh(GRASP_CHANNELS[-1], 33)
+    save_model(model, tmp_path)
+    odd = Pipeline(load_checked(str(tmp_path), GRASP_CHANNELS, "cpu"), None, ClassicalSegmentation())
+    warm_up(odd, Settings())
+    here, there = (process(odd, frame_of(scene)) for scene in (make_scene(), moved(make_scene(), 20, 40)))
+    depth_m = odd.restore_depth(here, Settings())
+    assert here.seen.shape == here.placed.shape == (1, 3, 33, 33)
+    assert depth_m.shape == (33, 33)
+    np.testing.assert_allclose(there.shifts[0] - here.shifts[0], [20, 40], atol=1)
+    window = here.windows[0]
+    towards = (window.center_x - (WIDTH - 1) / 2) / FOCAL, (window.center_y - (HEIGHT - 1) / 2) / FOCAL, 1.0
+    np.testing.assert_allclose(here.restored_k @ towards, [16, 16, 1], atol=1e-6)  # the middle pixel
+    assert draw(here.images.color, here, depth_m).shape == (HEIGHT, WIDTH + HEIGHT // 3, 3)
+
+
 def test_models_with_other_windows_are_refused(pipeline):
     other = SimpleNamespace(manifest=replace(pipeline.depth_model.manifest, window_size=48))
     with pytest.raises(ModelError, match="depth model depth has windows of 48 pixels, but model grasp has 32"):

@@ -13,10 +13,10 @@ class CentreVotes(nn.Module):
     """Votes of each 2×2 block of a window: (N, C, S, S) -> (N, 2) pixels, x right, y down.
 
     The convolutions have no bias: a blank surrounding stays exactly 0 through all layers, so that the window's
-    edge, where zeros come in, looks like any other blank place; so does what an odd side gets beyond its last pixel.
-    Votes move with the pattern by themselves, exactly for even shifts and within a few hundredths of a pixel for odd
-    ones. Nothing says where a pattern's centre is: the objective's invariance does. Visible parts vote even where
-    others are cut off.
+    edge, where zeros come in, looks like any other blank place; and so do the zeros that complete an odd side's last
+    blocks. Votes move with the pattern by themselves, exactly for even shifts and within a few hundredths of a pixel
+    for odd ones. Nothing says where a pattern's centre is: the objective's invariance does. Visible parts vote even
+    where others are cut off.
     """
 
     def __init__(self, channels: int, window_size: int, *, width: int = 16) -> None:

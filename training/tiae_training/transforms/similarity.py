@@ -221,10 +221,11 @@ class Similarity(Transform):
 
 
 def _halved(images: Tensor) -> Tensor:
-    """Windows of half the size about the same centre, which poses turn them about: (N, C, S, S) -> (N, C, ⌈S/2⌉, ⌈S/2⌉).
+    """Windows of half the size about the same centre: (N, C, S, S) -> (N, C, ⌈S/2⌉, ⌈S/2⌉).
 
-    Blocks of 2×2 pixels are averaged. They leave one row and column of an odd side over, and half a pixel between the
-    centres; so its pixels are first averaged onto those between them, which are even in number and have its centre.
+    Poses turn them about it. Blocks of 2×2 pixels are averaged. They leave one row and column of an odd side over, and
+    half a pixel between the centres; so its pixels are first averaged onto those between them, which are even in number
+    and have its centre.
     """
     if images.shape[-1] % 2:
         images = F.avg_pool2d(images, 2, stride=1, padding=1)  # (N, C, S + 1, S + 1)
