@@ -27,8 +27,6 @@ from tiae_ros.node import messages
 from tiae_ros.view.moment import read_grasps
 from tiae_training.export import save_model
 
-pytestmark = pytest.mark.timeout(120)
-
 TODAY = ["x", "y", "z", "descriptor", "shift", "confidence"]
 POSE = ["angle", "scale", "pose_confidence", "ambiguity"]
 NONE, HALF_TURN, ANY = range(3)

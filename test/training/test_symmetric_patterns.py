@@ -89,16 +89,20 @@ def test_what_is_alike_in_a_mirror_is_not_told_to_be_mirrored_or_not(sharpness):
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory, traced_once):
-    """Model folders: one whose angle points at the object, one of mirrored patterns, one of shifts alone."""
-    place = tmp_path_factory.mktemp("poses")
+def object_model(tmp_path_factory, traced_once):
+    """A model folder whose angle points at the object."""
+    folder = tmp_path_factory.mktemp("poses") / "object"
+    save_model(points_at_the_object(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mirrored_model(tmp_path_factory, traced_once):
+    """A model folder of an untrained network that says whether patterns are mirrored."""
     torch.manual_seed(0)
-    models = {"object": points_at_the_object()}
-    for name, network in (("mirrored", "pose-mirrored"), ("shift", "standard")):
-        models[name] = TransformInvariantAutoencoder.fresh(2, SIZE, 8, network).eval()
-    for name, model in models.items():
-        save_model(model, place / name)
-    return place
+    folder = tmp_path_factory.mktemp("poses") / "mirrored"
+    save_model(TransformInvariantAutoencoder.fresh(2, SIZE, 8, "pose-mirrored").eval(), folder)
+    return folder
 
 
 def pointing(*degrees):
@@ -112,8 +116,8 @@ def pointing(*degrees):
 
 
 @pytest.mark.parametrize("degrees", [0, 90, -90, 37, 143, -120])
-def test_a_model_says_an_angle_that_it_is_sure_of(folders, degrees):
-    model = load_model(folders / "object")
+def test_a_model_says_an_angle_that_it_is_sure_of(object_model, degrees):
+    model = load_model(object_model)
     windows = pointing(degrees).numpy()
     poses, confidence = model.estimate_parameters(windows), model.angle_confidence(windows)
     assert np.degrees(poses[0, 2]) == pytest.approx(degrees, abs=8)
@@ -126,14 +130,15 @@ def test_a_model_says_an_angle_that_it_is_sure_of(folders, degrees):
     ("degrees", "expected"),
     [((20, 200), Ambiguity.HALF_TURN), ((0, 90, 180, 270), Ambiguity.ANY), ((), Ambiguity.ANY)],
 )
-def test_a_model_says_when_it_is_not_sure(folders, degrees, expected):
-    model = load_model(folders / "object")
+def test_a_model_says_when_it_is_not_sure(object_model, degrees, expected):
+    model = load_model(object_model)
     assert ambiguity(model.angle_confidence(pointing(*degrees).numpy())) == [expected]
 
 
-@pytest.mark.parametrize(("name", "columns"), [("object", 4), ("mirrored", 5)])
-def test_every_door_of_a_pose_model(folders, name, columns):
-    model, images = load_model(folders / name), random_windows(3).numpy()
+@pytest.mark.parametrize(("name", "columns"), [("object_model", 4), ("mirrored_model", 5)])
+def test_every_door_of_a_pose_model(request, name, columns):
+    folder, images = request.getfixturevalue(name), random_windows(3).numpy()
+    model = load_model(folder)
     described, inferred, confidence = model.describe(images), model.infer(images), model.angle_confidence(images)
     assert described.parameters.shape == inferred.parameters.shape == (3, columns)
     for part in (described.angle_confidence, inferred.angle_confidence):
@@ -150,12 +155,12 @@ def test_every_door_of_a_pose_model(folders, name, columns):
     assert isinstance(tensors.angle_confidence, torch.Tensor)
     torch.testing.assert_close(model.angle_confidence(torch.from_numpy(images)), tensors.angle_confidence)
     with torch.no_grad():
-        of_torch = load_network(folders / name).network.encode_all(torch.from_numpy(images))
+        of_torch = load_network(folder).network.encode_all(torch.from_numpy(images))
     np.testing.assert_allclose(confidence, of_torch.confidence.numpy(), atol=1e-4)
 
 
-def test_a_shift_alone_has_no_confidence(folders):
-    model, images = load_model(folders / "shift"), random_windows(2).numpy()
+def test_a_shift_alone_has_no_confidence():
+    model, images = load_model("grasp"), random_windows(2).numpy()
     with pytest.raises(ModelError, match=r"model \S+ finds no angles; train one with --transforms shift,rotation"):
         model.angle_confidence(images)
     assert model.describe(images).angle_confidence is None
