@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,6 +14,8 @@ from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels, Picture
 if TYPE_CHECKING:
     from tiae_ros.perception import Result
 
+_ARROW_PX = 24
+
 
 def draw(color: Picture, result: Result, depth_m: Floats | None = None, *, guessed: bool = False) -> Picture:
     """(H, W, 3) -> (H, W + H // 3, 3): on the right from top to bottom the main grasp's input masks, its
@@ -22,6 +25,7 @@ def draw(color: Picture, result: Result, depth_m: Floats | None = None, *, guess
     """
     height = color.shape[0]
     picture = with_masks(color, result.labels)
+    poses = result.pattern_poses
     for index, (window, (dx, dy)) in enumerate(zip(result.windows, result.shifts, strict=True)):
         shade = palette.WINDOW if index == 0 else palette.OTHER_WINDOW
         half = window.side_px / 2
@@ -29,7 +33,7 @@ def draw(color: Picture, result: Result, depth_m: Floats | None = None, *, guess
         cv2.rectangle(picture, corners[0], corners[1], shade, 1)
         x = round(float(dx) + (color.shape[1] - 1) / 2)
         y = round(float(dy) + (height - 1) / 2)
-        cv2.drawMarker(picture, (x, y), shade, cv2.MARKER_CROSS, 13, 2)
+        mark_place(picture, (x, y), shade, math.nan if poses is None else float(poses.angles[index]))
         text = f"hand {result.confidences[index]:.2f}"  # how sure that it is one; of the name nobody says it
         if result.names and result.names[index]:
             text = f"{'perhaps ' if guessed else ''}{result.names[index]}, {text}"
@@ -47,6 +51,14 @@ def draw(color: Picture, result: Result, depth_m: Floats | None = None, *, guess
             enlarged = cv2.resize(inset, (side - 1, side - 1), interpolation=cv2.INTER_NEAREST)
             strip[row * side : row * side + side - 1, 1:] = enlarged[: height - row * side]
     return np.ascontiguousarray(np.concatenate([picture, strip], axis=1))
+
+
+def mark_place(picture: Picture, at: tuple[int, int], shade: tuple[int, int, int], angle: float = math.nan) -> None:
+    """A cross where a pattern lies, and an arrow along its x axis if its angle (radians) is known."""
+    cv2.drawMarker(picture, at, shade, cv2.MARKER_CROSS, 13, 2)
+    if math.isfinite(angle):
+        tip = round(at[0] + _ARROW_PX * math.cos(angle)), round(at[1] + _ARROW_PX * math.sin(angle))
+        cv2.arrowedLine(picture, at, tip, shade, 2, cv2.LINE_AA, tipLength=0.3)
 
 
 def masks_picture(masks: Floats) -> Picture:

@@ -27,8 +27,9 @@ def windows(count=3, channels=2, seed=0):
 
 
 def parts(result):
-    """The arrays of a result, of one or of several."""
-    return list(vars(result).values()) if hasattr(result, "__dataclass_fields__") else [result]
+    """The arrays of a result, of one or of several; without those that a model does not tell."""
+    several = vars(result).values() if hasattr(result, "__dataclass_fields__") else [result]
+    return [part for part in several if part is not None]
 
 
 def assert_same(found, wanted, atol=1e-5):
@@ -46,7 +47,7 @@ def test_shapes_of_every_shipped_model(name, channels):
         "estimate_shift": [(3, 2)],
         "estimate_parameters": [(3, 4)],
         "place": [images.shape],
-        "infer": [(3, 96), images.shape, (3, 2), images.shape],
+        "infer": [(3, 96), images.shape, (3, 2), images.shape, (3, 2)],
         "describe": [(3, 96), (3, 2)],
     }
     assert model.decode(model.encode(images)).shape == images.shape
@@ -281,13 +282,13 @@ class Told:
 
     name, device = "told", "cpu"
 
-    def __init__(self, poses):
-        self.poses = np.float32(poses)
+    def __init__(self, *told):
+        self.told = [np.float32(rows) for rows in told]  # poses, and of newer models how sure their angles are
         self.passes = {"encoder.onnx": 0, "decoder.onnx": 0}
 
     def open(self, folder, file):
         def encoder(images):
-            return [images.reshape(len(images), -1)[:, :2], self.poses[: len(images)]]
+            return [images.reshape(len(images), -1)[:, :2], *(rows[: len(images)] for rows in self.told)]
 
         def decoder(descriptors, parameters):
             restored = np.zeros((len(descriptors), 1, 32, 32), np.float32)
@@ -301,9 +302,9 @@ class Told:
         return run
 
 
-def told_model(poses, **changes):
+def told_model(poses, confidence=None, **changes):
     manifest = {"model_id": "told", "network": {"name": "pose"}, "channels": ("digit",), "window_size": 32}
-    engine, rows = Told(poses), changes.pop("prototypes", None)
+    engine, rows = Told(*(poses, confidence)[: 1 if confidence is None else 2]), changes.pop("prototypes", None)
     files = {}
     if rows is not None:
         path = Path(changes.pop("folder")) / PROTOTYPES
@@ -325,6 +326,44 @@ def test_poses_cost_one_pass_of_the_encoder():
     model.infer(images)
     assert passes == {"encoder.onnx": 3, "decoder.onnx": 1}
     assert model.describe(images[:0]).parameters.shape == (0, 4)
+
+
+@pytest.mark.parametrize("row", [[1.5, -2.25, 0.5, 0.1], [1.5, -2.25, 0.5, 0.1, 1]])
+def test_confidences_come_with_the_pose_in_one_pass(row):
+    confidence = np.float32([[0.9, 0.1], [0.5, 0.5]])
+    model, passes = told_model([row, row], confidence)
+    images = windows(2, channels=1)
+    np.testing.assert_array_equal(model.estimate_parameters(images), np.float32([row, row]))
+    np.testing.assert_array_equal(model.angle_confidence(images), confidence)
+    assert passes == {"encoder.onnx": 2, "decoder.onnx": 0}
+    inferred = model.infer(images)
+    assert passes == {"encoder.onnx": 3, "decoder.onnx": 1}
+    np.testing.assert_array_equal(inferred.angle_confidence, confidence)
+    np.testing.assert_array_equal(inferred.parameters, np.float32([row, row]))
+    assert model.describe(images[:0]).angle_confidence.shape == (0, 2)
+
+
+def test_poses_of_models_of_before_have_no_confidence():
+    """Their encoders give two outputs: they load, but their angles are not called sure."""
+    model, _ = told_model([[1.5, -2.25, 0.5, 0.1]])
+    images = windows(1, channels=1)
+    assert model.estimate_parameters(images).shape == (1, 4)
+    assert model.describe(images).angle_confidence is None
+    assert model.infer(images).angle_confidence is None
+    with pytest.raises(ModelError, match="model told does not say how sure its angles are; train one with"):
+        model.angle_confidence(images)
+    shifts, _ = told_model([[1.5, -2.25]])
+    with pytest.raises(ModelError, match="model told finds no angles; train one with --transforms shift,rotation"):
+        shifts.angle_confidence(images)
+
+
+@pytest.mark.parametrize(
+    ("pose", "confidence"),
+    [([0] * 3, None), ([0] * 6, None), ([0, 0], [1, 0]), ([0] * 4, [1]), ([0] * 4, [1, 0, 0])],
+)
+def test_encoders_of_other_outputs_are_refused(pose, confidence):
+    with pytest.raises(ModelError, match=r"its manifest says .*; copy the model folder again"):
+        told_model([pose], None if confidence is None else [confidence])
 
 
 def test_comparing_refines_the_shift_of_a_pose():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tiae_ros.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
-    from tiae_ros.perception import Grasp, Perception
+    from tiae_ros.perception import Grasp, Perception, Pose
     from tiae_ros.streams.source_frame import FrameSource, SourceFrame
     from tiae_ros.vision.labels import Picture
 
@@ -222,8 +222,19 @@ def line(frame: SourceFrame, grasps: list[Grasp]) -> str:
     def name(grasp: Grasp) -> str:
         return f"{'perhaps ' if frame.depth_m is None and grasp.label else ''}{grasp.label or 'unknown'}"
 
-    told = [f"{name(grasp)}, hand {grasp.confidence:.2f} at {place(grasp)}" for grasp in grasps]
+    told = [f"{name(grasp)}, hand {grasp.confidence:.2f} at {place(grasp)}{_turn(grasp.pose)}" for grasp in grasps]
     return f"{frame.name}: " + ("; ".join(told) or "no hand")
+
+
+def _turn(pose: Pose | None) -> str:
+    """Nothing of a model that finds shifts alone."""
+    if pose is None:
+        return ""
+    if math.isfinite(pose.angle_rad):
+        turned = f"turned {math.degrees(pose.angle_rad):+.0f}° ({pose.confidence:.2f})"
+    else:
+        turned = f"turn unknown (ambiguity: {pose.ambiguity.value})"
+    return f", {turned}, scale {pose.scale:.2f}" + (", mirrored" if pose.mirrored else "")
 
 
 def as_json(frame: SourceFrame, grasps: list[Grasp]) -> dict[str, Any]:
@@ -244,9 +255,20 @@ def as_json(frame: SourceFrame, grasps: list[Grasp]) -> dict[str, Any]:
                     round(v, 1) for v in (grasp.window.center_x, grasp.window.center_y, grasp.window.side_px)
                 ],
                 "descriptor": [round(float(value), 5) for value in grasp.descriptor],
+                **({} if grasp.pose is None else {"pose": _pose_as_json(grasp.pose)}),
             }
             for grasp in grasps
         ],
+    }
+
+
+def _pose_as_json(pose: Pose) -> dict[str, Any]:
+    return {
+        "angle_rad": round(pose.angle_rad, 4) if math.isfinite(pose.angle_rad) else None,
+        "scale": round(pose.scale, 4),
+        "mirrored": pose.mirrored,
+        "confidence": round(pose.confidence, 4),
+        "ambiguity": pose.ambiguity.value,
     }
 
 

@@ -7,6 +7,8 @@ engines/      what runs its graphs: ONNX Runtime, or on a GPU without it plain P
 devices       a device's name -> the engine and the device
 shipped       the name of a shipped model -> its folder
 autoencoder   encode, decode, restore, estimate_shift, place, label
+ambiguity     whether an angle is sure, may be half a turn off, or means nothing
+pattern_poses angle, scale and mirroring of patterns, as far as they are sure
 segmenter     colour and depth -> hand, held object, or neither
 hand_pose     a window and its descriptor -> joints and fingertips of the hand, and their spread
 shifts        the convention of shifts; whole shifts and the best of them

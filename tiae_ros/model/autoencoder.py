@@ -127,11 +127,10 @@ class Autoencoder:
         return self._map(images, poses, (columns,))
 
     def angle_confidence(self, images: Array) -> Array:
-        """How sure the angle is: (N, C, S, S) -> (N, 2), see `Description`. Raises ModelError for a shift alone."""
+        """How sure the angle is: (N, C, S, S) -> (N, 2), see `Description`. Raises ModelError where it is not told."""
         if not self._tells_confidence:
-            raise ModelError(
-                f"model {self.manifest.model_id} finds no angles; train one with --transforms shift,rotation"
-            )
+            lacks = "finds no angles" if self._parameters == 2 else "does not say how sure its angles are"
+            raise ModelError(f"model {self.manifest.model_id} {lacks}; train one with --transforms shift,rotation")
         return self._map(images, lambda batch: self._encoder(batch)[2], (2,))
 
     def place(self, images: Array) -> Array:

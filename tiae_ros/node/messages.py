@@ -15,6 +15,8 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2, PointFie
 from std_msgs.msg import Header, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from tiae_ros.model.pattern_poses import PatternPoses
+
 _ENCODINGS = {("uint8", 2): "mono8", ("uint8", 3): "rgb8", ("float32", 2): "32FC1"}
 
 
@@ -43,10 +45,10 @@ def mask(header: Header, values: NDArray[np.float32]) -> Image:
     return image(header, np.rint(values * 255).astype(np.uint8))
 
 
-def shift(header: Header, pixels: NDArray[np.float32]) -> Vector3Stamped:
-    """(dx, dy) pixels of the colour image from its centre."""
+def shift(header: Header, pixels: NDArray[np.float32], angle: float = 0.0) -> Vector3Stamped:
+    """(dx, dy) pixels of the colour image from its centre; z the turn about that axis, radians, NaN if not known."""
     message = Vector3Stamped(header=header)
-    message.vector.x, message.vector.y = float(pixels[0]), float(pixels[1])
+    message.vector.x, message.vector.y, message.vector.z = float(pixels[0]), float(pixels[1]), float(angle)
     return message
 
 
@@ -73,16 +75,31 @@ def grasps(
     descriptors: NDArray[np.float32],
     shifts: NDArray[np.float32],
     confidences: NDArray[np.float32],
+    poses: PatternPoses | None = None,
 ) -> PointCloud2:
-    """One point per grasp: x y z, descriptor (K), shift (2), confidence; all float32. No grasp: no point."""
-    count, size = descriptors.shape
-    table = np.concatenate([positions, descriptors, shifts, confidences[:, None]], axis=1).astype("<f4")
+    """One point per grasp: x y z, descriptor (K), shift (2), confidence; all float32. No grasp: no point.
+
+    Of models that find poses also angle, scale, mirrored (where the model tells), pose_confidence, all float32, and
+    ambiguity, uint8 in a word of its own: all of a point can be read as float32.
+    """
+    count = len(descriptors)
+    columns = {"x": positions[:, :1], "y": positions[:, 1:2], "z": positions[:, 2:], "descriptor": descriptors}
+    columns |= {"shift": shifts, "confidence": confidences[:, None]}
+    if poses is not None:
+        columns |= {"angle": poses.angles[:, None], "scale": poses.scales[:, None]}
+        columns |= {} if poses.mirrored is None else {"mirrored": poses.mirrored[:, None]}
+        columns["pose_confidence"] = poses.confidences[:, None]
     message = PointCloud2(header=header, height=1, width=count, is_bigendian=False, is_dense=False)
-    layout = (("x", 1), ("y", 1), ("z", 1), ("descriptor", size), ("shift", 2), ("confidence", 1))
     offset = 0
-    for name, number in layout:
+    for name, values in columns.items():
+        number = values.shape[1]
         message.fields.append(PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=number))
         offset += 4 * number
+    table = np.concatenate(list(columns.values()), axis=1).astype("<f4")
+    if poses is not None:
+        message.fields.append(PointField(name="ambiguity", offset=offset, datatype=PointField.UINT8, count=1))
+        offset += 4
+        table = np.concatenate([table, poses.codes.astype("<u4").view("<f4")[:, None]], axis=1)
     message.point_step = offset
     message.row_step = offset * count
     message.data = fill(table)

@@ -100,12 +100,14 @@ class Outputs:
     def send_result(self, header: Header, result: Result) -> None:
         """What the grasp model yields, but the descriptor."""
         send = self.send
-        send("grasps", messages.grasps(header, result.positions, result.descriptors, result.shifts, result.confidences))
+        poses = result.pattern_poses
+        rows = result.positions, result.descriptors, result.shifts, result.confidences
+        send("grasps", messages.grasps(header, *rows, poses))
         if self.somebody_listens("segmentation"):
             send("segmentation", messages.image(header, result.labels))
         if result.restored_masks is None:
             return
-        send("shift", messages.shift(header, result.shifts[0]))
+        send("shift", messages.shift(header, result.shifts[0], 0.0 if poses is None else float(poses.angles[0])))
         if np.isfinite(result.positions[0, 0]):
             send("position", messages.position(header, result.positions[0]))
         size = result.restored_masks.shape[1]

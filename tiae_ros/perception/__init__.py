@@ -14,7 +14,7 @@ so moving the picture by (dx, dy) changes it by exactly (dx, dy).
 `call` has the one call, `pipeline` the same road in steps, for the node.
 """
 
-from tiae_ros.perception.call import Grasp, Hand, Perception
+from tiae_ros.perception.call import Grasp, Hand, Perception, Pose
 from tiae_ros.perception.pipeline import (
     DEPTH_CHANNELS,
     ERROR,
@@ -44,6 +44,7 @@ __all__ = [
     "Images",
     "Perception",
     "Pipeline",
+    "Pose",
     "Result",
     "load_checked",
     "load_pipeline",

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.errors import ImageError, ParameterError
+from tiae_ros.model.ambiguity import Ambiguity
 from tiae_ros.model.hand_pose import HandPoseEstimate
+from tiae_ros.model.pattern_poses import PatternPoses
 from tiae_ros.parameters import Settings
 from tiae_ros.perception.pipeline import (
     MASKS,
@@ -46,6 +48,17 @@ class Hand:
 
 
 @dataclass(frozen=True)
+class Pose:
+    """How a grasp's restored pattern is turned, scaled and mirrored in the picture."""
+
+    angle_rad: float  # from x (right) towards y (down); NaN unless `ambiguity` is NONE
+    scale: float  # how large it is, 1 as it is restored
+    mirrored: bool | None  # None: not sure, or the model cannot tell
+    confidence: float  # 0..1, that the angle is right
+    ambiguity: Ambiguity  # which other angles it looks the same at
+
+
+@dataclass(frozen=True)
 class Grasp:
     """One hand and what it holds."""
 
@@ -58,6 +71,7 @@ class Grasp:
     masks: Floats  # (2, S, S) restored hand and object, lying on the input
     depth_m: Floats | None  # (S, S) restored, NaN = nothing; None: no model restores depth
     hand: Hand | None = None  # None: no hand pose model
+    pose: Pose | None = None  # None: the model finds shifts alone
 
 
 class Perception:
@@ -142,6 +156,7 @@ class Perception:
                 masks=result.placed[index, :2],
                 depth_m=pipeline.restore_depth(result, self.settings, index),
                 hand=None if result.pose is None else _hand(result.pose, index),
+                pose=None if result.pattern_poses is None else _pose(result.pattern_poses, index),
             )
             for index, window in enumerate(result.windows)
         ]
@@ -174,6 +189,17 @@ def _hand(pose: HandPoseEstimate, index: int) -> Hand:
         left=float(pose.left[index]),
         length_mm=float(pose.length_mm[index]),
         known=bool(pose.known[index]),
+    )
+
+
+def _pose(poses: PatternPoses, index: int) -> Pose:
+    mirrored = np.nan if poses.mirrored is None else float(poses.mirrored[index])
+    return Pose(
+        angle_rad=float(poses.angles[index]),
+        scale=float(poses.scales[index]),
+        mirrored=None if np.isnan(mirrored) else bool(mirrored > 0.5),
+        confidence=float(poses.confidences[index]),
+        ambiguity=poses.ambiguities[index],
     )
 
 

@@ -25,6 +25,7 @@ from tiae_ros.errors import ModelError, TiaeError
 from tiae_ros.model.autoencoder import Autoencoder, Description, Inference, load_model
 from tiae_ros.model.devices import on_device
 from tiae_ros.model.hand_pose import HandPose, HandPoseEstimate, check_belongs, load_hand_pose
+from tiae_ros.model.pattern_poses import PatternPoses, pattern_poses
 from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import focal_length_px
@@ -109,6 +110,7 @@ class Result:
     confidences: Floats  # (N,) 0..1, that it is a hand; without our detector, how much of the input is explained
     names: list[str] | None = None  # "" is unknown; None: the model has no labels
     restored_k: NDArray[np.float64] | None = None  # (3, 3) camera matrix of the main grasp's window
+    pattern_poses: PatternPoses | None = None  # None: the model finds shifts alone
     hands: list[FoundHand] = field(default_factory=list)
     road: str = ""  # how the hands were found (`vision.sight`)
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -277,6 +279,8 @@ class Pipeline:
             names=[model.label(one) for one in described.descriptors] if model.manifest.prototype_names else None,
             hands=described.hands,
             road=described.road,
+            # Windows lie upright in the picture, and are square: an angle in one is that in the picture.
+            pattern_poses=pattern_poses(described.description.parameters, described.description.angle_confidence),
         )
         for index, hand in enumerate(described.hands):
             if hand.confidence is not None:  # the detector's own is calibrated
@@ -400,7 +404,7 @@ def _finite(model: Autoencoder, half: Callable[[Any], Part], given: Any) -> Part
     """What a model's pass, or half of it, makes of what it is given; FrameDropped where that cannot be used."""
     with _enough_memory(model.device):
         made = half(given)
-    if not all(np.isfinite(part).all() for part in vars(made).values()):
+    if not all(np.isfinite(part).all() for part in vars(made).values() if part is not None):
         raise FrameDropped(
             NON_FINITE, f"model {model.manifest.model_id} gave a number that is not finite; the result is withheld"
         )

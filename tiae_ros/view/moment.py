@@ -34,6 +34,7 @@ class Grasps:
     descriptors: Floats  # (N, K)
     shifts: Floats  # (N, 2) pixels of the colour image
     confidences: Floats  # (N,)
+    angles: Floats  # (N,) radians; NaN: not known, or the model finds none
 
 
 @dataclass
@@ -154,7 +155,7 @@ def _window(window_k: NDArray[np.float64], k: NDArray[np.float64], size: int, mo
 
 
 def read_grasps(message: Any) -> Grasps:
-    """The fields of ~/grasps (sensor_msgs/PointCloud2, all float32). Raises ImageError for other points."""
+    """The fields of ~/grasps (sensor_msgs/PointCloud2, in words of 4 bytes). Raises ImageError for other points."""
     missing = {"x", "y", "z", "descriptor", "shift", "confidence"} - {one.name for one in message.fields}
     if missing or message.point_step % 4 or len(message.data) != message.width * message.point_step:
         raise ImageError(f"grasps lack {', '.join(sorted(missing)) or 'bytes'}; does another node publish them, too?")
@@ -165,4 +166,5 @@ def read_grasps(message: Any) -> Grasps:
         descriptors=rows[:, at["descriptor"]],
         shifts=rows[:, at["shift"]],
         confidences=rows[:, at["confidence"]][:, 0],
+        angles=rows[:, at["angle"]][:, 0] if "angle" in at else np.full(len(rows), np.nan, np.float32),
     )

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from tiae_ros import palette
-from tiae_ros.drawing import depth_picture, masks_picture, with_masks
+from tiae_ros.drawing import depth_picture, mark_place, masks_picture, with_masks
 from tiae_ros.view.known_grasps import KnownGrasps
 from tiae_ros.view.moment import Moment
 from tiae_ros.vision.cut_windows import cut_masks
@@ -51,7 +51,7 @@ def camera_picture(moment: Moment) -> Picture:
     if moment.grasps is not None:
         for number, (dx, dy) in enumerate(moment.grasps.shifts):
             at = (round(scale * (dx + (width - 1) / 2)), round(scale * (dy + (height - 1) / 2)))
-            cv2.drawMarker(picture, at, palette.WINDOW if number == 0 else _QUIET, cv2.MARKER_CROSS, 13, 2)
+            mark_place(picture, at, palette.WINDOW if number == 0 else _QUIET, float(moment.grasps.angles[number]))
     return picture
 
 
