@@ -12,6 +12,7 @@ from torch import Tensor
 from tiae_ros.model.autoencoder import Autoencoder
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.data.backgrounds import background_pool
+from tiae_training.data.digits import DIGIT_NAMES
 from tiae_training.measures import knn_accuracy
 from tiae_training.recipes.recipe import Recipe, Target, Workplace, at_least, at_most, draw_rows
 from tiae_training.train.settings import TrainingSettings
@@ -25,7 +26,6 @@ RADIUS = 6
 SHOWN = 6  # digits in the picture, each twice
 EPOCHS = 16
 BATCH_SIZE = 64  # twice the steps of the default: poses settle by steps
-DIGIT_NAMES = tuple("0123456789")
 SYMMETRIC = (0, 1, 8)  # digits that look much alike after half a turn: their angle has two answers
 
 
