@@ -38,9 +38,7 @@ def test_shares_after_a_transform_are_those_of_the_composed_pose(columns):
         return whole
 
     first, second = drawn(), drawn()
-    torch.testing.assert_close(
-        after(second, shares_of(first)), shares_of(compose(second, first)), atol=2e-5, rtol=0
-    )
+    torch.testing.assert_close(after(second, shares_of(first)), shares_of(compose(second, first)), atol=2e-5, rtol=0)
 
 
 def test_turning_between_bins_keeps_the_mean_angle():

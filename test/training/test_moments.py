@@ -10,7 +10,7 @@ from small_training import blob, patterns
 from tiae_training.baselines import fit_baseline
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.moments import mean_size, moment_poses, moments
-from tiae_training.recipes.poses import measure_poses, posed_restoration_error
+from tiae_training.pose_measures import measure_poses, posed_restoration_error
 from tiae_training.transforms.poses import bring_back, place_by_pose
 from tiae_training.transforms.similarity import Similarity
 

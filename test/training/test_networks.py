@@ -1,7 +1,5 @@
 """Networks of every configuration: shapes, what they begin as, what moves with the pattern."""
 
-import math
-
 import numpy as np
 import pytest
 import torch

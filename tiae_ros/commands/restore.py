@@ -9,8 +9,8 @@ HELP = "write descriptors, restored windows and shifts of FILE.npz"
 DESCRIPTION = """Run a model over FILE.npz and write OUT.npz: descriptors (N, K), restored (N, C, H, W),
 shifts (N, 2) in pixels (dx right, dy down: restored moved by it lies on the input). Of a model that finds poses also
 angles (N,) in radians from x towards y, NaN unless sure, scales (N,), pose_confidence (N,), ambiguity (N,) (0 none,
-1 half turn, 2 any), and mirrored (N,) where the model tells. Channels that FILE.npz names are given to the model by name;
-those of restored are in the order of FILE.npz."""
+1 half turn, 2 any), and mirrored (N,) where the model tells. Channels that FILE.npz names are given to the model by
+name; those of restored are in the order of FILE.npz."""
 EXAMPLES = """  tiae restore --model models/hands --data windows.npz --out restored.npz"""
 
 

@@ -128,7 +128,7 @@ class Autoencoder:
 
     def angle_confidence(self, images: Array) -> Array:
         """How sure the angle is: (N, C, S, S) -> (N, 2), see `Description`. Raises ModelError where it is not told."""
-        if not self._tells_confidence:
+        if not self.tells_confidence:
             lacks = "finds no angles" if self._parameters == 2 else "does not say how sure its angles are"
             raise ModelError(f"model {self.manifest.model_id} {lacks}; train one with --transforms shift,rotation")
         return self._map(images, lambda batch: self._encoder(batch)[2], (2,))
@@ -144,7 +144,7 @@ class Autoencoder:
     def describe(self, images: Array) -> Description:
         """The first half of `infer`, for those who wait for the descriptor; `restore_described` is the second."""
         passes = map(self._encoder, self._batches(images))
-        shapes = [(self.manifest.descriptor_size,), (self._parameters,), *([(2,)] if self._tells_confidence else [])]
+        shapes = [(self.manifest.descriptor_size,), (self._parameters,), *([(2,)] if self.tells_confidence else [])]
         return Description(*(alike(column, images) for column in joined(passes, row_count(images), shapes)))
 
     def restore_described(self, description: Description) -> Inference:
@@ -209,7 +209,7 @@ class Autoencoder:
             accepted += [[(1, numbers), (1, columns), (1, 2)] for columns in (4, 5)]
             if told not in accepted:
                 raise ModelError(f"gives {told}; its manifest says {' or '.join(map(str, accepted))}")
-            self._parameters, self._tells_confidence = told[1][1], len(told) == 3
+            self._parameters, self.tells_confidence = told[1][1], len(told) == 3
             pair = np.zeros(told[0], np.float32), np.zeros(told[1], np.float32)
             shown = [part.shape for part in probe(self._decoder, *pair)]
             if shown != [window.shape] * 2:

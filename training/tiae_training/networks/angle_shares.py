@@ -1,8 +1,8 @@
 """What is said of an angle as shares of bins around the circle: of poses, of poses after another transform.
 
-Shares (N, ANGLES) sum to 1, bin k standing for the angle 2π k / ANGLES. Where patterns may be mirrored there are as many
-again, (N, 2 · ANGLES), for mirrored ones: there a bin is the angle that the window shows after it is mirrored itself,
-the negative of the pose's, since a mirror turns the other way.
+Shares (N, ANGLES) sum to 1, bin k standing for the angle 2π k / ANGLES. Where patterns may be mirrored there are as
+many again, (N, 2 · ANGLES), for mirrored ones: there a bin is the angle that the window shows after it is mirrored
+itself, the negative of the pose's, since a mirror turns the other way.
 """
 
 from __future__ import annotations

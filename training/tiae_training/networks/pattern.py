@@ -27,9 +27,9 @@ class PatternNetwork(Network):
     falls on either, and descriptors jump (digits, 15 epochs: dispersion 0.02 to 0.04 instead of 0.012, and restoration
     no better). For a static pattern there is nothing to find, and its shifts are 0.
 
-    *What is seen.* Where a pattern stands before something, a few convolutions, the same at every place, say how much of
-    each pixel is the pattern, and the rest is cleared away: what lies behind would vote too. Of depth alone votes and trunk are shown the outline too, so that what is
-    near does not count for more than what is far.
+    *What is seen.* Where a pattern stands before something, a few convolutions, the same at every place, say how much
+    of each pixel is the pattern, and the rest is cleared away: what lies behind would vote too. Of depth alone votes
+    and trunk are shown the outline too, so that what is near does not count for more than what is far.
 
     *What is restored.* Depth drawn like any other channel repeats the masks' outlines, each a jump from nothing to a
     surface, and most of what a descriptor can say goes into saying them twice: on masks it is the product of a surface

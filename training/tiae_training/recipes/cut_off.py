@@ -41,10 +41,7 @@ _KEPT = ("dispersion", "knn_accuracy", "restoration_error", "restoration_error_o
 
 def run(workplace: Workplace) -> dict[str, Any]:
     """The auto-encoder and principal components after centring, on windows that shifts cut off."""
-    if workplace.data is not None:
-        training, test = workplace.own_windows(workplace.data)
-    else:
-        training, test = (rendered_masks(workplace.windows or count, *who) for count, *who in (TRAINING, TEST))
+    training, test = masks(workplace)
     model = workplace.train("model", training, **SETTINGS)
     measures: dict[str, Any] = measure_model(model, test, training, shift_radius_px=RADIUS, seed=workplace.seed)
     components = min(30, len(training))
@@ -71,6 +68,14 @@ def run(workplace: Workplace) -> dict[str, Any]:
         **{f"centroid_pca_{name}": baseline[name] for name in _KEPT if name in baseline},
         "share_cut_off": cut_off(test, views.images[0]),
     }
+
+
+def masks(workplace: Workplace) -> tuple[ImageArrays, ImageArrays]:
+    """(training, test) windows of two masks, of other people; or a user's own windows."""
+    if workplace.data is not None:
+        return workplace.own_windows(workplace.data)
+    training, test = (rendered_masks(workplace.windows or count, *who) for count, *who in (TRAINING, TEST))
+    return training, test
 
 
 def cut_off(whole: ImageArrays, seen: np.ndarray) -> float:

@@ -27,13 +27,13 @@ from tiae_training.data.backgrounds import (
     noise_pictures,
     varied,
 )
+from tiae_training.pose_measures import overlap
 from tiae_training.recipes.recipe import Recipe, Workplace, at_least, at_most, draw_rows
 from tiae_training.transforms.build import build_transform
 from tiae_training.transforms.ranges import Ranges
 
 RADIUS = 6
 SHOWN = 10
-VISIBLE = 0.5  # a pixel of the pattern: half the ink or more
 EPOCHS = 16
 STATIC: dict[str, Any] = {  # of patterns that stay where they are
     "transforms": "background",
@@ -48,7 +48,7 @@ STATIC: dict[str, Any] = {  # of patterns that stay where they are
 # Noise hides more of a stroke than photographs do; what is hidden is then filled in by heart, from the digits trained
 # on (iou 0.89 of them, 0.845 of others). A little deformation shows enough others to outweigh its blur.
 BEFORE_NOISE: dict[str, Any] = {**STATIC, "epochs": 24, "deformation": 0.5}
-_NOISE_SEED_OF_TEST = 1_000_003
+NOISE_SEED_OF_TEST = 1_000_003
 
 
 def in_front(arrays: ImageArrays, pool: Tensor, seed: int, *, radius_px: int = 0) -> tuple[Tensor, Tensor]:
@@ -68,9 +68,7 @@ def measure(model: Autoencoder, seen: Tensor, true: Tensor, *, placed: bool) -> 
 def compare(restored: Tensor, true: Tensor) -> dict[str, float]:
     """The same of restored foregrounds: (N, C, S, S) twice."""
     error = (restored - true).square().sum((1, 2, 3)) / true.square().sum((1, 2, 3)).clamp_min(1e-9)
-    ours, theirs = restored >= VISIBLE, true >= VISIBLE
-    both, either = (ours & theirs).sum((1, 2, 3)), (ours | theirs).sum((1, 2, 3)).clamp_min(1)
-    return {"foreground_error": float(error.mean()), "iou": float((both / either).float().mean())}
+    return {"foreground_error": float(error.mean()), "iou": overlap(restored, true)}
 
 
 def with_pool(arrays: ImageArrays, pool: Tensor) -> ImageArrays:
@@ -104,7 +102,7 @@ def run_noise(workplace: Workplace) -> dict[str, Any]:
     """Trained and tested in front of noise."""
     training, test = workplace.digits()
     model = workplace.train("noise", with_pool(training, noise(workplace.seed, training)), **BEFORE_NOISE)
-    seen, true = in_front(test, noise(_NOISE_SEED_OF_TEST, test), workplace.seed)
+    seen, true = in_front(test, noise(NOISE_SEED_OF_TEST, test), workplace.seed)
     draw_rows(
         workplace.out / "foreground-noise.png",
         [("input", seen[:SHOWN]), ("restored", model.restore(seen[:SHOWN])), ("true foreground", true[:SHOWN])],
@@ -155,7 +153,7 @@ def run_shifted(workplace: Workplace) -> dict[str, Any]:
         transforms="shift,background",
         shift_radius_px=RADIUS,
     )
-    pool = noise(_NOISE_SEED_OF_TEST, test)
+    pool = noise(NOISE_SEED_OF_TEST, test)
     two_views = [in_front(test, pool, workplace.seed + view, radius_px=RADIUS) for view in (0, 1)]
     shown = torch.stack([seen[: SHOWN // 2] for seen, _ in two_views], 1).flatten(0, 1)
     draw_rows(

@@ -24,9 +24,7 @@ class TrainingSettings(Ranges):
     """
 
     transforms: str = setting("shift", "--transforms", f"list of {', '.join(KINDS[1:])}; or none")
-    network: str = setting(
-        "", "--network", f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK}; for poses pose-…)"
-    )
+    network: str = setting("", "--network", f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK}; for poses pose-…)")
     descriptor_size: int = setting(30, "--descriptor-size", "numbers in a descriptor")
     epochs: int = setting(40, "--epochs", "passes over the data")
     batch_size: int = setting(64, "--batch-size", "windows per step")

@@ -50,7 +50,7 @@ class Trainer:
         attempt: int = 0,
     ) -> None:
         # on a CPU, convolutions of few channels are up to twice as fast when a pixel's channels lie side by side
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = optimizer
         self.settings = settings
         self.device = device
@@ -207,7 +207,7 @@ class Trainer:
             self.transform,
             targets * self.emphasis,
             self.settings.seed,
-            whole=self.settings.whole_targets,
+            whole=bool(self.settings.whole_targets),
         )
         return float(average(torch.tensor(found)))
 

@@ -46,7 +46,8 @@ class Transform:
     def best(self, restored: Tensor, targets: Tensor, estimate: Tensor | None = None) -> Tensor:
         """min over θ: the parameters that move each restored pattern onto its target.
 
-        Shifts (N, 2) or poses (N, 4 or 5), as in `tiae_training.transforms.shifts` and `tiae_training.transforms.poses`.
+        Shifts (N, 2) or poses (N, 4 or 5), as `tiae_training.transforms.shifts` and `tiae_training.transforms.poses`
+        have them.
         estimate: the regressor's, of as many numbers or shifts alone, where a search begins.
         """
         raise NotImplementedError
