@@ -294,3 +294,66 @@ def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("bag my_bag: colour is /camera/color/image")
     assert [line.split()[0] for line in said[1:]] == [f"frame_00000{number}" for number in range(3)]
+
+
+@pytest.fixture(scope="module")
+def pose_model(tmp_path_factory, traced_once):
+    """A model folder whose angle is where, from the middle of hand and object, the object lies."""
+    pytest.importorskip("torch", reason="models are made with torch, which is not installed")
+    from made_pose_model import points_at_the_object
+
+    from tiae_training.export import save_model
+
+    folder = tmp_path_factory.mktemp("predict") / "pose"
+    save_model(points_at_the_object(), folder)
+    return folder
+
+
+def test_a_model_of_poses_tells_them(pose_model, pictures, tmp_path, capsys):
+    """In JSON and in the line the same; whatever of the box beside the hand is taken for held."""
+    words = ["predict", str(pictures), "--focal-px", str(FOCAL), "--model", str(pose_model)]
+    assert main([*words, "--json"]) == 0
+    (hand, wall), _ = rows_of(capsys)
+    assert wall["grasps"] == []
+    (grasp,) = hand["grasps"]
+    pose = grasp["pose"]
+    assert set(pose) == {"angle_rad", "scale", "mirrored", "confidence", "ambiguity"}
+    assert (pose["ambiguity"] == "none") == (pose["confidence"] >= 0.7) == (pose["angle_rad"] is not None)
+    assert pose["scale"] == pytest.approx(1.25, abs=1e-3)
+    assert pose["mirrored"] is None
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    known = r"turned [+-]\d+° \(\d\.\d\d\)" if pose["ambiguity"] == "none" else "turn unknown .*"
+    assert re.search(rf" m, {known}, scale 1\.25$", said)
+
+
+def test_what_is_not_sure_is_told_as_that():
+    from tiae_ros.commands.predict import _pose_as_json, _turn
+    from tiae_ros.model.ambiguity import Ambiguity
+    from tiae_ros.perception import Pose
+
+    pose = Pose(float("nan"), 1.5, True, 0.5, Ambiguity.HALF_TURN)
+    assert _turn(pose) == ", turn unknown (ambiguity: half turn), scale 1.50, mirrored"
+    told = {"angle_rad": None, "scale": 1.5, "mirrored": True, "confidence": 0.5, "ambiguity": "half turn"}
+    assert _pose_as_json(pose) == told
+    assert _turn(None) == ""
+    assert _turn(Pose(np.pi / 6, 0.8, None, 0.93, Ambiguity.NONE)) == ", turned +30° (0.93), scale 0.80"
+
+
+def test_restore_writes_poses(pose_model, tmp_path, capsys):
+    """By hand: an object right of the hand, on either side of it, and none."""
+    images = np.zeros((3, 2, 32, 32), np.uint8)
+    images[:, 0, 13:19, 13:19] = images[:2, 1, 14:18, 20:26] = images[1, 1, 14:18, 6:12] = 255
+    np.savez(tmp_path / "windows.npz", images=images, channels=["hand_mask", "object_mask"])
+    words = ["restore", "--model", str(pose_model), "--data", str(tmp_path / "windows.npz")]
+    for more in ([], ["--compare"]):
+        out = tmp_path / f"restored{len(more)}.npz"
+        assert main([*words, "--out", str(out), "--device", "cpu", *more]) == 0
+        with np.load(out) as found:
+            assert found["shifts"].shape == (3, 2)
+            assert "mirrored" not in found
+            np.testing.assert_allclose(found["angles"], [0, np.nan, np.nan], atol=0.1)
+            np.testing.assert_allclose(found["scales"], 1.25, atol=1e-3)
+            assert found["ambiguity"].tolist() == [0, 1, 2]
+            assert found["pose_confidence"][0] >= 0.7 > found["pose_confidence"][1:].max()
+    assert "angles (3,)" in capsys.readouterr().out

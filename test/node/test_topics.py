@@ -146,6 +146,7 @@ def test_grasps_carry_everything_of_the_single_topics(runs):
         assert message.point_step == 4 * (3 + size + 2 + 1)
         np.testing.assert_array_equal(row[3 : 3 + size], pixels_of(descriptor)[0])
         np.testing.assert_allclose(row[3 + size : 5 + size], [shift.vector.x, shift.vector.y], rtol=1e-6)
+        assert shift.vector.z == 0  # these models find no angles
         np.testing.assert_allclose(row[:3], [position.point.x, position.point.y, position.point.z], rtol=1e-6)
         assert 0 <= row[-1] <= 1
 

@@ -9,7 +9,7 @@ from tiae_ros.imitation.fingertips import MM, Fingertips
 from tiae_ros.imitation.robot_hand import load_hand
 from tiae_ros.view.history import History
 from tiae_ros.view.known_grasps import load_known_grasps, principal_plane
-from tiae_ros.view.moment import Moment
+from tiae_ros.view.moment import Grasps, Moment
 from tiae_ros.view.pictures import MAP, Map, camera_picture, strip_picture, windows_picture
 from tiae_ros.view.robot_hand import RobotHands, bones_of
 
@@ -103,3 +103,16 @@ def test_a_moment_without_anything_can_be_drawn():
 def test_a_slider_is_as_fine_as_its_range_wants(low, high, step):
     sliders = pytest.importorskip("tiae_ros.view.sliders")
     assert sliders.slider_step(low, high) == pytest.approx(step)
+
+
+def test_a_known_angle_is_an_arrow():
+    """From the cross in the picture's middle to the right, and down; none of an angle that is not known."""
+    drawn = []
+    for angle in (np.nan, 0.0, np.pi / 2):
+        grasps = Grasps(*(np.zeros((1, size), np.float32) for size in (3, 4, 2)), np.ones(1), np.float32([angle]))
+        picture = camera_picture(Moment(1, color=np.zeros((360, 480, 3), np.uint8), grasps=grasps))
+        rows, columns = np.nonzero(picture.any(-1))
+        drawn.append((columns.max() - 240, rows.max() - 180))
+    assert drawn[0] == pytest.approx((6, 6), abs=2)
+    assert drawn[1] == pytest.approx((24, 8), abs=3)
+    assert drawn[2] == pytest.approx((8, 24), abs=3)

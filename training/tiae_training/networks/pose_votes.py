@@ -106,7 +106,8 @@ class PoseVotes(nn.Module):
             return said
         backwards = (ANGLES // 2 - torch.arange(ANGLES, device=images.device)) % ANGLES  # a mirror takes θ to π − θ
         both: Tensor = self.around(torch.cat((columns, columns[:, :, backwards]))).float()
-        return torch.cat(both.chunk(2), 2)
+        count = images.shape[0]
+        return torch.cat((both[:count], both[count:]), 2)  # by `chunk`, an export would be of this batch alone
 
 
 class CircularConvolution(nn.Module):
