@@ -135,7 +135,7 @@ SCALE = recipe(
 POSE = recipe(
     "shift-rotation-scale",
     "any angle, scale and shift, on black",
-    28,
+    24,
     ON_BLACK,
     (
         at_least("knn_accuracy", 0.95),
@@ -148,7 +148,7 @@ POSE = recipe(
 AFFNIST = recipe(
     "affnist-like",
     f"as affNIST: ±20°, scales from 1/1.25 to 1.25, shifts of ±{RADIUS} px, windows of {AFFNIST_SIDE}×{AFFNIST_SIDE}",
-    24,
+    20,
     {**ON_BLACK, "rotation_deg": 20.0, "scale_factor": 1.25},
     (at_least("knn_accuracy", 0.98), at_most("restoration_error", 0.15)),
     windows=wider,
@@ -156,7 +156,7 @@ AFFNIST = recipe(
 ALL = recipe(
     "shift-rotation-scale-background",
     "four kinds of transforms at once, before noise",
-    24,
+    26,
     BEFORE_SOMETHING,
     (
         at_least("knn_accuracy", 0.88),
@@ -170,7 +170,7 @@ ALL = recipe(
 PHOTOGRAPHS = recipe(
     "shift-rotation-scale-photographs",
     "four kinds of transforms at once, before photographs",
-    24,
+    20,
     BEFORE_SOMETHING,
     (at_least("knn_accuracy", 0.80), at_most("angle_error_deg", 6.0)),
     pools=photographs,
@@ -178,7 +178,7 @@ PHOTOGRAPHS = recipe(
 TURNED_GRASPS = recipe(
     "turned-grasps",
     f"grasps as two masks before a camera that is turned, any angle, shifts of ±{RADIUS} px",
-    24,
+    16,
     {**SETTINGS, "transforms": "shift,rotation", "descriptor_size": 64},
     windows=masks,
     of_digits=False,
