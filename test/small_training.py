@@ -16,8 +16,9 @@ SMALL = TrainingSettings(shift_radius_px=3, epochs=6, batch_size=32, descriptor_
 
 
 def small(**changes: Any) -> TrainingSettings:
-    """`SMALL` with changes; another list of transforms brings its own default network."""
-    return dataclasses.replace(SMALL, **({"network": ""} if "transforms" in changes else {}) | changes)
+    """`SMALL` with changes; another list of transforms brings its own default network and targets."""
+    defaults: dict[str, Any] = {"network": "", "whole_targets": None} if "transforms" in changes else {}
+    return dataclasses.replace(SMALL, **defaults | changes)
 
 
 def patterns(count: int = 240, seed: int = 0) -> ImageArrays:

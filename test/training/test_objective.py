@@ -1,9 +1,12 @@
 """The objective's terms on numbers small enough to compute by hand."""
 
+import math
+
 import pytest
 import torch
 
 from tiae_training import objective
+from tiae_training.networks.angle_shares import ANGLES, STEP
 
 
 def test_terms_by_hand():
@@ -11,6 +14,25 @@ def test_terms_by_hand():
     one[0, 0, 0, 0], other[1, 0, 1, 1] = 2.0, 1.0
     assert objective.invariance(one, other) == pytest.approx((4 + 1) / 2)  # summed over pixels, mean over images
     assert objective.restoration(one, other) == pytest.approx((4 + 1) / 2)
+
+
+def test_the_angle_found_is_the_one_to_choose():
+    found = torch.tensor([[0.0, 0.0, 3 * STEP, 0.0]])
+    sure = torch.zeros(1, ANGLES)
+    assert objective.angle(sure, found) == pytest.approx(math.log(ANGLES))
+    sure[0, 3] = 100.0
+    assert objective.angle(sure, found) == pytest.approx(0.0, abs=1e-6)
+    assert objective.angle(sure.roll(1, 1), found) == pytest.approx(100.0)
+
+
+def test_two_views_agree_when_their_angles_differ_by_what_was_done():
+    drawn, other = torch.tensor([[1.0, 2.0, 5 * STEP, 0.1]]), torch.tensor([[0.0, 1.0, 2 * STEP, -0.3]])
+    logits = torch.full((1, ANGLES), -50.0)
+    logits[0, 9] = 50.0
+    assert objective.agreement(logits, logits.roll(-3, 1), drawn, other) == pytest.approx(0.0, abs=1e-4)
+    assert objective.agreement(logits, logits, drawn, other) == pytest.approx(100.0, rel=1e-3)
+    undecided = torch.zeros(1, ANGLES)
+    assert objective.agreement(undecided, undecided, drawn, other) == pytest.approx(math.log(ANGLES))
 
 
 def test_depth_counts_on_what_masks_show():

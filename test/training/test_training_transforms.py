@@ -1,6 +1,7 @@
 """Trainings with each kind of transform, small: they run, learn, and the model speaks of what it was trained for."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ from small_training import patterns, run_training, small
 
 from tiae_ros import load_model
 from tiae_ros.errors import DataError
+from tiae_training import TransformInvariantAutoencoder
 from tiae_training.data.backgrounds import background_pool, foreground_masks
 from tiae_training.train.settings import TrainingSettings
-from tiae_training.transforms.poses import place_by_pose
+from tiae_training.train.trainer import Trainer
+from tiae_training.transforms.poses import bring_back, compose, place_by_pose, wrap_angle
+from tiae_training.transforms.similarity import Similarity
 
 
 def with_others(**others):
@@ -22,6 +26,8 @@ def test_each_list_of_kinds_has_its_default_network():
     assert TrainingSettings().network == "standard"
     assert TrainingSettings(transforms="shift,background").network == "standard"
     assert TrainingSettings(transforms="shift,rotation").network == "pose"
+    assert TrainingSettings(transforms="rotation,background").network == "pose-cleared"
+    assert [TrainingSettings(transforms=kinds).whole_targets for kinds in ("shift", "shift,mirror")] == [False, True]
     assert TrainingSettings(transforms="scale", network="slide-fc").network == "slide-fc"
 
 
@@ -64,6 +70,54 @@ def test_a_turned_pattern_keeps_its_descriptor(tmp_path):
     assert wrong.median() < np.radians(15)
     spread = model.encode(arrays.images).var(0).sum()
     assert (model.encode(turned) - model.encode(corners)).square().sum(1).mean() < 0.5 * spread
+
+
+def test_a_mirrored_pattern_is_found_and_keeps_its_descriptor(tmp_path):
+    """Of corners alone: a bar and a ring look the same in a mirror."""
+    run_training(tmp_path, small(transforms="shift,mirror", epochs=30))
+    model = load_model(tmp_path)
+    corners = patterns().images[2::3]
+    plain, mirrored = (model.estimate_parameters(seen)[:, 4] for seen in (corners, corners[..., ::-1].copy()))
+    assert (plain != mirrored).mean() > 0.9
+    spread = model.encode(patterns().images).var(0).sum()
+    off = np.square(model.encode(corners[..., ::-1].copy()) - model.encode(corners)).sum(1).mean()
+    assert off < 0.5 * spread
+
+
+def test_a_moved_pattern_is_cleared_of_what_lies_behind(tmp_path):
+    model = run_training(tmp_path, small(transforms="shift,rotation,background", epochs=16))
+    noise = torch.rand(60, 1, 16, 16, generator=torch.Generator().manual_seed(9))
+    test = torch.from_numpy(patterns(60, seed=1).images)
+    seen = test + (1 - test) * noise
+    with torch.no_grad():
+        cleared = model.network.eval().encode_all(seen).cleared
+    assert float((cleared - test).square().sum()) < 0.3 * float((seen - test).square().sum())
+
+
+def test_trust_in_estimated_poses_rises_within_the_upright_steps(tmp_path):
+    settings = small(transforms="shift,rotation", epochs=10, upright_fraction=0.6)
+    network = TransformInvariantAutoencoder.fresh(("figure",), 16, 8, "pose").network
+    trainer = Trainer(network, torch.optim.Adam(network.parameters()), settings, patterns(), torch.device("cpu"))
+    steps = 10 * trainer.steps_per_epoch
+
+    def trust(share):
+        trainer._set_progress(round(share * steps))
+        return trainer.trust
+
+    assert [trust(share) for share in (0.0, 0.3, 0.6, 1.0)] == pytest.approx([0.0, 0.0, 1.0, 1.0], abs=0.03)
+    assert trust(0.45) == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_pose_that_restores_best_counts_once_it_is_trusted():
+    """What was restored stands upside down beside the whole window, and the regressor knows."""
+    kind, corner = Similarity(3), torch.from_numpy(patterns().images[2:3])
+    drawn = torch.tensor([[1.0, -2.0, 0.5, 0.1]])
+    upside_down = torch.tensor([[0.0, 0.0, math.pi, 0.0]])
+    restored, estimate = bring_back(corner, upside_down), compose(drawn, upside_down)
+    for trust, expected, fits in ((0.0, drawn, False), (1.0, estimate, True)):
+        nearest, found = kind.nearest_whole(restored, corner, drawn, estimate, trust)
+        assert abs(float(wrap_angle(found[0, 2] - expected[0, 2]))) < 0.4
+        assert (float((nearest - restored).square().sum() / corner.square().sum()) < 0.1) == fits
 
 
 def test_what_lies_behind_a_mask_is_drawn_anew():

@@ -195,6 +195,11 @@ class Autoencoder:
         return pixel_batches(images, self.manifest.channels, self.manifest.window_size)
 
     @property
+    def finds_poses(self) -> bool:
+        """Whether it finds angle and scale, not the shift alone."""
+        return self._parameters > 2
+
+    @property
     def _window(self) -> tuple[int, int, int]:
         size = self.manifest.window_size
         return len(self.manifest.channels), size, size

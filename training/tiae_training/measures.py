@@ -3,7 +3,8 @@
 dispersion         mean over images of the descriptor's variance over 8 random shifts / its total variance; 0 is best
 knn_accuracy       5-nearest-neighbour class accuracy; neighbours are labelled training images, each randomly shifted
 nmi, ari           k-means (k = number of classes) on the descriptors of test images against the classes
-restoration_error  min over shifts of ‖D(E(I)) − T_θ I‖² / ‖I‖², mean; what leaves the window counts as error
+restoration_error  min over shifts of ‖D(E(I)) − T_θ I‖² / ‖I‖², mean; what leaves the window counts as error; of models
+                   that find poses, after turning and scaling by the pose they find
 shift_error        mean |(ŝ₁ − ŝ₂) − (p₁ − p₂)| per axis for two random shifts p of one image, pixels
 shift_error_compared  the same with the shift found by comparing instead of by the regressor
 hand_iou, object_iou, depth_error_mm  of channels named as the node's: `tiae_training.hand_measures`
@@ -108,8 +109,10 @@ def measure_views(
     descriptors = np.stack([model.encode(v) for v in views.images])  # (V, N, K)
     measures = {"dispersion": dispersion(descriptors)}
     measures |= class_measures(model.encode, descriptors[0], test, gallery, gallery_radius_px, seed)
+    # of poses, angle and scale as the encoder finds them; the nearest shift is found here
+    show = model.place if getattr(model, "finds_poses", False) else model.restore
     measures["restoration_error"] = float(
-        np.mean([restoration_error(model.restore(v), t) for v, t in zip(views.images, views.targets, strict=True)])
+        np.mean([restoration_error(show(v), t) for v, t in zip(views.images, views.targets, strict=True)])
     )
     for name, compare in (("shift_error", False), ("shift_error_compared", True)):
         one, other = (model.estimate_shift(views.images[i], compare=compare) for i in (0, 1))
