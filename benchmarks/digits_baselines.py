@@ -23,15 +23,13 @@ seeds. core_seconds is what the process computed while it trained (collected: wi
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from method_table import Rows, heading, markdown, printed, read_rows, rounded, write_rows
 from recipes import read_runs, write_between
 
 from tiae_ros import load_model
@@ -57,8 +55,6 @@ MEASURES = (
     ("core_seconds", True),
 )
 
-Rows = dict[str, dict[str, dict[str, Any]]]  # method -> seed -> epochs and measures
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -73,8 +69,8 @@ def main() -> int:
 
     set_threads()
     training, test = load_digits()
-    rows: Rows = json.loads(options.json.read_text())["rows"] if options.json and options.json.exists() else {}
-    print(f"{'':14s}{'seed':>5s}{'epochs':>7s}" + "".join(f"{name:>21s}" for name, _ in MEASURES))
+    rows: Rows = read_rows(options.json)
+    print(heading(MEASURES))
     collected = read_runs(options.collect) if options.collect else {}
     for seed, figures in collected.items():
         rows.setdefault("tiae", {})[seed] = collected_row(figures, options)
@@ -86,14 +82,13 @@ def main() -> int:
                 print(f"{name:14s} left out: {error}", file=sys.stderr)
                 break
             rows.setdefault(name, {})[str(seed)] = row
-            cells = "".join(f"{shown(number(row[m])):>21s}" for m, _ in MEASURES)
-            print(f"{name:14s}{seed:5d}{row['epochs']:7d}{cells}", flush=True)
+            print(printed(name, str(seed), row, MEASURES), flush=True)
             if options.json:
-                write_rows(rows, options.json)
+                write_rows(rows, options.json, METHODS)
     if options.json:
-        write_rows(rows, options.json)
+        write_rows(rows, options.json, METHODS)
     if options.docs:
-        write_between(options.docs, "digits-baselines", markdown(rows))
+        write_between(options.docs, "digits-baselines", markdown(rows, MEASURES, METHODS))
     return 0
 
 
@@ -116,7 +111,7 @@ def measure(
         epochs = model.epochs
     seconds = time.process_time() - started
     measures = measure_model(model, test, training, shift_radius_px=RADIUS, seed=seed) | {"core_seconds": seconds}
-    return {"epochs": epochs, **{m: round(v, 5) if math.isfinite(v) else None for m, v in measures.items()}}
+    return {"epochs": epochs, **rounded(measures)}
 
 
 def collected_row(figures: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
@@ -124,59 +119,6 @@ def collected_row(figures: dict[str, Any], options: argparse.Namespace) -> dict[
     measures = {m: round(figures[m], 5) for m, _ in MEASURES if m in figures}
     epochs = options.epochs or SETTINGS["epochs"]
     return {"epochs": epochs, **measures, "core_seconds": figures["cpu_seconds"]}
-
-
-def write_rows(rows: Rows, path: Path) -> None:
-    """One line per method and seed, methods in their usual order."""
-    lines = [
-        f' "{name}": {{\n'
-        + ",\n".join(
-            f'  "{s}": {json.dumps(row)}' for s, row in sorted(rows[name].items(), key=lambda item: int(item[0]))
-        )
-        + "\n }"
-        for name in METHODS
-        if name in rows
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text('{"rows": {\n' + ",\n".join(lines) + "\n}}\n")
-
-
-def number(value: float | None) -> float:
-    """NaN for what a method does not say."""
-    return math.nan if value is None else value
-
-
-def medians(rows: Rows) -> dict[str, dict[str, float]]:
-    """method -> measure -> median over its seeds."""
-    return {
-        name: {m: statistics.median(number(row[m]) for row in rows[name].values()) for m, _ in MEASURES}
-        for name in METHODS
-        if name in rows
-    }
-
-
-def shown(value: float) -> str:
-    if not math.isfinite(value):
-        return "–"
-    return f"{value:.0f}" if value >= 10 else f"{value:.3f}"
-
-
-def markdown(rows: Rows) -> str:
-    """The table, the best figure of each column in bold."""
-    table = medians(rows)
-    best = {}
-    for name, smaller in MEASURES:
-        values = [row[name] for row in table.values() if math.isfinite(row[name])]
-        best[name] = (min(values) if smaller else max(values)) if values else math.nan
-    lines = [
-        "| | seeds | epochs | " + " | ".join(f"{name} {'↓' if smaller else '↑'}" for name, smaller in MEASURES) + " |",
-        "|---" * (len(MEASURES) + 3) + "|",
-    ]
-    for name, row in table.items():
-        cells = [f"**{shown(row[m])}**" if row[m] == best[m] else shown(row[m]) for m, _ in MEASURES]
-        epochs = " ".join(sorted({str(seed["epochs"] or "–") for seed in rows[name].values()}))
-        lines.append(f"| {name} | {len(rows[name])} | {epochs} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,48 +1,16 @@
 """MNIST's own files: read from a folder or a .tgz, refused in one line when they cannot be used."""
 
 import gzip
-import io
 import json
-import struct
-import tarfile
 
 import numpy as np
 import pytest
+from official_digits import archive_of, folder_of, idx, official
 
 from tiae_ros.errors import DataError, ParameterError
 from tiae_training.data.digits import _FILES, load_official_digits
 from tiae_training.data.idx import parse_idx
 from tiae_training.recipes.recipe import Workplace
-
-
-def idx(values):
-    values = np.asarray(values, np.uint8)
-    return bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
-
-
-def official(training=120, test=50):
-    """Name -> content of four files; picture i is of digit i mod 10 and has the grey value i."""
-    contents = []
-    for count in (training, test):
-        numbers = np.arange(count)
-        contents += [idx(np.ones((count, 28, 28)) * numbers[:, None, None]), idx(numbers % 10)]
-    return dict(zip(_FILES, contents, strict=True))
-
-
-def folder_of(path, contents, *, packed=False):
-    path.mkdir()
-    for name, content in contents.items():
-        (path / f"{name}{'.gz' if packed else ''}").write_bytes(gzip.compress(content) if packed else content)
-    return path
-
-
-def archive_of(path, contents):
-    with tarfile.open(path, "w:gz") as archive:
-        for name, content in {"package.json": b"{}", **contents}.items():
-            member = tarfile.TarInfo(f"package/data/{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path
 
 
 @pytest.fixture
