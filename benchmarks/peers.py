@@ -6,7 +6,7 @@
 
     task            windows, all on black
     rotated         any angle, scale 1/1.4 to 1.4, shift ±6 px; 4,000 digits to train
-    affnist         as affNIST, made from MNIST: 40×40, ±20°, scale 1/1.2 to 1.2, shift ±6 px; 4,000 digits to train
+    affnist         as affNIST, made from MNIST: 40×40, ±20°, scale 1/1.25 to 1.25, shift ±6 px; 4,000 digits to train
     o2vae           MNIST turned and flipped as O2VAE makes it; clusters of the 60,000 training images, as it has them
     o2vae-shifted   the same under shifts of ±8 px
     clusters        all 70,000 of MNIST under shifts of ±8 px, clustered without labels
@@ -55,7 +55,8 @@ from tiae_training.data.arrays import ImageArrays, join_arrays
 from tiae_training.data.digits import HOW_TO_GET, load_digits, load_official_digits
 from tiae_training.measures import dispersion, knn_accuracy
 from tiae_training.model import load_network
-from tiae_training.recipes.poses import measure_poses
+from tiae_training.pose_measures import measure_poses
+from tiae_training.recipes.poses import ON_BLACK
 from tiae_training.train.precision import set_threads
 from tiae_training.train.run import train
 from tiae_training.train.settings import TrainingSettings
@@ -65,17 +66,24 @@ from tiae_training.transforms.transform import Identity, Transform
 
 # task -> the settings of `tiae`
 SETTINGS: dict[str, dict[str, Any]] = {
-    "rotated": {"transforms": "shift,rotation,scale", "shift_radius_px": 6, "epochs": 2},
-    "affnist": {
-        "transforms": "shift,rotation,scale",
-        "shift_radius_px": 6,
-        "rotation_deg": 20.0,
-        "scale_factor": 1.2,
-        "epochs": 2,
+    "rotated": {**ON_BLACK, "epochs": 24},
+    "affnist": {**ON_BLACK, "rotation_deg": 20.0, "scale_factor": 1.25, "epochs": 20},
+    "o2vae": {"transforms": "rotation,mirror", "network": "pose-small", "upright_fraction": 0.0, "epochs": 1},
+    "o2vae-shifted": {
+        "transforms": "shift,rotation,mirror",
+        "network": "pose-small",
+        "upright_fraction": 0.0,
+        "epochs": 1,
     },
-    "o2vae": {"transforms": "rotation", "epochs": 2},
-    "o2vae-shifted": {"transforms": "shift,rotation", "epochs": 2},
-    "clusters": {"transforms": "shift", "epochs": 2},
+    # turned a little and scaled as well: to say by how much, digits have to be told apart
+    "clusters": {
+        "transforms": "shift,rotation,scale",
+        "rotation_deg": 30.0,
+        "scale_factor": 1.25,
+        "upright_fraction": 1.0,
+        "contrastive_temperature": 0.2,
+        "epochs": 4,
+    },
 }
 METHODS = ("centroid-pca", "moments-pca", "tiae")
 CLASSES = 10
@@ -180,7 +188,7 @@ TASKS = {
         few_are_enough=True,
     ),
     "affnist": Task(
-        lambda training, test, seed: posed_windows(training, test, seed, Similarity(6, math.radians(20.0), 1.2)),
+        lambda training, test, seed: posed_windows(training, test, seed, Similarity(6, math.radians(20.0), 1.25)),
         POSED,
         {},
         window_px=40,
