@@ -31,6 +31,7 @@ FIGURES = ROOT / "docs" / "reference" / "experiments"
 README = ROOT / "README.md"
 _NO_MEASURES = ("seed", "windows")  # numbers that are no measures
 _NO_FIGURES = ("seconds", "descriptor_size", "training_pictures")  # ends of names of what the page leaves out
+_OF_RIVALS = "pca_knn_accuracy"  # ends of names of what stands beside the targets
 # What the README's readers need not know by its name.
 IN_PLAIN_WORDS = {
     "dispersion": "share of the descriptor that still depends on where the digit is",
@@ -197,6 +198,7 @@ def figures(recipe: Recipe, folder: Path) -> str:
     runs = json.loads(file.read_text(encoding="utf-8"))["runs"]
     found = medians(runs)
     names = [target.measure for target in recipe.targets] or [n for n in found if not n.endswith(_NO_FIGURES)]
+    names += [n for n in found if n.endswith(_OF_RIVALS) and n not in names]
     said = []
     for name in names:
         target, word = verdict(recipe, name, found[name])

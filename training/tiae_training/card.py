@@ -61,7 +61,7 @@ def _what_it_is(manifest: Manifest) -> list[str]:
     size = manifest.window_size
     transforms = (
         "; ".join(
-            f"{kind} ({', '.join(f'{name} {value:g}' for name, value in ranges.items())})"
+            f"{kind} ({', '.join(f'{name} {value:g}' for name, value in ranges.items())})" if ranges else kind
             for kind, ranges in manifest.transforms.items()
         )
         or "none (an ordinary auto-encoder)"
