@@ -92,7 +92,7 @@ def _measured(network: Any, seen_by: Any, test: HandRows, held_out: list[str], n
 def _as_autoencoder(baseline: Baseline, manifest: Any) -> Any:
     def forward_encoder(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         found = baseline.describe(images)
-        return found.descriptors, found.shifts
+        return found.descriptors, found.poses[:, :2]
 
     return SimpleNamespace(manifest=manifest, network=SimpleNamespace(forward_encoder=forward_encoder))
 

@@ -56,7 +56,7 @@ from tiae_training.data.digits import HOW_TO_GET, load_digits, load_official_dig
 from tiae_training.measures import dispersion, knn_accuracy
 from tiae_training.model import load_network
 from tiae_training.pose_measures import measure_poses
-from tiae_training.recipes.poses import ON_BLACK
+from tiae_training.recipes.poses import ON_BLACK, in_windows_of
 from tiae_training.train.precision import set_threads
 from tiae_training.train.run import train
 from tiae_training.train.settings import TrainingSettings
@@ -212,8 +212,7 @@ TASKS = {
 def digits_of(task: Task, path: Path | None, count: int | None) -> tuple[ImageArrays, ImageArrays]:
     """(training, test) digits in the task's windows; no more than so many of each."""
     if path is None and task.few_are_enough:
-        around = ((0, 0), (0, 0), *(((task.window_px - 32) // 2,) * 2,) * 2)
-        digits = tuple(replace(a, images=np.pad(a.images, around)) for a in load_digits())
+        digits = tuple(in_windows_of(task.window_px, arrays) for arrays in load_digits())
     else:
         digits = load_official_digits(path, training_count=task.training_count, window_px=task.window_px)
     training, test = (a if count is None else a.take(np.arange(min(count, len(a)))) for a in digits)
@@ -331,7 +330,11 @@ def few(descriptors: np.ndarray) -> np.ndarray:
     """Their first principal components where there are more than O2VAE mixes."""
     from sklearn.decomposition import PCA
 
-    return PCA(MIXTURE_SIZE).fit_transform(descriptors) if descriptors.shape[1] > MIXTURE_SIZE else descriptors
+    return (
+        PCA(MIXTURE_SIZE, random_state=0).fit_transform(descriptors)
+        if descriptors.shape[1] > MIXTURE_SIZE
+        else descriptors
+    )
 
 
 def described(model: Any, images: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ def draw(color: Picture, result: Result, depth_m: Floats | None = None, *, guess
 
 
 def mark_place(picture: Picture, at: tuple[int, int], shade: tuple[int, int, int], angle: float = math.nan) -> None:
-    """A cross where a pattern lies, and an arrow along its x axis if its angle (radians) is known."""
+    """A cross where a pattern lies, and an arrow in the direction of its angle (radians) if that is known."""
     cv2.drawMarker(picture, at, shade, cv2.MARKER_CROSS, 13, 2)
     if math.isfinite(angle):
         tip = round(at[0] + _ARROW_PX * math.cos(angle)), round(at[1] + _ARROW_PX * math.sin(angle))

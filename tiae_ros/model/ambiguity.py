@@ -23,7 +23,7 @@ def ambiguity(angle_confidence: Any) -> list[Ambiguity]:
     """Of N poses by their angle's confidence (N, 2): how likely it is right, and how likely half a turn off.
 
     NONE: the angle is right with a likelihood of `SURE` or more. HALF_TURN: it or its opposite is. ANY: neither, as
-    with a round pattern; the angle is not to be used.
+    with a round pattern, or one that may as well be mirrored; the angle is not to be used.
     """
     right, opposite = np.asarray(angle_confidence, np.float64).reshape(-1, 2).T
     return [_judged(*pair) for pair in zip(right, opposite, strict=True)]

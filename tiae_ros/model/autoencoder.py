@@ -137,6 +137,15 @@ class Autoencoder:
         """The restored pattern moved by the estimated shift: it lies on the input. (N, C, S, S) -> the same."""
         return self._map(images, lambda batch: self._decoder(*self._encoder(batch)[:2])[1], self._window)
 
+    def restore_in_pose(self, images: Array) -> Array:
+        """The restored pattern turned, scaled and mirrored as estimated, in the middle. (N, C, S, S) -> the same."""
+
+        def turned(batch: Floats) -> Floats:
+            descriptors, parameters = self._encoder(batch)[:2]
+            return self._decoder(descriptors, _unmoved(parameters))[1]
+
+        return self._map(images, turned, self._window)
+
     def infer(self, images: Array) -> Inference:
         """Descriptor, restored, shift and placed in one pass."""
         return self.restore_described(self.describe(images))
@@ -179,9 +188,7 @@ class Autoencoder:
     def _compared(self, windows: Floats) -> Floats:
         """Parameters (N, 2, 4 or 5) whose shift was found by comparing; all others are the regressor's."""
         descriptors, parameters = self._encoder(windows)[:2]
-        unmoved = parameters.copy()
-        unmoved[:, :2] = 0
-        turned = self._decoder(descriptors, unmoved)[1]
+        turned = self._decoder(descriptors, _unmoved(parameters))[1]
         shifts = best_shifts_subpixel(turned, windows, self.manifest.window_size // 2)
         return np.concatenate((shifts, parameters[:, 2:]), 1)
 
@@ -221,6 +228,13 @@ class Autoencoder:
                 raise ModelError(f"restores {shown}; its manifest says {[window.shape] * 2}")
         except ModelError as error:
             raise ModelError(f"the network of {folder.path} {error}; copy the model folder again") from None
+
+
+def _unmoved(parameters: Floats) -> Floats:
+    """Parameters without their shift."""
+    unmoved = parameters.copy()
+    unmoved[:, :2] = 0
+    return unmoved
 
 
 def load_model(folder: str | os.PathLike[str], device: str = "cpu", *, threads: int = 0) -> Autoencoder:

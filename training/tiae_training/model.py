@@ -156,6 +156,8 @@ def load_weights(network: nn.Module, folder: ModelFolder) -> None:
         raise ModelError(f"{path} is not a safetensors file ({error}); copy the model folder again") from None
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
+        if "polar_voters" in detail:
+            detail = "its network looks for poses as releases before 0.2 did; train again, or run it on a CPU"
         raise ModelError(f"{path} does not fit the network of its manifest: {detail}") from None
 
 

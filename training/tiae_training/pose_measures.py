@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tiae_ros.errors import ParameterError
 from tiae_ros.model.ambiguity import angle_is_known
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.data.digits import DIGIT_NAMES
 from tiae_training.measures import knn_accuracy
 from tiae_training.transforms.composition import Composition
-from tiae_training.transforms.poses import bring_back, place_by_pose, wrap_angle
+from tiae_training.transforms.poses import MIRRORED_POSE, bring_back, compose, invert, place_by_pose, widened
 from tiae_training.transforms.similarity import Similarity
 from tiae_training.transforms.transform import Transform
 
@@ -110,10 +111,17 @@ def drawn_view(transform: Transform, arrays: ImageArrays, generator: torch.Gener
 
 
 def differences(one: Tensor, other: Tensor, view: View, view_other: View) -> tuple[Tensor, Tensor]:
-    """How far two views' poses (N, P) differ from what was done: degrees (N,), and scales as a share (N,)."""
-    estimated, true = one[:, :4] - other[:, :4], view.poses[:, :4] - view_other.poses[:, :4]
-    angle = torch.rad2deg(wrap_angle(estimated[:, 2] - true[:, 2]).abs())
-    return angle, torch.expm1((estimated[:, 3] - true[:, 3]).abs())
+    """How far two views' poses (N, P) differ from what was done: degrees (N,), and scales as a share (N,).
+
+    A mirror that is found in one of two views too many counts as upside down.
+    """
+    wide = max(one.shape[1], view.poses.shape[1])
+    one, other, true, true_other = (widened(p, wide) for p in (one, other, view.poses, view_other.poses))
+    off = compose(compose(one, invert(other)), invert(compose(true, invert(true_other))))
+    angle = torch.rad2deg(off[:, 2].abs())
+    if wide == MIRRORED_POSE:
+        angle = torch.where(off[:, 4] > 0.5, torch.full_like(angle, 180.0), angle)
+    return angle, torch.expm1(off[:, 3].abs())
 
 
 def overlap(restored: Tensor, true: Tensor) -> float:
@@ -133,7 +141,8 @@ def compared_poses(model: Posed, search: Similarity, view: View) -> Tensor:
 def movement_of(transform: Transform) -> Similarity:
     """The kind that moves the pattern, to search with: without the anchor of training."""
     movement = transform.movement if isinstance(transform, Composition) else transform
-    assert isinstance(movement, Similarity)
+    if not isinstance(movement, Similarity):
+        raise ParameterError(f"measures of poses take rotation, scale or mirror; the transform is {movement!r}")
     return replace(movement, anchor=0.0)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiae_ros.errors import ModelError
+from tiae_training.transforms.ranges import POSES
 
 _CHOICES = {
     "seen": ("pixels", "cleared", "outlined"),
@@ -91,6 +92,6 @@ DEFAULT_NETWORK = "standard"
 
 def default_network(kinds: Sequence[str]) -> str:
     """The name of the network for kinds of transforms: what finds a pose, and clears what lies behind, where asked."""
-    if not {"rotation", "scale", "mirror"} & set(kinds):
+    if not set(POSES) & set(kinds):
         return DEFAULT_NETWORK
     return "pose" + ("-mirrored" if "mirror" in kinds else "") + ("-cleared" if "background" in kinds else "")

@@ -73,6 +73,11 @@ def recipe(
         if pools is not None:
             to_train, behind = pools(training, test, workplace.seed)
             training = with_pool(training, to_train)
+        seen_under = build_transform(
+            settings["transforms"],
+            TrainingSettings(**settings).ranges(),
+            backgrounds=None if pools is None else to_train,
+        )
         model = workplace.train("model", training, epochs=epochs, **settings)
         transform = build_transform(settings["transforms"], TrainingSettings(**settings).ranges(), backgrounds=behind)
         draw(workplace, name, model, transform, test)
@@ -82,9 +87,8 @@ def recipe(
             **measure_poses(model, transform, test, training, workplace.seed),
         }
         for other in BASELINES:
-            if training.images.shape[1] > 1 or len(training) < settings.get("descriptor_size", 30):
-                continue
-            fitted = fit_baseline(other, training, transform=transform, seed=workplace.seed)
+            numbers = min(30, len(training))
+            fitted = fit_baseline(other, training, transform=seen_under, descriptor_size=numbers, seed=workplace.seed)
             measured = measure_poses(fitted, transform, test, training, workplace.seed)
             figures |= {f"{other.replace('-', '_')}_{m}": measured[m] for m in KEPT_OF_BASELINES if m in measured}
         return figures
@@ -120,10 +124,12 @@ def in_windows_of(side: int, arrays: ImageArrays) -> ImageArrays:
 
 
 def noises(training: ImageArrays, test: ImageArrays, seed: int) -> tuple[Tensor, Tensor]:
+    """Noise to train and to test before."""
     return noise(seed, training), noise(NOISE_SEED_OF_TEST, test)
 
 
 def photographs(training: ImageArrays, test: ImageArrays, seed: int) -> tuple[Tensor, Tensor]:
+    """Photographs to train and others to test before."""
     return photographs_to_train(training, seed), photographs_to_test(test)
 
 

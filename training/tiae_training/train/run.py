@@ -159,6 +159,7 @@ class _Training:
         self.judge = None
         if self.held_out is not None:
             self.judge = Trainer(network, self.optimizer, self.settings, self.held_out, self.device)
+            self.judge.trust = 1.0  # the same at every call, so that epochs can be compared
         self.best = BestWeights(wanted=self.settings.patience > 0)
         self.unfinished: tuple[Progress, torch.Tensor] | None = None
 

@@ -59,8 +59,8 @@ class TrainingSettings(Ranges):
     upright_fraction: float = setting(
         0.6,
         "--upright-fraction",
-        "share of the steps in which a pattern's own pose is taken to be that in which the windows show it; 0 for "
-        "windows that are turned anyhow",
+        "share of the steps after which an estimated pose counts as much as the one the windows show, rising from half "
+        "of it; 0 for windows that are turned anyhow",
     )
     channel_weights: str = setting(
         "", "--channel-weights", "of squared errors, e.g. object_mask=4,depth=4 (default: 1 each)"
@@ -118,6 +118,9 @@ class TrainingSettings(Ranges):
             object.__setattr__(self, "whole_targets", posed)
         if not self.network:
             object.__setattr__(self, "network", default_network(kinds))
+        if "mirror" in kinds and self.network in NETWORKS and NETWORKS[self.network].pose != "mirrored":
+            able = ", ".join(name for name, config in NETWORKS.items() if config.pose == "mirrored")
+            raise ParameterError(f"network {self.network} cannot tell what is mirrored; accepted for mirror are {able}")
         if self.network not in NETWORKS:
             raise ParameterError(f"network is {self.network!r}; accepted are {', '.join(NETWORKS)}")
         self.weights_by_channel()

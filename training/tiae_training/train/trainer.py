@@ -25,7 +25,6 @@ from tiae_training.train.distributed import average_gradients, gather_batch, own
 from tiae_training.train.precision import autocast_type
 from tiae_training.train.settings import TrainingSettings
 from tiae_training.transforms.build import build_transform
-from tiae_training.transforms.composition import Composition
 from tiae_training.transforms.poses import widened
 from tiae_training.transforms.transform import Transform
 
@@ -60,7 +59,6 @@ class Trainer:
             backgrounds=background_pool(arrays, settings.transforms, settings.seed),
             patterns=torch.from_numpy(arrays.targets),
         )
-        self.movement = self.transform.movement if isinstance(self.transform, Composition) else self.transform
         masks = foreground_masks(arrays)
         self.masks = None if masks is None else masks.to(device)
         self.emphasis = channel_emphasis(arrays, settings).to(device)
@@ -160,8 +158,7 @@ class Trainer:
         with torch.no_grad():
             if self.settings.whole_targets:
                 whole = images if clean is None else clean
-                drawn = parameters[:, : len(self.movement.columns)]
-                nearest, found = self.movement.nearest_whole(restored, whole, drawn, regressed, self.trust)
+                nearest, found = self.transform.nearest_whole(restored, whole, parameters, regressed, self.trust)
             else:
                 nearest, found = self.transform.nearest(restored, targets, regressed)
         weighed = restored * self.emphasis

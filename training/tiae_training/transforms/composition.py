@@ -58,6 +58,12 @@ class Composition(Transform):
     def best(self, restored: Tensor, targets: Tensor, estimate: Tensor | None = None) -> Tensor:
         return self.movement.best(restored, targets, estimate)
 
+    def nearest_whole(
+        self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float
+    ) -> tuple[Tensor, Tensor]:
+        own = next(own for kind, own in self._with_own(drawn) if kind.moves)
+        return self.movement.nearest_whole(restored, whole, own, estimate, trust)
+
     def onto_view(self, parameters: Tensor, found: Tensor) -> Tensor:
         own = next(own for kind, own in self._with_own(parameters) if kind.moves)
         return self.movement.onto_view(own, found)

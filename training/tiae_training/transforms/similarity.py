@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from tiae_ros.errors import ParameterError
 from tiae_training.processes import batch_mean
 from tiae_training.transforms.poses import (
-    POSE,
     bring_back,
     compose,
     compose_shift,
@@ -85,7 +84,7 @@ class Similarity(Transform):
         radius = max(1, 2 * self.shift_radius_px)
         start = self._start(estimate, targets)
         start = compose_shift(start, best_shifts_subpixel(restored, bring_back(targets, start), radius))
-        informed = estimate is not None and estimate.shape[1] >= POSE
+        informed = estimate is not None and estimate.shape[1] >= len(self.columns)
         candidates = self.candidates(start, informed=informed)
         if self.mirrors and not informed:
             candidates = torch.cat((candidates, torch.cat((candidates[..., :4], 1.0 - candidates[..., 4:]), -1)))
