@@ -13,6 +13,7 @@ from official_digits import archive_of, figures
 from tiae_ros.errors import DataError, ParameterError
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.moments import moments
+from tiae_training.train.settings import TrainingSettings
 
 pytest.importorskip("sklearn", reason="mixtures and principal components are scikit-learn's")
 
@@ -36,6 +37,12 @@ def peers(monkeypatch):
 def run(peers, monkeypatch, *words):
     monkeypatch.setattr("sys.argv", ["peers.py", *map(str, words)])
     assert peers.main() == 0
+
+
+@pytest.mark.parametrize("task", ASKED)
+def test_the_settings_of_a_task_are_accepted(task, peers):
+    settings = TrainingSettings(**peers.SETTINGS[task])
+    assert ("mirror" in settings.transforms) == task.startswith("o2vae")
 
 
 @pytest.mark.parametrize("task", ASKED)
