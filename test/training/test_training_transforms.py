@@ -120,6 +120,14 @@ def test_the_pose_that_restores_best_counts_once_it_is_trusted():
         assert (float((nearest - restored).square().sum() / corner.square().sum()) < 0.1) == fits
 
 
+def test_a_pose_that_pushes_the_pattern_out_costs_all_of_it():
+    """A pale picture, and the claim that the pattern is elsewhere, would be cheap if what is lost did not count."""
+    kind, corner = Similarity(3), torch.from_numpy(patterns().images[2:3])
+    elsewhere = torch.tensor([[60.0, 0.0, 0.0, 0.0]])
+    nearest, _ = kind.nearest_whole(0.3 * corner, corner, torch.zeros(1, 4), elsewhere, 1.0)
+    assert float(nearest.sum()) > 0.9 * float(corner.sum())
+
+
 def test_what_lies_behind_a_mask_is_drawn_anew():
     arrays = with_others(background=np.zeros((2, 1, 20, 20), np.uint8), foreground_mask=np.ones((240, 1, 16, 16), bool))
     assert background_pool(arrays, "background", 0).shape == (2, 1, 20, 20)

@@ -103,8 +103,9 @@ class Similarity(Transform):
         if trust > 0.0:
             other = self._near(restored, whole, compose(invert(drawn), widened(estimate, len(self.columns))))
             nearest_other = bring_back(whole, other)
+            energy = whole.square().sum((1, 2, 3))  # all of it counts, also what a pose pushes out of the window
             costs, costs_other = (
-                (restored - seen).square().sum((1, 2, 3)) * torch.exp(2.0 * poses[:, 3])
+                energy + (restored.square() - 2.0 * restored * seen).sum((1, 2, 3)) * torch.exp(2.0 * poses[:, 3])
                 for seen, poses in ((nearest, found), (nearest_other, other))
             )
             better = costs_other < trust * costs
