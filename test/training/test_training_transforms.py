@@ -124,8 +124,8 @@ def test_a_pose_that_pushes_the_pattern_out_costs_all_of_it():
     """A pale picture, and the claim that the pattern is elsewhere, would be cheap if what is lost did not count."""
     kind, corner = Similarity(3), torch.from_numpy(patterns().images[2:3])
     elsewhere = torch.tensor([[60.0, 0.0, 0.0, 0.0]])
-    nearest, _ = kind.nearest_whole(0.3 * corner, corner, torch.zeros(1, 4), elsewhere, 1.0)
-    assert float(nearest.sum()) > 0.9 * float(corner.sum())
+    _, found = kind.nearest_whole(0.3 * corner, corner, torch.zeros(1, 4), elsewhere, 1.0)
+    assert found[0, :2].abs().max() < 1.0
 
 
 def test_what_lies_behind_a_mask_is_drawn_anew():
