@@ -59,7 +59,11 @@ def own_windows(tmp_path_factory):
     return tmp_path_factory.getbasetemp() / "own0" / "own.npz"
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name != "document"])
+# pages are another kind of data, and recipes of poses differ in their settings alone
+OWN = [name for name in RECIPES if name not in ("document", "rotation", "scale", "shift-rotation-scale")]
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_a_recipe_works_on_own_unlabelled_windows(name, own_windows, tmp_path, capsys):
     if name in PHOTOGRAPHS:
         pytest.importorskip("skimage", reason="photographs come with scikit-image")
