@@ -204,7 +204,7 @@ class Autoencoder:
     @property
     def finds_poses(self) -> bool:
         """Whether it finds angle and scale, not the shift alone."""
-        return self._parameters > 2
+        return bool(self._parameters > 2)
 
     @property
     def _window(self) -> tuple[int, int, int]:
