@@ -170,7 +170,8 @@ def digits_table(folder: Path) -> str:
     recipe, found = RECIPES["digits"], medians(content["runs"])
     lines = [
         "Real handwritten digits, moved at random by up to 8 of 32 pixels: 4,000 to train, 1,000 others to measure,",
-        f"medians of {len(content['runs'])} runs (`{content['command']}`):",
+        f"{'one run' if len(content['runs']) == 1 else 'medians of %d runs' % len(content['runs'])} "
+        f"(`{content['command']}`):",
         "",
         "| what is measured | figure | wanted |",
         "|---|---|---|",

@@ -32,7 +32,7 @@ def drawn(transform):
 
 def moves_of(transform, drawn):
     """Of what was drawn, how the pattern was moved."""
-    return drawn[:, : len(getattr(transform, "movement", transform).columns)]
+    return drawn[:, : len(transform.movement.columns)]
 
 
 def apart(one, other):

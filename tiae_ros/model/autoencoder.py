@@ -138,7 +138,7 @@ class Autoencoder:
         return self._map(images, lambda batch: self._decoder(*self._encoder(batch)[:2])[1], self._window)
 
     def restore_in_pose(self, images: Array) -> Array:
-        """The restored pattern turned, scaled and mirrored as estimated, in the middle. (N, C, S, S) -> the same."""
+        """The restored pattern turned, scaled and mirrored as estimated, but not shifted. (N, C, S, S) -> the same."""
 
         def turned(batch: Floats) -> Floats:
             descriptors, parameters = self._encoder(batch)[:2]
@@ -200,11 +200,6 @@ class Autoencoder:
 
     def _batches(self, images: Any) -> Iterator[Floats]:
         return pixel_batches(images, self.manifest.channels, self.manifest.window_size)
-
-    @property
-    def finds_poses(self) -> bool:
-        """Whether it finds angle and scale, not the shift alone."""
-        return bool(self._parameters > 2)
 
     @property
     def _window(self) -> tuple[int, int, int]:

@@ -32,10 +32,9 @@ from torch import Tensor
 from tiae_ros.errors import MissingExtraError, ParameterError, install_hint
 from tiae_training import objective
 from tiae_training.data.arrays import ImageArrays
-from tiae_training.moments import mean_size, moment_poses, moments
+from tiae_training.moments import centroids, mean_size, moment_poses, moments
 from tiae_training.networks.slide import SlideNetwork
 from tiae_training.peers import PEERS, describe_by_peer, fit_peer
-from tiae_training.transforms.composition import Composition
 from tiae_training.transforms.poses import bring_back, place_by_pose
 from tiae_training.transforms.shift import Shift
 from tiae_training.transforms.shifts import best_shifts_subpixel, shift_images, shift_images_subpixel
@@ -155,31 +154,23 @@ def centre(images: Tensor, *, whole: bool = False) -> tuple[Tensor, Tensor]:
 
     Below a pixel by interpolation, which blurs, or by whole pixels only.
     """
-    side = images.shape[-1]
-    axis = torch.arange(side, dtype=images.dtype) - (side - 1) / 2
-    weight = images.sum(1)  # (N, S, S)
-    total = weight.sum((1, 2)).clamp_min(1e-9)
-    x = (weight * axis[None, None, :]).sum((1, 2)) / total
-    y = (weight * axis[None, :, None]).sum((1, 2)) / total
-    shifts = torch.stack((x, y), 1)
+    shifts = centroids(images)
     if whole:
         shifts = shifts.round()
         return shift_images(images, -shifts.long()), shifts
     return shift_images_subpixel(images, -shifts), shifts
 
 
+# windows (N, C, S, S) as they would be without their poses (N, 4), and which are mirrored (N,)
+Brought = tuple[Tensor, Tensor, Tensor]
+
+
 def _after_centring(describe: Callable[[Tensor], Described], *, whole: bool, epochs: int = 0) -> Baseline:
-    def centred(windows: Tensor) -> Described:
+    def bring(windows: Tensor) -> Brought:
         moved, shifts = centre(windows, whole=whole)
-        found = describe(moved)
-        return Described(found.descriptors, found.restored, _as_poses(shifts))
+        return moved, _as_poses(shifts), torch.zeros(len(windows), dtype=torch.bool)
 
-    return Baseline(centred, finds_shifts=True, epochs=epochs)
-
-
-Brought = tuple[
-    Tensor, Tensor, Tensor
-]  # windows (N, C, S, S) as they would be without their poses (N, 4); mirrored (N,)
+    return _after_bringing(bring, describe, epochs)
 
 
 def _by_moments(size_px: float, *, turned: bool, mirrored: bool) -> Callable[[Tensor], Brought]:
@@ -200,18 +191,20 @@ def _mirrored(windows: Tensor, over: Tensor) -> Tensor:
     return torch.where(over[:, None, None, None], windows.flip(2), windows)
 
 
-def _after_bringing(bring: Callable[[Tensor], Brought], describe: Callable[[Tensor], Described]) -> Baseline:
+def _after_bringing(
+    bring: Callable[[Tensor], Brought], describe: Callable[[Tensor], Described], epochs: int = 0
+) -> Baseline:
     def brought(windows: Tensor) -> Described:
         upright, poses, over = bring(windows)
         found = describe(upright)
         return Described(found.descriptors, _mirrored(found.restored, over), poses)
 
-    return Baseline(brought, finds_shifts=True)
+    return Baseline(brought, finds_shifts=True, epochs=epochs)
 
 
 def _any_angle(transform: Transform) -> bool:
     """Whether patterns may be turned by more than 90°: within that, a main axis says less than the window itself."""
-    movement = transform.movement if isinstance(transform, Composition) else transform
+    movement = transform.movement
     return isinstance(movement, Similarity) and movement.angle_rad > math.pi / 2
 
 

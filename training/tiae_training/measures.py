@@ -110,7 +110,7 @@ def measure_views(
     measures = {"dispersion": dispersion(descriptors)}
     measures |= class_measures(model.encode, descriptors[0], test, gallery, gallery_radius_px, seed)
     # of poses, angle and scale as the encoder finds them; the nearest shift is found here
-    show = getattr(model, "restore_in_pose" if getattr(model, "finds_poses", False) else "restore")
+    show = getattr(model, "restore_in_pose", model.restore)  # what a model is compared with has none
     measures["restoration_error"] = float(
         np.mean([restoration_error(show(v), t) for v, t in zip(views.images, views.targets, strict=True)])
     )

@@ -31,12 +31,8 @@ class Moments:
 
 def moments(images: Tensor) -> Moments:
     """The moments of each window: (N, C, S, S) -> `Moments`."""
-    side = images.shape[-1]
-    axis = torch.arange(side, dtype=images.dtype, device=images.device) - (side - 1) / 2
-    brightness = images.sum(1)  # (N, S, S)
-    total = brightness.sum((1, 2))
-    weights = brightness / total.clamp_min(_LEAST)[:, None, None]
-    x, y = (weights * axis).sum((1, 2)), (weights * axis[:, None]).sum((1, 2))
+    weights, axis = _weights(images)
+    x, y = _first(weights, axis)
     dx, dy = (axis - x[:, None])[:, None, :], (axis - y[:, None])[:, :, None]  # (N, 1, S), (N, S, 1)
     xx, yy, xy = ((weights * product).sum((1, 2)) for product in (dx * dx, dy * dy, dx * dy))
     axes = 0.5 * torch.atan2(2.0 * xy, xx - yy)
@@ -49,6 +45,23 @@ def moments(images: Tensor) -> Moments:
         torch.where(along < 0, -1.0, 1.0),
         torch.where(across < 0, -1.0, 1.0),
     )
+
+
+def centroids(images: Tensor) -> Tensor:
+    """Of each window, from its middle, in pixels; 0 of a blank one: (N, C, S, S) -> (N, 2)."""
+    return torch.stack(_first(*_weights(images)), 1)
+
+
+def _weights(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares of the brightness (N, S, S), and the places of rows and columns from the middle (S,)."""
+    side = images.shape[-1]
+    axis = torch.arange(side, dtype=images.dtype, device=images.device) - (side - 1) / 2
+    brightness = images.sum(1)
+    return brightness / brightness.sum((1, 2)).clamp_min(_LEAST)[:, None, None], axis
+
+
+def _first(weights: Tensor, axis: Tensor) -> tuple[Tensor, Tensor]:
+    return (weights * axis).sum((1, 2)), (weights * axis[:, None]).sum((1, 2))
 
 
 def mean_size(images: Tensor) -> float:

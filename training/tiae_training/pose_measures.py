@@ -25,7 +25,6 @@ from tiae_ros.model.ambiguity import angle_is_known
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.data.digits import DIGIT_NAMES
 from tiae_training.measures import knn_accuracy
-from tiae_training.transforms.composition import Composition
 from tiae_training.transforms.poses import MIRRORED_POSE, bring_back, compose, invert, place_by_pose, widened
 from tiae_training.transforms.similarity import Similarity
 from tiae_training.transforms.transform import Transform
@@ -140,7 +139,7 @@ def compared_poses(model: Posed, search: Similarity, view: View) -> Tensor:
 
 def movement_of(transform: Transform) -> Similarity:
     """The kind that moves the pattern, to search with: without the anchor of training."""
-    movement = transform.movement if isinstance(transform, Composition) else transform
+    movement = transform.movement
     if not isinstance(movement, Similarity):
         raise ParameterError(f"measures of poses take rotation, scale or mirror; the transform is {movement!r}")
     return replace(movement, anchor=0.0)

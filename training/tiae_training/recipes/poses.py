@@ -69,17 +69,13 @@ def recipe(
 
     def run(workplace: Workplace) -> dict[str, Any]:
         training, test = windows(workplace)
-        behind = None
+        behind: tuple[Tensor | None, Tensor | None] = (None, None)
         if pools is not None:
-            to_train, behind = pools(training, test, workplace.seed)
+            behind = to_train, _ = pools(training, test, workplace.seed)
             training = with_pool(training, to_train)
-        seen_under = build_transform(
-            settings["transforms"],
-            TrainingSettings(**settings).ranges(),
-            backgrounds=None if pools is None else to_train,
-        )
+        ranges = TrainingSettings(**settings).ranges()
+        seen_under, transform = (build_transform(settings["transforms"], ranges, backgrounds=pool) for pool in behind)
         model = workplace.train("model", training, epochs=epochs, **settings)
-        transform = build_transform(settings["transforms"], TrainingSettings(**settings).ranges(), backgrounds=behind)
         draw(workplace, name, model, transform, test)
         figures: dict[str, Any] = {
             "transforms": settings["transforms"],

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-POSE, MIRRORED_POSE = 4, 5  # numbers in a pose without and with mirroring
+MIRRORED_POSE = 5  # numbers in a pose with mirroring; without it four
 
 
 def place_by_pose(images: Tensor, poses: Tensor) -> Tensor:

@@ -23,6 +23,11 @@ class Transform:
     moves: ClassVar[bool] = True
 
     @property
+    def movement(self) -> Transform:
+        """The kind that moves the pattern, of a composition; of a single kind itself."""
+        return self
+
+    @property
     def changes_appearance(self) -> bool:
         """Whether it shows more than a moved pattern."""
         return not self.moves
