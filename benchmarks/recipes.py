@@ -168,10 +168,11 @@ def digits_table(folder: Path) -> str:
     """README's table: the digits' measures of the slides against their targets, in plain words."""
     content = json.loads((folder / "digits.json").read_text(encoding="utf-8"))
     recipe, found = RECIPES["digits"], medians(content["runs"])
+    count = len(content["runs"])
+    runs = "one run" if count == 1 else f"medians of {count} runs"
     lines = [
         "Real handwritten digits, moved at random by up to 8 of 32 pixels: 4,000 to train, 1,000 others to measure,",
-        f"{'one run' if len(content['runs']) == 1 else 'medians of %d runs' % len(content['runs'])} "
-        f"(`{content['command']}`):",
+        f"{runs} (`{content['command']}`):",
         "",
         "| what is measured | figure | wanted |",
         "|---|---|---|",
