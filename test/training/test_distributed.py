@@ -152,14 +152,16 @@ def test_batch_normalisation_sees_the_whole_batch(tmp_path, shape):
 
 @pytest.mark.parametrize("transforms", ["shift,background,blur", "shift,scale"])
 def test_a_step_has_the_whole_batchs_gradient(tmp_path, transforms):
-    """With two views, deformations, contrasted descriptors, normalisation and the scale's anchor."""
-    settings = small(network="standard", transforms=transforms, batch_size=24)
+    """With two views, deformations, contrasted descriptors, neighbours, normalisation and the scale's anchor."""
+    settings = small(network="standard", transforms=transforms, batch_size=24, neighbour_share=0.5)
 
     def work():
         torch.manual_seed(0)
         network = build_network(NETWORKS[settings.network], 1, 16, 8).train()
         use_global_batch_norms(network)
         trainer = Trainer(network, make_optimizer(network, settings), settings, patterns(24), torch.device("cpu"))
+        trainer.neighbours.remember(torch.arange(24), torch.randn(24, 8, generator=torch.Generator().manual_seed(2)))
+        trainer.neighbour_share = 0.5
         terms = trainer.terms(own_rows(torch.arange(24)), torch.Generator().manual_seed(5))
         trainer.objective(terms).backward()
         average_gradients(network.parameters())

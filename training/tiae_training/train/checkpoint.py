@@ -1,7 +1,8 @@
 """A training's state on disk: one safetensors file, replaced whole, from which training goes on exactly.
 
     RUN/checkpoint.safetensors    weights, Adam's moments and step, the weights of the best epoch where they are kept,
-                                  the draws' state inside an epoch, and as metadata everything in `Progress`
+                                  the draws' state inside an epoch, what windows were described by where neighbours
+                                  are looked for, and as metadata everything in `Progress`
 
 An epoch draws from a generator seeded by (seed, attempt, epoch), so between epochs there is no random state to keep.
 Nothing is ever unpickled.
@@ -76,10 +77,11 @@ def save_checkpoint(
     *,
     best: dict[str, torch.Tensor] | None = None,
     draws: torch.Generator | None = None,
+    memory: torch.Tensor | None = None,
 ) -> None:
     """Replace the run's checkpoint; a kill at any moment leaves the old one or the new one, whole.
 
-    best: the best epoch's weights. draws: the generator of the epoch that is not done.
+    best: the best epoch's weights. draws: the generator of the epoch that is not done. memory: of `Neighbours`.
     """
     tensors = {f"network.{name}": _on_cpu(value) for name, value in network.state_dict().items()}
     tensors |= {f"best.{name}": _on_cpu(value) for name, value in (best or {}).items()}
@@ -88,6 +90,8 @@ def save_checkpoint(
             tensors[f"optimizer.{index}.{name}"] = _on_cpu(torch.as_tensor(value))
     if draws is not None:
         tensors["draws.state"] = draws.get_state()
+    if memory is not None:
+        tensors["neighbours.memory"] = _on_cpu(memory)
     content = save_tensors(tensors, metadata={"progress": json.dumps(vars(progress))})
     staged = run / (CHECKPOINT + ".new")
     try:
@@ -122,10 +126,11 @@ def read_progress(run: Path) -> Progress:
 
 def restore_checkpoint(
     run: Path, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, torch.Tensor] | None, torch.Tensor | None]:
+) -> tuple[dict[str, torch.Tensor] | None, torch.Tensor | None, torch.Tensor | None]:
     """Put weights and the optimizer's state back. Call after `read_progress` accepted the file.
 
-    Returns the best epoch's weights and the draws' state inside an epoch, each None where there is none.
+    Returns the best epoch's weights, the draws' state inside an epoch and the memory of neighbours, each None where
+    there is none.
     """
     kinds: dict[str, dict[str, torch.Tensor]] = {}
     moments: dict[int, dict[str, torch.Tensor]] = {}
@@ -151,4 +156,4 @@ def restore_checkpoint(
         for name, value in own.items():  # the fused kernel takes moments to lie in memory as their weights do
             if value.shape == parameter.shape:
                 own[name] = torch.empty_like(parameter).copy_(value)
-    return kinds.get("best"), kinds.get("draws", {}).get("state")
+    return kinds.get("best"), kinds.get("draws", {}).get("state"), kinds.get("neighbours", {}).get("memory")

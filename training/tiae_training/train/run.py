@@ -158,7 +158,9 @@ class _Training:
         self.trainer = Trainer(network, self.optimizer, self.settings, self.learnt, self.device, attempt=attempt)
         self.judge = None
         if self.held_out is not None:
-            self.judge = Trainer(network, self.optimizer, self.settings, self.held_out, self.device)
+            self.judge = Trainer(
+                network, self.optimizer, self.settings, self.held_out, self.device, learns=False
+            )
             self.judge.trust = 1.0  # the same at every call, so that epochs can be compared
         self.best = BestWeights(wanted=self.settings.patience > 0)
         self.unfinished: tuple[Progress, torch.Tensor] | None = None
@@ -167,9 +169,11 @@ class _Training:
         """Take up an attempt where its checkpoint left it."""
         self.begin(progress.attempt)
         network = self.trainer.network
-        self.best.weights, draws = restore_checkpoint(self.folder, network, self.optimizer)
+        self.best.weights, draws, memory = restore_checkpoint(self.folder, network, self.optimizer)
         if self.best.weights is not None:
             self.best.weights = {name: value.to(self.device) for name, value in self.best.weights.items()}
+        if self.trainer.neighbours is not None and memory is not None:
+            self.trainer.neighbours.memory.copy_(memory)
         if progress.scaler:
             self.trainer.scaler.load_state_dict(progress.scaler)
         if draws is not None:
@@ -237,7 +241,15 @@ class _Training:
             return
         told = {name: float(value) for name, value in (sums or {}).items()}
         now = dataclasses.replace(progress, step=step, sums=told, scaler=self.trainer.scaler.state_dict())
-        save_checkpoint(self.folder, self.trainer.network, self.optimizer, now, best=self.best.weights, draws=draws)
+        save_checkpoint(
+            self.folder,
+            self.trainer.network,
+            self.optimizer,
+            now,
+            best=self.best.weights,
+            draws=draws,
+            memory=None if self.trainer.neighbours is None else self.trainer.neighbours.memory,
+        )
         clock.saved()
 
 

@@ -45,6 +45,12 @@ class TrainingSettings(Ranges):
         "λ_con: how much descriptors of similar shapes are drawn together (default: 1; without transforms 0)",
     )
     contrastive_temperature: float = setting(0.1, "--contrastive-temperature", "of that term")
+    neighbour_share: float = setting(
+        0.0,
+        "--neighbour-share",
+        "how much of that term, from half of the training on, is of a window's nearest other ones, which gathers "
+        "descriptors in clusters",
+    )
     deformation: float | None = setting(
         None,
         "--deformation",
@@ -99,6 +105,7 @@ class TrainingSettings(Ranges):
             "overlap_weight": (0.0, 1e6),
             "contrastive_weight": (0.0, 1e6),
             "contrastive_temperature": (1e-3, 1e3),
+            "neighbour_share": (0.0, 1.0),
             "deformation": (0.0, 4.0),
             "seed": (0, 2**31 - 1),
             "validation_fraction": (0.0, 0.9),

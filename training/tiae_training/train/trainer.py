@@ -22,6 +22,7 @@ from tiae_training.processes import average, process_count
 from tiae_training.train.checkpoint import Progress
 from tiae_training.train.collapse import attempt_seed, single_picture_restoration
 from tiae_training.train.distributed import average_gradients, gather_batch, own_rows
+from tiae_training.train.neighbours import Neighbours, share_at
 from tiae_training.train.precision import autocast_type
 from tiae_training.train.settings import TrainingSettings
 from tiae_training.transforms.build import build_transform
@@ -47,6 +48,7 @@ class Trainer:
         device: torch.device,
         *,
         attempt: int = 0,
+        learns: bool = True,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
@@ -76,6 +78,10 @@ class Trainer:
         self.batch_size = min(settings.batch_size, len(arrays))
         self.steps_per_epoch = len(arrays) // self.batch_size
         self.trust = 0.0 if settings.upright_fraction else 1.0
+        self.neighbours: Neighbours | None = None
+        self.neighbour_share = 0.0
+        if settings.neighbour_share and settings.contrastive_weight and learns:
+            self.neighbours = Neighbours(len(arrays), settings.descriptor_size, device)
         self.reduced = autocast_type(settings.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.reduced is torch.float16)
 
@@ -183,10 +189,26 @@ class Trainer:
             terms["overlap"] = objective.overlap(restored[:, self.mask_channels], nearest[:, self.mask_channels])
         if self.settings.contrastive_weight:
             one, other = (gather_batch(half) for half in descriptors.chunk(2))
-            terms["contrastive"] = objective.contrastive(one, other, self.settings.contrastive_temperature)
+            terms["contrastive"] = self._contrastive(rows, one, other, generator)
         with torch.no_grad():
             terms["restored_variation"] = restored.var(0).sum() / targets.var(0).sum().clamp_min(1e-12)
         return terms
+
+    def _contrastive(
+        self, rows: torch.Tensor, one: torch.Tensor, other: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        """The contrastive term of a whole batch's two views (B, K), and of their neighbours as far as these count."""
+        temperature = self.settings.contrastive_temperature
+        term = objective.contrastive(one, other, temperature)
+        if self.neighbours is None:
+            return term
+        rows = gather_batch(rows)
+        if self.neighbour_share:
+            near = self.neighbours.near(rows, one, generator)
+            of_them = 0.5 * sum(objective.contrastive(view, near, temperature) for view in (one, other))
+            term = (1.0 - self.neighbour_share) * term + self.neighbour_share * of_them
+        self.neighbours.remember(rows, one)
+        return term
 
     def objective(self, terms: dict[str, torch.Tensor]) -> torch.Tensor:
         """The terms weighed against each other."""
@@ -237,7 +259,7 @@ class Trainer:
         )
 
     def _set_progress(self, step: int) -> None:
-        """The learning rate and the trust in estimated poses at a step.
+        """The learning rate, the trust in estimated poses and how much neighbours count at a step.
 
         The rate makes one cycle: up to the peak over the warm-up, down to nearly nothing by a cosine (Smith & Topin
         2018). Trust rises evenly, from nothing when half of the upright steps are over to all at their end.
@@ -245,6 +267,7 @@ class Trainer:
         total = max(2, self.settings.epochs * self.steps_per_epoch)
         upright = self.settings.upright_fraction
         self.trust = min(1.0, max(0.0, 2.0 * step / (upright * total) - 1.0)) if upright else 1.0
+        self.neighbour_share = share_at(step / total, self.settings.neighbour_share)
         rising = max(1, round(self.settings.warmup_fraction * total))
         if step < rising:
             share = 0.04 + 0.96 * _cosine_rise(step / rising)

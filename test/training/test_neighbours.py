@@ -1,0 +1,76 @@
+"""A window's nearest other ones, by hand, and in a training that is cut off, or shared by two processes."""
+
+import pytest
+import torch
+from small_training import interrupt, patterns, run_training, same, small, weights
+
+from tiae_ros.errors import ParameterError
+from tiae_training.networks.config import NETWORKS
+from tiae_training.networks.network import build_network
+from tiae_training.train import neighbours
+from tiae_training.train.neighbours import Neighbours, share_at
+from tiae_training.train.run import make_optimizer
+from tiae_training.train.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+def test_near_is_another_window_however_long_descriptors_are(monkeypatch):
+    monkeypatch.setattr(neighbours, "CANDIDATES", 1)
+    memory = Neighbours(4, 2, CPU)
+    memory.remember(torch.tensor([0, 1, 2]), torch.tensor([[1.0, 0.0], [9.0, 1.0], [0.0, 5.0]]))
+    found = memory.near(torch.tensor([0, 2]), torch.tensor([[3.0, 0.0], [0.1, 0.4]]), torch.Generator())
+    near_both = torch.tensor([9.0, 1.0]) / 82**0.5  # window 1; window 3 was not seen, and a window is not its own
+    torch.testing.assert_close(found, torch.stack([near_both, near_both]))
+
+
+def test_one_of_the_nearest_is_taken_by_chance():
+    memory = Neighbours(60, 2, CPU)
+    angles = torch.arange(60) * 0.02
+    directions = torch.stack((angles.cos(), angles.sin()), 1)
+    memory.remember(torch.arange(60), directions)
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.full((200,), 30)
+    found = memory.near(rows, directions[rows], generator)
+    taken = {int((directions - one).norm(dim=1).argmin()) for one in found}
+    assert taken <= {28, 29, 31, 32}
+    assert len(taken) == neighbours.CANDIDATES
+
+
+@pytest.mark.parametrize(("done", "share"), [(0.0, 0.0), (0.3, 0.0), (0.4, 0.35), (0.5, 0.7), (1.0, 0.7)])
+def test_neighbours_count_later(done, share):
+    assert share_at(done, 0.7) == pytest.approx(share)
+
+
+def test_neighbours_change_what_is_learned_and_an_interrupted_training_goes_on(tmp_path):
+    """It is cut off in the epoch in which neighbours begin to count, so the memory has to be on the disk."""
+    settings = small(neighbour_share=0.7)
+    whole = weights(run_training(tmp_path / "whole", settings))
+    assert not same(whole, weights(run_training(tmp_path / "without", small())))
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tmp_path / "cut", settings, checkpoint_minutes=0, report=lambda epoch, _: interrupt(epoch == 3))
+    assert same(whole, weights(run_training(tmp_path / "cut", settings, resume=True)))
+
+
+def test_neighbours_gather_descriptors_in_clusters():
+    """Of kinds that lie apart: how much of their variance is within a kind falls."""
+
+    def within(share):
+        settings = small(neighbour_share=share, epochs=16, contrastive_temperature=0.3, contrastive_weight=3.0)
+        torch.manual_seed(0)
+        network = build_network(NETWORKS["standard"], 1, 16, 8)
+        trainer = Trainer(network, make_optimizer(network, settings), settings, patterns(), CPU)
+        for epoch in range(settings.epochs):
+            trainer.run_epoch(epoch)
+        with torch.no_grad():
+            found = network.eval().encode_all(torch.from_numpy(patterns().images)).descriptors
+        found = torch.nn.functional.normalize(found, dim=1)
+        kinds = [found[torch.from_numpy(patterns().labels == kind)] for kind in range(3)]
+        return float(sum(kind.var(0).sum() for kind in kinds) / found.var(0).sum())
+
+    assert within(0.8) < 0.8 * within(0.0)
+
+
+def test_a_share_beyond_one_is_refused():
+    with pytest.raises(ParameterError, match="neighbour_share is 1.5; accepted is 0 to 1"):
+        small(neighbour_share=1.5)
