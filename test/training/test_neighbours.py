@@ -72,5 +72,5 @@ def test_neighbours_gather_descriptors_in_clusters():
 
 
 def test_a_share_beyond_one_is_refused():
-    with pytest.raises(ParameterError, match="neighbour_share is 1.5; accepted is 0 to 1"):
+    with pytest.raises(ParameterError, match=r"neighbour_share is 1\.5; accepted is 0 to 1"):
         small(neighbour_share=1.5)

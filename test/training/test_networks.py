@@ -46,6 +46,17 @@ def test_every_network_has_the_same_interface(name, channels, size):
     assert model(images)[0].max() <= 1
 
 
+def test_a_polar_grid_needs_a_pose():
+    with pytest.raises(ModelError, match="trunk is 'polar' for pose 'shift'; accepted are similarity and mirrored"):
+        NetworkConfig("mine", trunk="polar")
+
+
+def test_the_small_network_is_as_small_as_its_peers():
+    """169,504 numbers in O2-VAE's encoder."""
+    weights = fresh("pose-small").named_parameters()
+    assert sum(w.numel() for name, w in weights if "decoder" not in name.partition(".")[0]) <= 170_000
+
+
 @pytest.mark.parametrize(
     ("kinds", "name"),
     [

@@ -40,6 +40,22 @@ def disc(radius, inner=0.0):
     return cover.clamp(0, 1)[None, None]
 
 
+@pytest.mark.parametrize(
+    "moved",
+    [
+        lambda windows: windows.rot90(1, (2, 3)),
+        lambda windows: windows.rot90(2, (2, 3)),
+        lambda windows: windows.flip(-1),
+        lambda windows: windows.flip(-2).rot90(3, (2, 3)),
+    ],
+    ids=["quarter", "half", "mirror", "both"],
+)
+def test_a_descriptor_on_the_polar_grid_does_not_ask_how_a_pattern_is_turned(moved):
+    windows = random_windows()
+    one, other = (encoded("pose-small", seen).descriptors for seen in (windows, moved(windows)))
+    assert (other - one).abs().max() < 0.01 * (one - one.mean(0)).abs().mean()  # of what tells patterns apart
+
+
 @pytest.mark.parametrize("sharpness", SHARPNESSES)
 @pytest.mark.parametrize("name", POSES)
 def test_half_a_turn_has_equal_logits_and_is_never_unambiguous(name, sharpness):

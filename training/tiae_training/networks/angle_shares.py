@@ -48,3 +48,8 @@ def _turned(shares: Tensor, angles: Tensor) -> Tensor:
     part = (place - whole)[:, None]
     before = (torch.arange(ANGLES, device=shares.device) - whole[:, None].long()) % ANGLES
     return (1.0 - part) * shares.gather(1, before) + part * shares.gather(1, (before - 1) % ANGLES)
+
+
+def read_backwards(around: Tensor) -> Tensor:
+    """What stands around the circle of a window (…, ANGLES), as a mirrored window shows it: θ becomes π − θ."""
+    return around[..., (ANGLES // 2 - torch.arange(ANGLES, device=around.device)) % ANGLES]

@@ -13,7 +13,7 @@ from tiae_training.transforms.ranges import POSES
 _CHOICES = {
     "seen": ("pixels", "cleared", "outlined"),
     "pose": ("none", "shift", "similarity", "mirrored"),
-    "trunk": ("plain", "residual", "compact", "dense"),
+    "trunk": ("plain", "residual", "dense", "polar"),
     "restored": ("pixels", "on_masks", "relief"),
     "activation": ("relu", "silu"),
 }
@@ -29,7 +29,8 @@ class NetworkConfig:
             with their outlines beside them (depth alone).
         pose: what is found first and undone: nothing; the shift; shift, angle and scale; or these and whether the
             pattern is mirrored.
-        trunk: convolutions; these with a residual block; more of them and fewer weights; or one dense layer.
+        trunk: convolutions; these with a residual block; one dense layer; or convolutions on a polar grid, which do not
+            ask how a pattern is turned.
         restored: pixels; depth that lies on what the masks cover; or a relief and its outline (depth alone).
         activation: of trunk and decoder.
         hidden: features between trunk and descriptor; decoder_hidden: in the decoder.
@@ -48,6 +49,8 @@ class NetworkConfig:
         for part, choices in _CHOICES.items():
             if getattr(self, part) not in choices:
                 raise ModelError(f"network {part} is {getattr(self, part)!r}; accepted are {', '.join(choices)}")
+        if self.trunk == "polar" and self.pose not in ("similarity", "mirrored"):
+            raise ModelError(f"network trunk is 'polar' for pose {self.pose!r}; accepted are similarity and mirrored")
         for part in ("hidden", "decoder_hidden"):
             if type(getattr(self, part)) is not int or not 1 <= getattr(self, part) <= 65_536:
                 raise ModelError(f"network {part} is {getattr(self, part)!r}; accepted is a whole number, 1 to 65536")
@@ -77,7 +80,7 @@ NETWORKS = {
         NetworkConfig("depth", seen="outlined", trunk="residual", restored="relief"),
         NetworkConfig("pose", pose="similarity", activation="relu"),
         NetworkConfig("pose-mirrored", pose="mirrored", activation="relu"),
-        NetworkConfig("pose-small", pose="mirrored", trunk="compact", activation="relu", hidden=40),
+        NetworkConfig("pose-small", pose="mirrored", trunk="polar", activation="relu", hidden=128),
         NetworkConfig("pose-cleared", seen="cleared", pose="similarity", activation="relu"),
         NetworkConfig("pose-mirrored-cleared", seen="cleared", pose="mirrored", activation="relu"),
         NetworkConfig(

@@ -26,15 +26,6 @@ def make_trunk(kind: str, channels: int, window_size: int, hidden: int, activati
     if kind == "dense":
         pixels = channels * window_size * window_size
         return nn.Sequential(nn.Flatten(), *_dense(pixels, hidden, activation))
-    if kind == "compact":
-        eighth = -(-window_size // 8)
-        return nn.Sequential(
-            *_convolution(channels, 24, 5, activation, stride=2),
-            *_convolution(24, 48, 3, activation, stride=2),
-            *_convolution(48, 48, 3, activation, stride=2),
-            nn.Flatten(),
-            *_dense(48 * eighth * eighth, hidden, activation),
-        )
     quarter = -(-window_size // 4)  # what two strides of 2 leave of a side
     if kind == "residual":
         return nn.Sequential(

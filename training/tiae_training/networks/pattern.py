@@ -10,6 +10,7 @@ from tiae_training.networks.centre_votes import CentreVotes
 from tiae_training.networks.config import NetworkConfig
 from tiae_training.networks.layers import ACTIVATIONS, linear_path, make_decoder, make_trunk, shuffled_up, zero_init
 from tiae_training.networks.network import Encoded, Network
+from tiae_training.networks.polar_trunk import PolarTrunk
 from tiae_training.networks.pose_votes import PoseVotes, Votes
 from tiae_training.transforms.poses import bring_back, compose
 from tiae_training.transforms.shifts import shift_images_subpixel
@@ -26,6 +27,9 @@ class PatternNetwork(Network):
     Transformer Networks). Moving by whole pixels blurs nothing, but a centre near the middle between two pixels then
     falls on either, and descriptors jump (digits, 15 epochs: dispersion 0.02 to 0.04 instead of 0.012, and restoration
     no better). For a static pattern there is nothing to find, and its shifts are 0.
+
+    A polar trunk needs the centre alone: what it says of a pattern is the same however that is turned or mirrored, and
+    its pose is what is voted for.
 
     *What is seen.* Where a pattern stands before something, a few convolutions, the same at every place, say how much
     of each pixel is the pattern, and the rest is cleared away: what lies behind would vote too. Of depth alone votes
@@ -47,15 +51,26 @@ class PatternNetwork(Network):
             self.clear = _clearing_layers(channels, window_size)
         if config.pose != "none":
             self.find_pose = _votes(config.pose, seen, window_size)
-        self.trunk = make_trunk(config.trunk, seen, window_size, config.hidden, activation)
+        self.trunk: nn.Module
+        if self.is_polar:
+            self.trunk = PolarTrunk(seen, config.hidden, config.activation, mirrored=config.pose == "mirrored")
+        else:
+            self.trunk = make_trunk(config.trunk, seen, window_size, config.hidden, activation)
         self.head = nn.Linear(config.hidden, descriptor_size)
-        zero_init(self.head)
-        if config.pose != "none":  # what remains between the votes' pose and the pattern's own
-            self.pose_head = nn.Linear(config.hidden, 2 if config.pose == "shift" else 4)
-            zero_init(self.pose_head)
-        self.linear_encoder, self.linear_decoder = linear_path(channels, window_size, descriptor_size)
+        linear_encoder, self.linear_decoder = linear_path(channels, window_size, descriptor_size)
+        if not self.is_polar:
+            self.linear_encoder = linear_encoder
+            zero_init(self.head)
+            if config.pose != "none":  # what remains between the votes' pose and the pattern's own
+                self.pose_head = nn.Linear(config.hidden, 2 if config.pose == "shift" else 4)
+                zero_init(self.pose_head)
         kind = "dense" if config.trunk == "dense" else "convolution"
         self.decoder = make_decoder(kind, drawn, window_size, descriptor_size, config.decoder_hidden, activation)
+
+    @property
+    def is_polar(self) -> bool:
+        """Whether descriptors are read on the polar grid, without the angle that is found there."""
+        return self.config.trunk == "polar"
 
     def encode_all(self, images: Tensor) -> Encoded:
         seen = self._seen(images)
@@ -68,6 +83,9 @@ class PatternNetwork(Network):
             descriptors, features = self._describe(shift_images_subpixel(seen.float(), -centres))
             return Encoded(descriptors, centres + self.pose_head(features), cleared=cleared)
         votes: Votes = self.find_pose(seen)
+        if self.is_polar:
+            descriptors = self.head(self.trunk(self.find_pose.about(seen, votes.poses[:, :2])))
+            return Encoded(descriptors, votes.poses, votes.confidence, votes.logits, cleared)
         descriptors, features = self._describe(bring_back(seen.float(), votes.poses))
         correction = self.pose_head(features).float()
         if self.config.pose == "mirrored":

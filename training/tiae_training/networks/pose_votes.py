@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tiae_training.networks.angle_shares import ANGLES, STEP
+from tiae_training.networks.angle_shares import ANGLES, STEP, read_backwards
 from tiae_training.networks.centre_votes import block_places, mean_vote
 from tiae_training.networks.layers import in_blocks
 
@@ -98,16 +98,18 @@ class PoseVotes(nn.Module):
 
     def say_turn(self, images: Tensor, centre: Tensor) -> Tensor:
         """Logits, offsets (bins) and log scales of all directions about a centre (N, 2): (N, 3, ANGLES, or twice)."""
-        grid = self.polar_grid[None] + (2.0 / self.window_size) * centre[:, None, None, :]
-        polar = F.grid_sample(images.float(), grid, mode="bilinear", align_corners=False)  # (N, C, RADII, ANGLES)
-        columns = polar.flatten(1, 2)
+        columns = self.about(images, centre).flatten(1, 2)
         if not self.mirrored:
             said: Tensor = self.around(columns).float()
             return said
-        backwards = (ANGLES // 2 - torch.arange(ANGLES, device=images.device)) % ANGLES  # a mirror takes θ to π − θ
-        both: Tensor = self.around(torch.cat((columns, columns[:, :, backwards]))).float()
+        both: Tensor = self.around(torch.cat((columns, read_backwards(columns)))).float()
         count = images.shape[0]
         return torch.cat((both[:count], both[count:]), 2)  # by `chunk`, an export would be of this batch alone
+
+    def about(self, images: Tensor, centre: Tensor) -> Tensor:
+        """Windows (N, C, S, S) on the polar grid about their centres (N, 2): (N, C, RADII, ANGLES)."""
+        grid = self.polar_grid[None] + (2.0 / self.window_size) * centre[:, None, None, :]
+        return F.grid_sample(images.float(), grid, mode="bilinear", align_corners=False)
 
 
 class CircularConvolution(nn.Module):

@@ -47,6 +47,8 @@ BEFORE_SOMETHING: dict[str, Any] = {
     "deformation": 0.6,
     "invariance_weight": 0.2,
     "agreement_weight": 40.0,
+    "regression_weight": 12.0,
+    "upright_fraction": 0.7,
 }
 
 Windows = Callable[[Workplace], tuple[ImageArrays, ImageArrays]]
@@ -160,7 +162,7 @@ AFFNIST = recipe(
 ALL = recipe(
     "shift-rotation-scale-background",
     "four kinds of transforms at once, before noise",
-    26,
+    44,
     BEFORE_SOMETHING,
     (
         at_least("knn_accuracy", 0.88),
@@ -174,7 +176,7 @@ ALL = recipe(
 PHOTOGRAPHS = recipe(
     "shift-rotation-scale-photographs",
     "four kinds of transforms at once, before photographs",
-    20,
+    32,
     BEFORE_SOMETHING,
     (at_least("knn_accuracy", 0.80), at_most("angle_error_deg", 6.0)),
     pools=photographs,

@@ -158,9 +158,7 @@ class _Training:
         self.trainer = Trainer(network, self.optimizer, self.settings, self.learnt, self.device, attempt=attempt)
         self.judge = None
         if self.held_out is not None:
-            self.judge = Trainer(
-                network, self.optimizer, self.settings, self.held_out, self.device, learns=False
-            )
+            self.judge = Trainer(network, self.optimizer, self.settings, self.held_out, self.device, learns=False)
             self.judge.trust = 1.0  # the same at every call, so that epochs can be compared
         self.best = BestWeights(wanted=self.settings.patience > 0)
         self.unfinished: tuple[Progress, torch.Tensor] | None = None
