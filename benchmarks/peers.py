@@ -64,10 +64,12 @@ from tiae_training.transforms.shift import Shift
 from tiae_training.transforms.similarity import Similarity
 from tiae_training.transforms.transform import Identity, Transform
 
+# similar shapes in clusters
+GATHERED: dict[str, Any] = {"contrastive_weight": 3.0, "contrastive_temperature": 0.3, "neighbour_share": 0.7}
 # task -> the settings of `tiae`
 SETTINGS: dict[str, dict[str, Any]] = {
-    "rotated": {**ON_BLACK, "epochs": 24},
-    "affnist": {**ON_BLACK, "rotation_deg": 20.0, "scale_factor": 1.25, "epochs": 20},
+    "rotated": {**ON_BLACK, "epochs": 36},
+    "affnist": {**ON_BLACK, "rotation_deg": 20.0, "scale_factor": 1.25, "epochs": 24},
     "o2vae": {"transforms": "rotation,mirror", "network": "pose-small", "upright_fraction": 0.0, "epochs": 1},
     "o2vae-shifted": {
         "transforms": "shift,rotation,mirror",
@@ -81,8 +83,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "rotation_deg": 30.0,
         "scale_factor": 1.25,
         "upright_fraction": 1.0,
-        "contrastive_temperature": 0.2,
-        "epochs": 4,
+        **GATHERED,
+        "batch_size": 128,
+        "epochs": 8,
     },
 }
 METHODS = ("centroid-pca", "moments-pca", "tiae")

@@ -7,15 +7,11 @@ itself, the negative of the pose's, since a mirror turns the other way.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from tiae_training.transforms.polar import ANGLES, STEP
 from tiae_training.transforms.poses import MIRRORED_POSE
-
-ANGLES = 32
-STEP = 2.0 * math.pi / ANGLES
 
 
 def shares_of(poses: Tensor) -> Tensor:
@@ -48,8 +44,3 @@ def _turned(shares: Tensor, angles: Tensor) -> Tensor:
     part = (place - whole)[:, None]
     before = (torch.arange(ANGLES, device=shares.device) - whole[:, None].long()) % ANGLES
     return (1.0 - part) * shares.gather(1, before) + part * shares.gather(1, (before - 1) % ANGLES)
-
-
-def read_backwards(around: Tensor) -> Tensor:
-    """What stands around the circle of a window (…, ANGLES), as a mirrored window shows it: θ becomes π − θ."""
-    return around[..., (ANGLES // 2 - torch.arange(ANGLES, device=around.device)) % ANGLES]

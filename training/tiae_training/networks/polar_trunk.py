@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tiae_training.networks.angle_shares import read_backwards
 from tiae_training.networks.layers import ACTIVATIONS
+from tiae_training.transforms.polar import read_backwards
 
 _WIDTHS = (24, 32, 48, 48)
 _RADIUS_LEFT = 4  # rows of the grid when the last convolution takes them all at once, of `RADII`

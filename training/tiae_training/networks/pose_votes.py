@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from tiae_training.networks.angle_shares import ANGLES, STEP, read_backwards
 from tiae_training.networks.centre_votes import block_places, mean_vote
 from tiae_training.networks.layers import in_blocks
+from tiae_training.transforms.polar import ANGLES, RADII, STEP, on_polar_grid, polar_grid, read_backwards
 
-RADII = 16  # rows of the polar grid, evenly by logarithm
-_NEAREST_PX, _FARTHEST = 1.2, 0.6  # radii from here to this share of the window's side
 _LOG_SCALE_LIMIT = 1.5
 _BESIDE = 2  # bins on either side of the likeliest that say the angle within it, and make up its confidence
 
@@ -69,11 +65,8 @@ class PoseVotes(nn.Module):
         )
         self.places: Tensor
         self.register_buffer("places", block_places(window_size, 4), persistent=False)
-        directions = STEP * torch.arange(ANGLES)
-        radii = torch.logspace(math.log(_NEAREST_PX), math.log(_FARTHEST * window_size), RADII, base=math.e)
-        grid = radii[:, None, None] * torch.stack((torch.cos(directions), torch.sin(directions)), 1)[None]
         self.polar_grid: Tensor
-        self.register_buffer("polar_grid", grid * (2.0 / window_size), persistent=False)  # (RADII, ANGLES, 2)
+        self.register_buffer("polar_grid", polar_grid(window_size), persistent=False)  # (RADII, ANGLES, 2)
 
     def forward(self, images: Tensor) -> Votes:
         centre = mean_vote(self.voters(in_blocks(images, 4)).float(), images, self.places, 4)
@@ -108,8 +101,7 @@ class PoseVotes(nn.Module):
 
     def about(self, images: Tensor, centre: Tensor) -> Tensor:
         """Windows (N, C, S, S) on the polar grid about their centres (N, 2): (N, C, RADII, ANGLES)."""
-        grid = self.polar_grid[None] + (2.0 / self.window_size) * centre[:, None, None, :]
-        return F.grid_sample(images.float(), grid, mode="bilinear", align_corners=False)
+        return on_polar_grid(images, self.polar_grid, centre)
 
 
 class CircularConvolution(nn.Module):

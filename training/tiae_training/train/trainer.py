@@ -164,7 +164,9 @@ class Trainer:
         with torch.no_grad():
             if self.settings.whole_targets:
                 whole = images if clean is None else clean
-                nearest, found = self.transform.nearest_whole(restored, whole, parameters, regressed, self.trust)
+                nearest, found = self.transform.nearest_whole(
+                    restored, whole, parameters, regressed, self.trust, upright=self.settings.upright_fraction > 0
+                )
             else:
                 nearest, found = self.transform.nearest(restored, targets, regressed)
         weighed = restored * self.emphasis

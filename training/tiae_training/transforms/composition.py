@@ -59,10 +59,10 @@ class Composition(Transform):
         return self.movement.best(restored, targets, estimate)
 
     def nearest_whole(
-        self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float
+        self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float, *, upright: bool = True
     ) -> tuple[Tensor, Tensor]:
         own = next(own for kind, own in self._with_own(drawn) if kind.moves)
-        return self.movement.nearest_whole(restored, whole, own, estimate, trust)
+        return self.movement.nearest_whole(restored, whole, own, estimate, trust, upright=upright)
 
     def onto_view(self, parameters: Tensor, found: Tensor) -> Tensor:
         own = next(own for kind, own in self._with_own(parameters) if kind.moves)

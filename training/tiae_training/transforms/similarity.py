@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from tiae_ros.errors import ParameterError
 from tiae_training.processes import batch_mean
+from tiae_training.transforms.polar import likest_turns
 from tiae_training.transforms.poses import (
     bring_back,
     compose,
@@ -91,13 +92,14 @@ class Similarity(Transform):
         return self._placed(restored, targets, self._search(restored, targets, candidates, informed=informed), radius)
 
     def nearest_whole(
-        self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float
+        self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float, *, upright: bool = True
     ) -> tuple[Tensor, Tensor]:
         """As `Transform.nearest_whole`; the pattern's own pose is near the one that the window shows, or the estimate.
 
-        Of the two, what the window shows counts unless the estimate's cost is less than `trust` times its own.
+        Of the two, what the window shows counts unless the estimate's cost is less than `trust` times its own. Where
+        windows are not upright, what counts in place of the first is any turn of what was restored that is like them.
         """
-        shown = torch.zeros_like(drawn)
+        shown = torch.zeros_like(drawn) if upright else likest_turns(restored, whole, drawn.shape[1])
         found = self._near(restored, whole, shown)
         nearest = bring_back(whole, found)
         if trust > 0.0:

@@ -63,13 +63,13 @@ class Transform:
         return self.invert(targets, found), found
 
     def nearest_whole(
-        self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float
+        self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float, *, upright: bool = True
     ) -> tuple[Tensor, Tensor]:
         """The transformed whole windows nearest to what was restored from views of them, and parameters on the views.
 
         drawn: the transforms of the views (N, P); estimate: the regressor's of the views, (N, 2, 4 or 5); trust: from 0
         to 1, how much it counts against the pose that the whole window shows, for kinds that take the pattern's own
-        pose from there.
+        pose from there; upright: whether windows show that pose at all.
         """
         nearest, found = self.nearest(restored, whole)
         return nearest, self.onto_view(drawn, found)
