@@ -165,7 +165,7 @@ def begin_with(network: HandPoseNetwork, encoder: nn.Module) -> bool:
     if network.sees != "features" or not isinstance(encoder, PatternNetwork) or encoder.config.trunk != "residual":
         return False
     assert network.features is not None
-    for own, other in list(zip(network.features, encoder.trunk, strict=False))[:_OF_TRUNK]:
+    for own, other in list(zip(network.features, encoder.trunk.children(), strict=False))[:_OF_TRUNK]:
         own.load_state_dict(other.state_dict())
     return True
 

@@ -51,7 +51,7 @@ class PatternNetwork(Network):
             self.clear = _clearing_layers(channels, window_size)
         if config.pose != "none":
             self.find_pose = _votes(config.pose, seen, window_size)
-        self.trunk: nn.Module
+        self.trunk: nn.Sequential | PolarTrunk
         if self.is_polar:
             self.trunk = PolarTrunk(seen, config.hidden, config.activation, mirrored=config.pose == "mirrored")
         else:
@@ -84,6 +84,7 @@ class PatternNetwork(Network):
             return Encoded(descriptors, centres + self.pose_head(features), cleared=cleared)
         votes: Votes = self.find_pose(seen)
         if self.is_polar:
+            assert isinstance(self.find_pose, PoseVotes)
             descriptors = self.head(self.trunk(self.find_pose.about(seen, votes.poses[:, :2])))
             return Encoded(descriptors, votes.poses, votes.confidence, votes.logits, cleared)
         descriptors, features = self._describe(bring_back(seen.float(), votes.poses))
