@@ -47,8 +47,9 @@ BEFORE_SOMETHING: dict[str, Any] = {
     "deformation": 0.6,
     "invariance_weight": 0.2,
     "agreement_weight": 40.0,
-    "regression_weight": 12.0,
-    "upright_fraction": 0.7,
+    "contrastive_weight": 4.0,
+    "contrastive_temperature": 0.1,
+    "regression_weight": 4.0,
 }
 
 Windows = Callable[[Workplace], tuple[ImageArrays, ImageArrays]]
@@ -162,7 +163,7 @@ AFFNIST = recipe(
 ALL = recipe(
     "shift-rotation-scale-background",
     "four kinds of transforms at once, before noise",
-    44,
+    36,
     BEFORE_SOMETHING,
     (
         at_least("knn_accuracy", 0.88),
@@ -176,7 +177,7 @@ ALL = recipe(
 PHOTOGRAPHS = recipe(
     "shift-rotation-scale-photographs",
     "four kinds of transforms at once, before photographs",
-    32,
+    28,
     BEFORE_SOMETHING,
     (at_least("knn_accuracy", 0.80), at_most("angle_error_deg", 6.0)),
     pools=photographs,

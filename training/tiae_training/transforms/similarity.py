@@ -29,6 +29,7 @@ _SCALE_STEP = math.log(1.1)
 _COARSE_RADIUS = 4  # shifts tried around each candidate, pixels of the half-sized window
 _RING = 12  # angles tried when there is no estimate
 _FINE = 0.4  # steps of the second look, of those of the first
+_CLEARLY = 1.1  # times the cost of a pose that is kept, so that of two that are as good one is chosen for good
 _FINE_RADIUS = 2  # shifts tried around each of its candidates, pixels
 
 
@@ -97,7 +98,8 @@ class Similarity(Transform):
         """As `Transform.nearest_whole`; the pattern's own pose is near the one that the window shows, or the estimate.
 
         Of the two, what the window shows counts unless the estimate's cost is less than `trust` times its own. Where
-        windows are not upright, what counts in place of the first is any turn of what was restored that is like them.
+        windows are not upright, the estimate counts, unless some other turn of what was restored is clearly more like
+        the window.
         """
         shown = torch.zeros_like(drawn) if upright else likest_turns(restored, whole, drawn.shape[1])
         found = self._near(restored, whole, shown)
@@ -110,7 +112,7 @@ class Similarity(Transform):
                 energy + (restored.square() - 2.0 * restored * seen).sum((1, 2, 3)) * torch.exp(2.0 * poses[:, 3])
                 for seen, poses in ((nearest, found), (nearest_other, other))
             )
-            better = costs_other < trust * costs
+            better = costs_other < trust * costs * (1.0 if upright else _CLEARLY)
             found = torch.where(better[:, None], other, found)
             nearest = torch.where(better[:, None, None, None], nearest_other, nearest)
         return nearest, compose(drawn, found)
