@@ -80,7 +80,7 @@ def test_engine_and_torch_agree_whatever_the_batch(network, tmp_path, traced_ane
 
 
 @pytest.mark.timeout(600)  # the first export of a process takes a busy machine minutes
-@pytest.mark.parametrize(("network", "size"), [("pose", 30), ("depth", 45)])
+@pytest.mark.parametrize(("network", "size"), [("pose", 30), ("pose-small", 29), ("pose-small", 8), ("depth", 45)])
 def test_engine_and_torch_agree_whatever_the_size(network, size, tmp_path):
     model, images = fresh(network, size, ("depth",)), windows(3, size=size)
     save_model(model, tmp_path)

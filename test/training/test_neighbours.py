@@ -1,4 +1,4 @@
-"""A window's nearest other ones, by hand, and in a training that is cut off, or shared by two processes."""
+"""A window's nearest other ones, by hand, and in a training that is cut off; two processes: `test_distributed`."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def test_neighbours_count_later(done, share):
 
 
 def test_neighbours_change_what_is_learned_and_an_interrupted_training_goes_on(tmp_path):
-    """It is cut off in the epoch in which neighbours begin to count, so the memory has to be on the disk."""
+    """It is cut off when neighbours count, so the memory has to be on the disk."""
     settings = small(neighbour_share=0.7)
     whole = weights(run_training(tmp_path / "whole", settings))
     assert not same(whole, weights(run_training(tmp_path / "without", small())))
@@ -71,6 +71,32 @@ def test_neighbours_gather_descriptors_in_clusters():
     assert within(0.8) < 0.8 * within(0.0)
 
 
-def test_a_share_beyond_one_is_refused():
-    with pytest.raises(ParameterError, match=r"neighbour_share is 1\.5; accepted is 0 to 1"):
-        small(neighbour_share=1.5)
+def test_neighbours_are_looked_up_some_at_a_time(monkeypatch):
+    memory = Neighbours(50, 4, CPU)
+    directions = torch.randn(50, 4, generator=torch.Generator().manual_seed(3))
+    memory.remember(torch.arange(50), directions)
+    rows = torch.arange(0, 50, 2)
+    whole = memory.near(rows, directions[rows], torch.Generator().manual_seed(0))
+    monkeypatch.setattr(neighbours, "_AT_ONCE", 350)  # seven rows
+    assert torch.equal(whole, memory.near(rows, directions[rows], torch.Generator().manual_seed(0)))
+
+
+def test_windows_that_judge_a_training_have_no_neighbours():
+    settings = small(neighbour_share=0.7)
+    network = build_network(NETWORKS["standard"], 1, 16, 8)
+    judge = Trainer(network, make_optimizer(network, settings), settings, patterns(), CPU, with_neighbours=False)
+    assert judge.neighbours is None
+    assert judge.held_out_objective() > 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"neighbour_share": 1.5}, r"neighbour_share is 1\.5; accepted is 0 to 1"),
+        ({"neighbour_share": 0.7, "contrastive_weight": 0.0}, "contrastive_weight is 0, so there is no term to share"),
+        ({"neighbour_share": 0.7, "patience": 5}, "patience is 5, but neighbours change the objective"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes, said):
+    with pytest.raises(ParameterError, match=said):
+        small(**changes)

@@ -31,12 +31,24 @@ def test_a_mirror_reads_backwards():
 @pytest.mark.parametrize("steps", [0, 3, -7, 15])
 def test_the_likest_turn_is_the_one_that_was_done(steps, mirrored):
     done = torch.tensor([[0.0, 0.0, steps * STEP, 0.0, mirrored]])
-    torch.testing.assert_close(likest_turns(blob(), place_by_pose(blob(), done), 5), done)
+    torch.testing.assert_close(likest_turns(blob(), place_by_pose(blob(), done), torch.zeros(1, 5)), done)
 
 
 def test_without_mirrors_only_turns_are_looked_for():
     done = torch.tensor([[0.0, 0.0, 5 * STEP, 0.0]])
-    torch.testing.assert_close(likest_turns(blob(), place_by_pose(blob(), done), 4), done)
+    torch.testing.assert_close(likest_turns(blob(), place_by_pose(blob(), done), torch.zeros(1, 4)), done)
+
+
+def test_a_window_is_looked_at_where_its_pattern_is():
+    done = torch.tensor([[3.0, -4.0, 7 * STEP, 0.0]])
+    start = torch.tensor([[3.0, -4.0, 1.0, 0.2]])  # its place counts, its angle and scale do not
+    torch.testing.assert_close(likest_turns(blob(), place_by_pose(blob(), done), start), done)
+
+
+def test_no_turn_is_beyond_the_range():
+    window = place_by_pose(blob(), torch.tensor([[0.0, 0.0, math.pi, 0.0]]))
+    found = likest_turns(blob(), window, torch.zeros(1, 4), 2 * STEP)
+    assert float(found[0, 2].abs()) <= 2 * STEP + 1e-6
 
 
 def test_windows_that_are_turned_anyhow_are_met_by_what_was_restored():

@@ -10,7 +10,7 @@ from tiae_ros.errors import ModelError
 from tiae_ros.model.ambiguity import Ambiguity, ambiguity
 from tiae_training import TransformInvariantAutoencoder, load_network
 from tiae_training.export import save_model
-from tiae_training.networks.angle_shares import ANGLES
+from tiae_training.transforms.polar import ANGLES, RADII
 
 POSES = ("pose", "pose-mirrored")
 SHARPNESSES = (1.0, 3000.0)  # of what an untrained network says; the second is as sure of itself as any
@@ -54,6 +54,13 @@ def test_a_descriptor_on_the_polar_grid_does_not_ask_how_a_pattern_is_turned(mov
     windows = random_windows()
     one, other = (encoded("pose-small", seen).descriptors for seen in (windows, moved(windows)))
     assert (other - one).abs().max() < 0.01 * (one - one.mean(0)).abs().mean()  # of what tells patterns apart
+
+
+def test_a_step_around_the_grid_changes_no_features():
+    trunk = TransformInvariantAutoencoder.fresh(2, SIZE, 8, "pose-small").network.eval().trunk
+    polar = torch.rand(5, 2, RADII, ANGLES, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(trunk(polar.roll(1, 3)), trunk(polar), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sharpness", SHARPNESSES)

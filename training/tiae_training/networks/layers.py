@@ -110,15 +110,20 @@ class ResidualBlock(nn.Module):
 
 def linear_path(channels: int, window_size: int, descriptor_size: int) -> tuple[nn.Linear, nn.Linear]:
     """Linear layers from pixels to a descriptor and back that begin as the lowest waves of the window."""
-    pixels = channels * window_size * window_size
-    encoder, decoder = nn.Linear(pixels, descriptor_size), nn.Linear(descriptor_size, pixels)
-    waves = lowest_waves(channels, window_size, descriptor_size)
+    encoder = nn.Linear(channels * window_size * window_size, descriptor_size)
     with torch.no_grad():
-        encoder.weight.copy_(waves)
-        decoder.weight.copy_(waves.T)
+        encoder.weight.copy_(lowest_waves(channels, window_size, descriptor_size))
     nn.init.zeros_(encoder.bias)
+    return encoder, linear_decoder(channels, window_size, descriptor_size)
+
+
+def linear_decoder(channels: int, window_size: int, descriptor_size: int) -> nn.Linear:
+    """The way back alone, of a descriptor that is not the window's lowest waves."""
+    decoder = nn.Linear(descriptor_size, channels * window_size * window_size)
+    with torch.no_grad():
+        decoder.weight.copy_(lowest_waves(channels, window_size, descriptor_size).T)
     nn.init.zeros_(decoder.bias)
-    return encoder, decoder
+    return decoder
 
 
 def zero_init(layer: nn.Linear | nn.Conv2d) -> None:

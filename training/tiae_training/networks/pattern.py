@@ -8,7 +8,15 @@ from torch.nn import functional as F
 
 from tiae_training.networks.centre_votes import CentreVotes
 from tiae_training.networks.config import NetworkConfig
-from tiae_training.networks.layers import ACTIVATIONS, linear_path, make_decoder, make_trunk, shuffled_up, zero_init
+from tiae_training.networks.layers import (
+    ACTIVATIONS,
+    linear_decoder,
+    linear_path,
+    make_decoder,
+    make_trunk,
+    shuffled_up,
+    zero_init,
+)
 from tiae_training.networks.network import Encoded, Network
 from tiae_training.networks.polar_trunk import PolarTrunk
 from tiae_training.networks.pose_votes import PoseVotes, Votes
@@ -57,13 +65,14 @@ class PatternNetwork(Network):
         else:
             self.trunk = make_trunk(config.trunk, seen, window_size, config.hidden, activation)
         self.head = nn.Linear(config.hidden, descriptor_size)
-        linear_encoder, self.linear_decoder = linear_path(channels, window_size, descriptor_size)
-        if not self.is_polar:
-            self.linear_encoder = linear_encoder
+        if self.is_polar:
+            self.linear_decoder = linear_decoder(channels, window_size, descriptor_size)
+        else:
             zero_init(self.head)
             if config.pose != "none":  # what remains between the votes' pose and the pattern's own
                 self.pose_head = nn.Linear(config.hidden, 2 if config.pose == "shift" else 4)
                 zero_init(self.pose_head)
+            self.linear_encoder, self.linear_decoder = linear_path(channels, window_size, descriptor_size)
         kind = "dense" if config.trunk == "dense" else "convolution"
         self.decoder = make_decoder(kind, drawn, window_size, descriptor_size, config.decoder_hidden, activation)
 

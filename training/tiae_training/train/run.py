@@ -158,7 +158,9 @@ class _Training:
         self.trainer = Trainer(network, self.optimizer, self.settings, self.learnt, self.device, attempt=attempt)
         self.judge = None
         if self.held_out is not None:
-            self.judge = Trainer(network, self.optimizer, self.settings, self.held_out, self.device, learns=False)
+            self.judge = Trainer(
+                network, self.optimizer, self.settings, self.held_out, self.device, with_neighbours=False
+            )
             self.judge.trust = 1.0  # the same at every call, so that epochs can be compared
         self.best = BestWeights(wanted=self.settings.patience > 0)
         self.unfinished: tuple[Progress, torch.Tensor] | None = None
@@ -170,7 +172,8 @@ class _Training:
         self.best.weights, draws, memory = restore_checkpoint(self.folder, network, self.optimizer)
         if self.best.weights is not None:
             self.best.weights = {name: value.to(self.device) for name, value in self.best.weights.items()}
-        if self.trainer.neighbours is not None and memory is not None:
+        if self.trainer.neighbours is not None:
+            assert memory is not None  # the same settings wrote the checkpoint
             self.trainer.neighbours.memory.copy_(memory)
         if progress.scaler:
             self.trainer.scaler.load_state_dict(progress.scaler)

@@ -48,8 +48,8 @@ class TrainingSettings(Ranges):
     neighbour_share: float = setting(
         0.0,
         "--neighbour-share",
-        "how much of that term, from half of the training on, is of a window's nearest other ones, which gathers "
-        "descriptors in clusters",
+        "how much of that term is of a window's nearest other ones, which gathers descriptors in clusters; it rises "
+        "from nothing at three tenths of the steps to this at half of them",
     )
     deformation: float | None = setting(
         None,
@@ -120,6 +120,16 @@ class TrainingSettings(Ranges):
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise ParameterError(f"{name} is {value}; accepted is {low:g} to {high:g}")
+        if self.neighbour_share and not self.contrastive_weight:
+            raise ParameterError(
+                f"neighbour_share is {self.neighbour_share:g} and contrastive_weight is 0, so there is no term to "
+                "share; accepted is neighbour_share 0, or a contrastive_weight above 0"
+            )
+        if self.neighbour_share and self.patience:
+            raise ParameterError(
+                f"neighbour_share is {self.neighbour_share:g} and patience is {self.patience}, but neighbours change "
+                "the objective on the way; accepted is one of them, the other 0"
+            )
         posed = bool(set(POSES) & set(kinds))
         if self.whole_targets is None:
             object.__setattr__(self, "whole_targets", posed)

@@ -48,7 +48,7 @@ class Trainer:
         device: torch.device,
         *,
         attempt: int = 0,
-        learns: bool = True,
+        with_neighbours: bool = True,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
@@ -80,7 +80,7 @@ class Trainer:
         self.trust = 0.0 if settings.upright_fraction else 1.0
         self.neighbours: Neighbours | None = None
         self.neighbour_share = 0.0
-        if settings.neighbour_share and settings.contrastive_weight and learns:
+        if settings.neighbour_share and with_neighbours:
             self.neighbours = Neighbours(len(arrays), settings.descriptor_size, device)
         self.reduced = autocast_type(settings.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.reduced is torch.float16)

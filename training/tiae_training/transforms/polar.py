@@ -35,22 +35,26 @@ def read_backwards(around: Tensor) -> Tensor:
     return around[..., (ANGLES // 2 - torch.arange(ANGLES, device=around.device)) % ANGLES]
 
 
-def likest_turns(patterns: Tensor, windows: Tensor, columns: int) -> Tensor:
-    """Which turn of a pattern, mirrored or not where poses have five numbers, is most like a window about its middle.
+def likest_turns(patterns: Tensor, windows: Tensor, starts: Tensor, most_rad: float = math.pi) -> Tensor:
+    """Which turn of a pattern, mirrored or not where poses have five numbers, is most like a window.
 
     One product for every angle (and both ways of reading) at once, by Fourier transforms around the circle (as
-    O2-VAE's objective does: Burgess et al. 2024). (N, C, S, S) twice -> poses (N, columns), to the nearest of `ANGLES`.
+    O2-VAE's objective does: Burgess et al. 2024). Patterns are turned about their windows' middle, and windows are
+    looked at about the places of starts (N, P), which stay. Angles are up to ±most_rad, to the nearest of `ANGLES`.
+    (N, C, S, S) twice -> poses (N, P).
     """
     grid = polar_grid(patterns.shape[-1]).to(patterns.device)
-    middle = patterns.new_zeros(len(patterns), 2)
     area = grid.square().sum(2)  # of a cell whose sides grow with its radius
-    pattern, window = (on_polar_grid(images, grid, middle) for images in (patterns, windows))
-    seen = torch.fft.rfft(window * area)
-    ways = [pattern, read_backwards(pattern)] if columns == MIRRORED_POSE else [pattern]
+    pattern = on_polar_grid(patterns, grid, torch.zeros_like(starts[:, :2]))
+    seen = torch.fft.rfft(on_polar_grid(windows, grid, starts[:, :2]) * area)
+    ways = [pattern, read_backwards(pattern)] if starts.shape[1] == MIRRORED_POSE else [pattern]
+    angles = STEP * torch.arange(ANGLES, device=patterns.device, dtype=starts.dtype)
+    angles = torch.atan2(torch.sin(angles), torch.cos(angles))
+    beyond = angles.abs() > most_rad + 1e-6
     alike = [torch.fft.irfft((seen * torch.fft.rfft(way).conj()).sum((1, 2)), ANGLES) for way in ways]
-    best = torch.cat(alike, 1).argmax(1)
-    poses = windows.new_zeros(len(windows), columns)
-    turned = STEP * (best % ANGLES).to(poses.dtype)
-    poses[:, 2] = torch.atan2(torch.sin(turned), torch.cos(turned))
-    poses[:, 4:] = (best // ANGLES)[:, None].to(poses.dtype)
+    best = torch.cat([likeness.masked_fill(beyond, -torch.inf) for likeness in alike], 1).argmax(1)
+    poses = torch.zeros_like(starts)
+    poses[:, :2] = starts[:, :2]
+    poses[:, 2] = angles[best % ANGLES]
+    poses[:, 4:] = (best // ANGLES)[:, None].to(starts.dtype)
     return poses

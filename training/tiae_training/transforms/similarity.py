@@ -29,7 +29,7 @@ _SCALE_STEP = math.log(1.1)
 _COARSE_RADIUS = 4  # shifts tried around each candidate, pixels of the half-sized window
 _RING = 12  # angles tried when there is no estimate
 _FINE = 0.4  # steps of the second look, of those of the first
-_CLEARLY = 1.1  # times the cost of a pose that is kept, so that of two that are as good one is chosen for good
+_CLEARLY = 1.1  # an estimate stays unless its cost is more than this times another pose's: of two, one for good
 _FINE_RADIUS = 2  # shifts tried around each of its candidates, pixels
 
 
@@ -101,11 +101,14 @@ class Similarity(Transform):
         windows are not upright, the estimate counts, unless some other turn of what was restored is clearly more like
         the window.
         """
-        shown = torch.zeros_like(drawn) if upright else likest_turns(restored, whole, drawn.shape[1])
+        estimated = compose(invert(drawn), widened(estimate, len(self.columns)))
+        shown = torch.zeros_like(drawn)
+        if not upright:
+            shown = likest_turns(restored, whole, estimated, min(math.pi, 2.0 * self.angle_rad))
         found = self._near(restored, whole, shown)
         nearest = bring_back(whole, found)
         if trust > 0.0:
-            other = self._near(restored, whole, compose(invert(drawn), widened(estimate, len(self.columns))))
+            other = self._near(restored, whole, estimated)
             nearest_other = bring_back(whole, other)
             energy = whole.square().sum((1, 2, 3))  # all of it counts, also what a pose pushes out of the window
             costs, costs_other = (
