@@ -15,7 +15,7 @@ SETTINGS: dict[str, Any] = {
     "shift_radius_px": RADIUS,
     "epochs": 40,
     "learning_rate": 6e-3,
-    "contrastive_weight": 2.0,  # at this temperature similar shapes form clusters; at 0.1 each keeps to itself
+    "contrastive_weight": 3.0,  # at this temperature similar shapes form clusters; at 0.1 each keeps to itself
     "contrastive_temperature": 0.3,
     "invariance_weight": 0.9,
     "deformation": 0.8,  # a little less than by default: what is restored are the digits as they are
