@@ -42,7 +42,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tiae_ros import load_model
-from tiae_ros.errors import ParameterError
+from tiae_ros.errors import DataError, ParameterError
 from tiae_training.baselines import BASELINES, fit_baseline
 from tiae_training.clusters import (
     cluster_accuracy,
@@ -235,7 +235,10 @@ def main() -> int:
     set_threads()
     task = TASKS[options.task]
     rows: Rows = read_rows(options.json)
-    digits = digits_of(task, options.digits, options.windows)
+    try:
+        digits = digits_of(task, options.digits, options.windows)
+    except DataError as error:
+        parser.error(f"{error} (--digits PATH)")
     print(heading(task.measures))
     for seed in options.seeds:
         windows = task.make(*digits, seed)
@@ -247,6 +250,7 @@ def main() -> int:
             add(rows, name, seed, measure_descriptors(windows, task.measures, read_descriptors(file), seed), options)
             continue
         for name in options.only:
+            print(f"{name}, seed {seed}: training …", file=sys.stderr, flush=True)
             add(rows, name, seed, measure(name, windows, task.measures, seed, options), options)
     if options.docs:
         write_between(options.docs, f"peers-{options.task}", markdown(rows, task.measures, METHODS, task.published))

@@ -123,7 +123,8 @@ class TrainingSettings(Ranges):
         if self.neighbour_share and not self.contrastive_weight:
             raise ParameterError(
                 f"neighbour_share is {self.neighbour_share:g} and contrastive_weight is 0, so there is no term to "
-                "share; accepted is neighbour_share 0, or a contrastive_weight above 0"
+                "share (without transforms 0 is its default); accepted is neighbour_share 0, or a contrastive_weight "
+                "above 0"
             )
         if self.neighbour_share and self.patience:
             raise ParameterError(
