@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tiae_training.networks.layers import ACTIVATIONS
-from tiae_training.transforms.polar import read_backwards
+from tiae_training.transforms.polar import read_backwards, wrapped
 
 _WIDTHS = (24, 32, 48, 48)
 _ROWS_LEFT = 4  # of the grid's `RADII` when the last convolution takes them all at once
@@ -68,7 +68,7 @@ class _AroundTheCircle(nn.Module):
         self.reach = dilation * (columns // 2)
 
     def forward(self, polar: Tensor) -> Tensor:
-        result: Tensor = self.convolution(torch.cat((polar[..., -self.reach :], polar, polar[..., : self.reach]), 3))
+        result: Tensor = self.convolution(wrapped(polar, self.reach))
         return result
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tiae_training.networks.centre_votes import block_places, mean_vote
 from tiae_training.networks.layers import in_blocks
-from tiae_training.transforms.polar import ANGLES, RADII, STEP, on_polar_grid, polar_grid, read_backwards
+from tiae_training.transforms.polar import ANGLES, RADII, STEP, on_polar_grid, polar_grid, read_backwards, wrapped
 
 _LOG_SCALE_LIMIT = 1.5
 _BESIDE = 2  # bins on either side of the likeliest that say the angle within it, and make up its confidence
@@ -113,9 +113,7 @@ class CircularConvolution(nn.Module):
         self.reach = 2 * dilation
 
     def forward(self, columns: Tensor) -> Tensor:
-        # torch's own circular padding costs as much as a convolution
-        around = torch.cat((columns[..., -self.reach :], columns, columns[..., : self.reach]), 2)
-        result: Tensor = self.convolution(around)
+        result: Tensor = self.convolution(wrapped(columns, self.reach))
         return result
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tiae_training.transforms.poses import MIRRORED_POSE
+from tiae_training.transforms.poses import MIRRORED_POSE, wrap_angle
 
 ANGLES = 32
 STEP = 2.0 * math.pi / ANGLES
@@ -30,6 +30,14 @@ def on_polar_grid(images: Tensor, grid: Tensor, centres: Tensor) -> Tensor:
     return F.grid_sample(images.float(), places, mode="bilinear", align_corners=False)
 
 
+def wrapped(around: Tensor, reach: int) -> Tensor:
+    """With the circle's last and first columns once more before and behind it: (…, ANGLES) -> (…, ANGLES + 2 · reach).
+
+    torch's own circular padding costs as much as a convolution.
+    """
+    return torch.cat((around[..., -reach:], around, around[..., :reach]), -1)
+
+
 def read_backwards(around: Tensor) -> Tensor:
     """What stands around the circle of a window (…, ANGLES), as a mirrored window shows it: θ becomes π − θ."""
     return around[..., (ANGLES // 2 - torch.arange(ANGLES, device=around.device)) % ANGLES]
@@ -48,8 +56,7 @@ def likest_turns(patterns: Tensor, windows: Tensor, starts: Tensor, most_rad: fl
     pattern = on_polar_grid(patterns, grid, torch.zeros_like(starts[:, :2]))
     seen = torch.fft.rfft(on_polar_grid(windows, grid, starts[:, :2]) * area)
     ways = [pattern, read_backwards(pattern)] if starts.shape[1] == MIRRORED_POSE else [pattern]
-    angles = STEP * torch.arange(ANGLES, device=patterns.device, dtype=starts.dtype)
-    angles = torch.atan2(torch.sin(angles), torch.cos(angles))
+    angles = wrap_angle(STEP * torch.arange(ANGLES, device=patterns.device, dtype=starts.dtype))
     beyond = angles.abs() > most_rad + 1e-6
     alike = [torch.fft.irfft((seen * torch.fft.rfft(way).conj()).sum((1, 2)), ANGLES) for way in ways]
     best = torch.cat([likeness.masked_fill(beyond, -torch.inf) for likeness in alike], 1).argmax(1)
