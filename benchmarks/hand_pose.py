@@ -17,7 +17,8 @@ import numpy as np
 from tiae_ros import load_model
 from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
-from tiae_ros.model.shifts import draw_shifts, shift_images
+from tiae_ros.model.shifts import draw_shifts
+from tiae_training.imitation.evaluation import estimates
 
 RADIUS_PX, SEEDS = 8, (0, 1, 2)
 WITHOUT = ("wrist_flexion", "wrist_deviation", "ring_cmc_flexion", "little_cmc_flexion")  # wrist and palm
@@ -39,13 +40,12 @@ def main() -> None:
     )
     for path in options.windows:
         with np.load(path) as stored:
-            truth = {name: stored[name] for name in ("images", "joints", "tips_mm", "left_hand")}
+            truth = {name: stored[name] for name in ("images", "details", "joints", "tips_mm", "left_hand")}
         images, joints = truth["images"].astype(np.float32) / 255, truth["joints"][:, OF_FINGERS]
         rows = []
         for seed in SEEDS:
-            seen = shift_images(images, draw_shifts(len(images), RADIUS_PX, np.random.RandomState(seed)))
-            described = model.describe(seen)
-            told = pose.estimate(seen, described.descriptor, described.parameters[:, :2])
+            shifts = draw_shifts(len(images), RADIUS_PX, np.random.RandomState(seed))
+            told = estimates(pose, model, images, truth["details"], shifts)
             off = np.degrees(np.abs(told.joints[:, OF_FINGERS] - joints)).mean(1)
             spread = told.joint_spread[:, OF_FINGERS].mean(1)
             tips = np.linalg.norm(told.tips_mm - truth["tips_mm"], axis=2).mean()

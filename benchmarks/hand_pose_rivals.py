@@ -2,7 +2,7 @@
 
     python benchmarks/hand_pose_rivals.py --data world_both.npz --test world_test_both.npz --held-out ball,phone,key
 
-features, descriptor   as `tiae train hand_pose --sees`
+detail, descriptor     as `tiae train hand_pose --sees`
 window                 a CNN on the same windows, with nothing of the auto-encoder
 centroid-pca           as `descriptor`, of windows moved to their centroid and as many principal components
 
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from tiae_ros.model.hand_pose import SHAPES, HandPoseEstimate
-from tiae_ros.model.shifts import draw_shifts, shift_images
+from tiae_ros.model.shifts import draw_shifts
 from tiae_training.baselines import Baseline, fit_baseline
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.imitation.evaluation import errors, groups
@@ -63,8 +63,7 @@ def main() -> int:
                 seen_by = _as_autoencoder(baseline, autoencoder.manifest)
             sees = method if method in SEES else "descriptor"
             settings = HandPoseTraining(sees=sees, epochs=options.epochs, seed=seed)
-            none = np.zeros((0, *rows.images.shape[1:]), np.float32)
-            network = train_hand_pose(seen_by, rows, none, settings, say=lambda line: None)
+            network = train_hand_pose(seen_by, rows, None, settings, say=lambda line: None)
             found.append({})
             for name, test in tests.items():
                 found[-1] |= _measured(network, seen_by, test, held_out, name)
@@ -76,9 +75,10 @@ def main() -> int:
 
 def _measured(network: Any, seen_by: Any, test: HandRows, held_out: list[str], name: str) -> dict[str, Any]:
     """Joints and flexion in degrees, fingertips in millimetres; of all windows and of each group."""
-    moved = shift_images(test.images, draw_shifts(len(test), RADIUS_PX, np.random.RandomState(0)))
+    shifts = draw_shifts(len(test), RADIUS_PX, np.random.RandomState(0))
+    shown = (torch.from_numpy(values).split(256) for values in (test.images, test.details, shifts))
     with torch.inference_mode():
-        said = [graph_of(network)(*see(seen_by, part).of(network)) for part in torch.from_numpy(moved).split(256)]
+        said = [graph_of(network)(*see(seen_by, *part).of(network)) for part in zip(*shown, strict=True)]
     parts = {key: torch.cat(column).numpy() for key, column in zip(SHAPES, zip(*said, strict=True), strict=True)}
     measured = {}
     for group, chosen in {"all": np.ones(len(test), bool), **groups(test, held_out)}.items():

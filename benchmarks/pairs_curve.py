@@ -1,8 +1,8 @@
 """The slides' curve: mean error of joint angles by the number of pairs of a window and its joints.
 
-    tiae simulate --out "pairs_{channels}.npz" --channels both --count 4000 --seed 31 --subjects 0:1000
-    tiae simulate --out "pairs_test_{channels}.npz" --channels both --count 1000 --seed 32 --subjects 1000:1200
-    python benchmarks/pairs_curve.py --pairs pairs_both.npz --test pairs_test_both.npz
+    tiae simulate --out pairs.npz --channels both --details --count 4000 --seed 31 --subjects 0:1000
+    tiae simulate --out pairs_test.npz --channels both --details --count 1000 --seed 32 --subjects 1000:1200
+    python benchmarks/pairs_curve.py --pairs pairs.npz --test pairs_test.npz
 
 Known grasps, true masks, people to test on that are in no pair; every window lies under a random shift of ±8 pixels.
 Numbers are degrees, mean over the 21 joints of the fingers, medians over seeds.
@@ -31,7 +31,7 @@ from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
 from tiae_ros.model.shifts import draw_shifts, shift_images
 from tiae_training.baselines import fit_baseline
 from tiae_training.data.arrays import ImageArrays, load_arrays
-from tiae_training.imitation.evaluation import estimates
+from tiae_training.imitation.evaluation import seen_by
 from tiae_training.imitation.networks import HandPoseNetwork
 from tiae_training.imitation.rows import FINGER_JOINTS, HandRows, load_hand_rows
 from tiae_training.transforms import shifts as torch_shifts
@@ -40,8 +40,8 @@ RADIUS_PX = 8
 FITTED = ("pca", "centroid-pca", "ordinary-ae")
 METHODS = (*FITTED, "ours", "ours + head", "cnn")
 NOBODY = Belongs("", "", "", "", tuple(f"joint_{n}" for n in range(len(FINGER_JOINTS))))
-Encode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Windows -> features (N, F), and the joints (N, 21) that are known before any pair."""
+Encode = Callable[[HandRows, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Windows under shifts (N, 2) -> features (N, F), and the joints (N, 21) that are known before any pair."""
 
 
 def main() -> int:
@@ -76,14 +76,16 @@ def _curve(method, options, model, unlabelled, pairs: HandRows, test: HandRows, 
     """Errors without pairs (of the mean pose, or of the head), and with so many."""
     rng = np.random.RandomState(seed)
     order = rng.permutation(len(pairs))
-    moved, shown = (shift_images(rows.images, draw_shifts(len(rows), RADIUS_PX, rng)) for rows in (pairs, test))
+    moved, shown = (draw_shifts(len(rows), RADIUS_PX, rng) for rows in (pairs, test))
     angles, truth = pairs.joints[:, FINGER_JOINTS], test.joints[:, FINGER_JOINTS]
     error = _error_deg(truth)
     if method == "cnn":
-        few = [error(_cnn(pairs.take(order[:count]), shown, options.cnn_steps, seed)) for count in options.counts]
+        seen = shift_images(test.images, shown)
+        few = [error(_cnn(pairs.take(order[:count]), seen, options.cnn_steps, seed)) for count in options.counts]
         return [error(np.broadcast_to(angles.mean(0), truth.shape)), *few]
     encode = _encoder(method, options, model, unlabelled, angles.mean(0), seed)
-    (features, known), (of_test, known_of_test) = encode(moved[order[: max(options.counts)]]), encode(shown)
+    some = order[: max(options.counts)]
+    (features, known), (of_test, known_of_test) = encode(pairs.take(some), moved[some]), encode(test, shown)
     errors = [error(known_of_test)]
     for count in options.counts:
         fit = fit_pairs(features[:count], known[:count], angles[order[:count]].astype(np.float64), NOBODY)
@@ -96,18 +98,18 @@ def _encoder(method, options, model, unlabelled: ImageArrays, mean: np.ndarray, 
         return features.astype(np.float64), np.tile(mean.astype(np.float64), (len(features), 1))
 
     if method == "ours":
-        return lambda windows: mean_pose(model.encode(windows))
+        return lambda rows, shifts: mean_pose(model.encode(shift_images(rows.images, shifts)))
     if method in FITTED:
         epochs = options.ae_epochs if method == "ordinary-ae" else None
         size = model.manifest.descriptor_size
         baseline = fit_baseline(method, unlabelled, descriptor_size=size, radius_px=RADIUS_PX, epochs=epochs, seed=seed)
-        return lambda windows: mean_pose(baseline.encode(windows))
+        return lambda rows, shifts: mean_pose(baseline.encode(shift_images(rows.images, shifts)))
     pose = load_hand_pose(options.hand_pose_model)
     check_belongs(pose, model)
 
-    def with_head(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        said = estimates(pose, model, windows)
-        features = pair_features(said.joints, said.tips_mm, model.encode(windows))
+    def with_head(rows: HandRows, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        said, descriptors = seen_by(pose, model, rows.images, rows.details, shifts)
+        features = pair_features(said.joints, said.tips_mm, descriptors)
         return features, said.joints[:, FINGER_JOINTS].astype(np.float64)
 
     return with_head

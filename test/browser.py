@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +115,16 @@ class Browser:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def wait_for(self, script: str, timeout_s: float = 150.0) -> Any:
-        """Until an expression is true; its value."""
+    def wait_for(self, script: str, timeout_s: float = 150.0, meanwhile: Callable[[], object] = bool) -> Any:
+        """Until an expression is true; its value. Before each look `meanwhile` says again what may have been missed."""
         deadline = time.monotonic() + timeout_s
-        while not (value := self.ask(script)):
+        while True:
+            meanwhile()
+            if value := self.ask(script):
+                return value
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {timeout_s} s: {script}; the page says {self.text()[:1500]!r}")
             time.sleep(0.1)
-        return value
 
     def text(self) -> str:
         return str(self.ask("document.body ? document.body.innerText : ''"))

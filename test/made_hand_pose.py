@@ -21,13 +21,14 @@ AT_REST = {
     "left": 0.25,
     "length_mm": 187.0,
     "novelty": 1.0,
+    "pinch": 0.2,
 }
 
 
 def make_hand_pose(
     folder: Path,
     autoencoder: str = "hands",
-    inputs: tuple[str, ...] = ("window", "descriptor", "shift"),
+    inputs: tuple[str, ...] = ("window", "descriptor", "detail"),
     *,
     novelty_max: Any = 2.0,
     slope: float = 0.01,

@@ -37,6 +37,7 @@ SUBCOMMANDS = (
     "predict",
     "extract",
     "simulate",
+    "simulate hands",
     "simulate people",
     "simulate windows",
     "imitate fit",

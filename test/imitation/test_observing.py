@@ -20,10 +20,12 @@ def test_one_hand_of_an_estimate():
         length_mm=180 + rows,
         known=np.array([False, True]),
         novelty=rows,
+        pinch=np.float32([[0, 0, 0, 0], [0.9, 0.1, 0, 0]]),
     )
     hands.joint_spread[1, 0] = 0.0
     seen = observation_of(hands, 1, 12.5)
     assert (seen.stamp_s, seen.known, seen.length_mm) == (12.5, True, 181.0)
     assert seen.spread_rad == pytest.approx(0.4 * np.sqrt(24 / 25))  # root mean square
     np.testing.assert_array_equal(seen.tips_mm, np.ones((5, 3)))
+    assert seen.pinch.tolist() == pytest.approx([0.9, 0.1, 0, 0])
     assert not observation_of(hands, 0, 12.5).known

@@ -14,13 +14,14 @@ pytest.importorskip("onnx", reason="graphs are made with onnx, which is not inst
 
 
 def seen(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Windows, descriptors and shifts."""
+    """Windows, descriptors and details."""
     rng = np.random.default_rng(0)
     windows = rng.random((count, 3, 32, 32)).astype(np.float32)
-    return windows, rng.normal(size=(count, 96)).astype(np.float32), rng.normal(size=(count, 2)).astype(np.float32)
+    details = rng.random((count, 3, 64, 64)).astype(np.float32) / 100
+    return windows, rng.normal(size=(count, 96)).astype(np.float32), details
 
 
-@pytest.mark.parametrize("inputs", [INPUTS, ("descriptor",), ("window",), ("shift", "descriptor")])
+@pytest.mark.parametrize("inputs", [INPUTS, ("descriptor",), ("window",), ("detail", "descriptor")])
 def test_a_graph_gets_what_it_asks_for(tmp_path, inputs):
     pose = load_hand_pose(make_hand_pose(tmp_path / "linear", inputs=inputs))
     assert pose.inputs == inputs
@@ -52,15 +53,24 @@ def test_it_belongs_to_one_auto_encoder(tmp_path):
 
 def test_inputs_of_another_shape_are_refused(tmp_path):
     pose = load_hand_pose(make_hand_pose(tmp_path / "linear"))
-    windows, descriptors, shifts = seen(2)
+    windows, descriptors, details = seen(2)
     for wrong in (
-        (windows[:, :2], descriptors, shifts),
-        (windows, descriptors[:, :9], shifts),
-        (windows, descriptors, shifts[:1]),
-        (windows, descriptors, np.full_like(shifts, np.nan)),
+        (windows[:, :2], descriptors, details),
+        (windows, descriptors[:, :9], details),
+        (windows, descriptors, details[:1]),
+        (windows, descriptors, details[:, :, :32]),
+        (windows, descriptors, np.full_like(details, np.nan)),
     ):
         with pytest.raises(DataError):
             pose.estimate(*wrong)
+
+
+def test_details_are_asked_for_where_they_are_read(tmp_path):
+    windows, descriptors, _ = seen(2)
+    with pytest.raises(DataError, match="linear reads hands in detail, and these windows come without"):
+        load_hand_pose(make_hand_pose(tmp_path / "linear")).estimate(windows, descriptors)
+    without = load_hand_pose(make_hand_pose(tmp_path / "without", inputs=("descriptor",)))
+    assert without.estimate(windows, descriptors).joints.shape == (2, 25)
 
 
 def test_what_is_not_finite_is_withheld(tmp_path):
@@ -79,5 +89,5 @@ def test_another_graph_is_refused(tmp_path):
     folder = make_hand_pose(tmp_path / "linear")
     content = read_folder(folder)
     write_folder(folder, content.manifest, {POSE: read_folder(find_model("depth")).files["encoder.onnx"]})
-    with pytest.raises(ModelError, match=r"hand_pose.onnx maps .* to .*needed is some of window, descriptor, shift"):
+    with pytest.raises(ModelError, match=r"hand_pose.onnx maps .* to .*needed is some of window, descriptor, detail"):
         load_hand_pose(folder)

@@ -61,10 +61,9 @@ def test_a_browser_sees_the_node_and_acts_on_it(page, client, tmp_path):
         browser.wait_for(f"!{PICTURES}.includes({first[0]!r})")  # another one has come since
         assert browser.ask("document.title") == "tiae"
         browser.wait_for("/(mug|scissors_1|pen_1|unknown grasp)/.test(document.body.innerText)")
-        for _ in range(3):
-            page.say_joints()
         browser.wait_for("document.body.innerText.includes('LEAP Hand') || "
-                         "!/robot hand: (none|no joint targets)/.test(document.body.innerText)")  # fmt: skip
+                         "!/robot hand: (none|no joint targets)/.test(document.body.innerText)",
+                         meanwhile=page.say_joints)  # fmt: skip
 
         browser.click(TAB.format("Parameters"))
         browser.wait_for(f"{LABELLED.format('max_grasps')} != null")

@@ -118,10 +118,11 @@ def _seen(
 
     from tiae_ros.imitation.calibration import pair_features
     from tiae_ros.imitation.retargeting import Retargeting
+    from tiae_training.imitation.evaluation import seen_by
+    from tiae_training.imitation.rows import details_of
 
-    description = autoencoder.describe(pairs.images)
-    said = pose.estimate(pairs.images, description.descriptor, description.parameters[:, :2])
+    said, descriptors = seen_by(pose, autoencoder, pairs.images, details_of(pairs))
     retargeting = Retargeting(hand)
     rows = zip(said.tips_mm, said.joints, said.length_mm, strict=True)
     retargeted = np.stack([retargeting.retarget(tips, joints, float(length)) for tips, joints, length in rows])
-    return pair_features(said.joints, said.tips_mm, description.descriptor), retargeted, said.known
+    return pair_features(said.joints, said.tips_mm, descriptors), retargeted, said.known

@@ -112,11 +112,14 @@ def _windows(arguments: argparse.Namespace, pipeline: Pipeline) -> Iterator[tupl
     """The same of each window of an npz."""
     from tiae_ros.imitation.observing import observation_of
     from tiae_training.data.arrays import load_arrays
+    from tiae_training.imitation.evaluation import seen_by
+    from tiae_training.imitation.rows import details_of
 
     model, hand_pose = pipeline.grasp_model, pipeline.hand_pose
     assert hand_pose is not None  # as robot_hand is set
-    for number, window in enumerate(load_arrays(arguments.source).in_order(model.manifest.channels).images):
-        stamp_s = number / arguments.rate_hz
-        described = model.describe(window[None])
-        hands = hand_pose.estimate(window[None], described.descriptor, described.parameters[:, :2])
-        yield stamp_s, observation_of(hands, 0, stamp_s, described.descriptor[0])
+    arrays = load_arrays(arguments.source).in_order(model.manifest.channels)
+    details = details_of(arrays)
+    for number in range(len(arrays)):
+        stamp_s, one = number / arguments.rate_hz, slice(number, number + 1)
+        hands, descriptors = seen_by(hand_pose, model, arrays.images[one], details[one])
+        yield stamp_s, observation_of(hands, 0, stamp_s, descriptors[0])

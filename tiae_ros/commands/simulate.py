@@ -92,6 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--window-size", type=int, default=32, help="pixels (default: 32)")
     parser.add_argument(
+        "--details", action="store_true", help="keep each hand in finer pixels, too: `tiae train hand_pose` reads them"
+    )
+    parser.add_argument(
         "--empty-share", type=float, metavar="SHARE", help="of scenes without any hand (default: 0; frames: 0.12)"
     )
     parser.add_argument(
@@ -206,7 +209,7 @@ def _arrays(arguments: argparse.Namespace) -> int:
         samples = _take(frame_set.frames(settings, arguments.workers), arguments.count)
         content = {"frames": frame_set.arrays(samples, settings)}
     else:
-        shape = WindowSize(arguments.window_size)
+        shape = WindowSize(arguments.window_size, details=arguments.details)
         segmented = window_set.Segmented(arguments.segmented_share, arguments.segmentation)
         rows = _take(window_set.window_rows(settings, shape, arguments.workers, segmented), arguments.count)
         names = (*settings.grasps, *((FREE,) if settings.free_share else ()))

@@ -28,10 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shards", type=int, required=True, metavar="N", help="files, in all")
     parser.add_argument("--scenes", type=int, default=64, help="of each shard (64)")
     parser.add_argument("--shard", default="0/1", metavar="I/N", help="render those whose number is I modulo N (0/1)")
-    parser.add_argument("--seed", type=int, default=1, help="decides everything drawn")
-    parser.add_argument("--people", default="0:90000", metavar="FIRST:END", help="people, END not included (0:90000)")
-    parser.add_argument("--things", default="0:90000", metavar="FIRST:END", help="things, END not included (0:90000)")
-    parser.add_argument("--leave-out", default="", metavar="NAMES", help="named grasps that nobody shows")
+    add_worlds(parser)
     parser.add_argument("--width", type=int, default=480, help="of the pictures (480)")
     parser.add_argument("--height", type=int, default=360, help="of the pictures (360)")
     parser.add_argument("--views", type=int, default=5, help="pictures of each scene (5)")
@@ -47,24 +44,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
 
 
+def add_worlds(parser: argparse.ArgumentParser) -> None:
+    """Whom and what a seed is drawn from."""
+    parser.add_argument("--seed", type=int, default=1, help="decides everything drawn")
+    parser.add_argument("--people", default="0:90000", metavar="FIRST:END", help="people, END not included (0:90000)")
+    parser.add_argument("--things", default="0:90000", metavar="FIRST:END", help="things, END not included (0:90000)")
+    parser.add_argument("--leave-out", default="", metavar="NAMES", help="named grasps that nobody shows")
+
+
 def run(arguments: argparse.Namespace) -> int:
-    from tiae_training.world.hand_poses import ALL_GRASPS
     from tiae_training.world.scene import WorldSettings
     from tiae_training.world.shards import render_in_processes
 
     if arguments.shards < 1 or arguments.workers < 1:
         raise ParameterError(f"--shards is {arguments.shards}, --workers {arguments.workers}; both must be at least 1")
-    left_out = [name for name in arguments.leave_out.split(",") if name]
-    unknown = [name for name in left_out if name not in ALL_GRASPS]
-    if unknown:
-        raise ParameterError(f"--leave-out has no grasp {', '.join(unknown)}; there are {', '.join(ALL_GRASPS)}")
     settings = WorldSettings(
         seed=arguments.seed,
         width=arguments.width,
         height=arguments.height,
-        people=_range(arguments.people, "--people"),
-        things=_range(arguments.things, "--things"),
-        grasps=tuple(name for name in ALL_GRASPS if name not in left_out),
+        people=number_range(arguments.people, "--people"),
+        things=number_range(arguments.things, "--things"),
+        grasps=leave_out(arguments.leave_out),
         scenes=arguments.scenes,
         views=arguments.views,
         empty_share=arguments.empty_share,
@@ -81,7 +81,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _range(text: str, option: str) -> tuple[int, int]:
+def leave_out(names: str) -> tuple[str, ...]:
+    """All grasps but those of ``--leave-out``. Raises ParameterError."""
+    from tiae_training.world.hand_poses import ALL_GRASPS
+
+    left_out = [name for name in names.split(",") if name]
+    unknown = [name for name in left_out if name not in ALL_GRASPS]
+    if unknown:
+        raise ParameterError(f"--leave-out has no grasp {', '.join(unknown)}; there are {', '.join(ALL_GRASPS)}")
+    return tuple(name for name in ALL_GRASPS if name not in left_out)
+
+
+def number_range(text: str, option: str) -> tuple[int, int]:
+    """``FIRST:END``. Raises ParameterError."""
     first, _, end = text.partition(":")
     if not (first.isdigit() and end.isdigit()):
         raise ParameterError(f"{option} {text!r} is not FIRST:END, for example 0:1000")

@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what finds hands in these frames (default: the shipped one)",
     )
     parser.add_argument("--window-size", type=int, default=32, help="pixels (32)")
+    parser.add_argument(
+        "--details", action="store_true", help="keep each hand in finer pixels, too: `tiae train hand_pose` reads them"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the frames that --segmentation looks at (0)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
     add_json(parser)
@@ -69,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     outputs = {kind: Path(arguments.out.replace("{channels}", kind)) for kind in channels}
     for path in outputs.values():
         refuse_existing(path, overwrite=arguments.overwrite)
-    shape = WindowSize(arguments.window_size)
+    shape = WindowSize(arguments.window_size, details=arguments.details)
     segmented = Segmented(arguments.segmented_share, arguments.segmentation)
     rows: list[WindowRow] = []
     at_work("cutting windows")

@@ -11,21 +11,20 @@ from tiae_ros.commands.train import add_settings, asked_settings
 from tiae_ros.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from tiae_ros.model.manifest import Manifest
+    from tiae_training.imitation.false_windows import NoHands
 
 HELP = "train what tells the joints of the hand in a window"
 DESCRIPTION = """Train a hand pose model for the windows and descriptors of one auto-encoder (--model), on windows with
-joint angles from `tiae simulate windows` or `tiae simulate`.
+joint angles from `tiae simulate hands`, or with --details from `tiae simulate windows` and `tiae simulate`.
 
 It runs on the CPU. Some people of --data are kept apart: by them it is measured how far off estimates are, and from
 where on a window is unlike any hand. Beside drawn windows of no hand, those that the detector finds in real rooms
 without one (--empty) teach it what is none; --test-empty are other such rooms, to measure that by."""
-EXAMPLES = """  tiae simulate people --out frames --shards 40
-  tiae simulate windows --frames frames --out world_both.npz --channels both --segmented-share 0.4
-  tiae train hand_pose --data world_both.npz --model hands --test world_test_both.npz --out runs/hand_pose
-  tiae train hand_pose --data world_both.npz desk_both.npz --model runs/hands --epochs 20 --out runs/hand_pose"""
+EXAMPLES = """  tiae simulate hands --out hands.npz --count 40000
+  tiae simulate hands --out hands_test.npz --count 1500 --seed 2 --people 90000:100000 --things 90000:100000
+  tiae train hand_pose --data hands.npz --model hands --test hands_test.npz --out runs/hand_pose
+  tiae train hand_pose --data hands.npz desk.npz --model runs/hands --epochs 20 --out runs/hand_pose"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _false_windows(rooms: Path | None, pattern: str, models: list[str], of: Manifest) -> np.ndarray:
+def _false_windows(rooms: Path | None, pattern: str, models: list[str], of: Manifest) -> NoHands:
     from tiae_ros.model.segmenter import choose_segmentation
     from tiae_training.detection.prepare import real_frames
     from tiae_training.imitation.false_windows import false_windows

@@ -35,6 +35,7 @@ class Observation:
     spread_rad: float = 0.0  # how far off the joints may be
     known: bool = True  # False: unlike anything the model has learnt
     length_mm: float = LENGTH_MM  # of the hand
+    pinch: np.ndarray | None = None  # (4,) 0..1, how surely the thumb touches index … little; None: by the tips
     features: np.ndarray | None = None  # (F,) what a map of pairs goes by, see `calibration`
 
 
@@ -134,6 +135,10 @@ def _unusable(observation: Observation) -> str:
             return f"there are not {len(JOINT_NAMES)} joints"
         if np.isinf(observation.joints).any():
             return "a joint is infinite"
+    if observation.pinch is not None and not (
+        np.shape(observation.pinch) == (4,) and np.isfinite(observation.pinch).all()
+    ):
+        return "the pinches are not four finite numbers"
     if not 80.0 <= observation.length_mm <= 300.0:
         return f"the hand is {observation.length_mm:.0f} mm long; accepted are 80 … 300"
     return ""

@@ -91,7 +91,9 @@ class Imitator:
                 return Imitation(State.HOLDING, "waiting for the robot's joint state")
             if wrong := self.motion.start(known):
                 return Imitation(State.HOLDING, wrong)
-        wanted = self.retargeting.retarget(observation.tips_mm, observation.joints, observation.length_mm)
+        wanted = self.retargeting.retarget(
+            observation.tips_mm, observation.joints, observation.length_mm, observation.pinch
+        )
         if self.pair_map is not None and observation.features is not None:
             wanted = self.pair_map.correct(wanted, observation.features, self.hand)
         angles = self.motion.step(wanted, observation.stamp_s)

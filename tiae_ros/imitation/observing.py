@@ -29,5 +29,6 @@ def observation_of(
         spread_rad=float(np.sqrt((spread**2).mean())),
         known=bool(hands.known[index]),
         length_mm=float(hands.length_mm[index]),
+        pinch=hands.pinch[index].astype(float),
         features=features,
     )

@@ -33,6 +33,8 @@ class Weights:
     apart: float = 0.2  # per millimetre of the vector between two tips that do not pinch
     pinch_full_mm: float = 14.0  # tips of the human hand that are closer than this touch
     pinch_none_mm: float = 40.0  # tips farther apart than this do not pinch
+    pinch_unsure: float = 0.3  # a pinch that is seen less surely than this is told by the tips alone
+    pinch_sure: float = 0.6  # and more surely than this it touches
     human: float = 4.0  # per radian away from the human joint that turns alike
     rest: float = 1.0  # per radian away from the rest pose, of joints that follow no human one
     last: float = 2.0  # per radian away from the frame before
@@ -84,7 +86,11 @@ class Retargeting:
         return belong
 
     def retarget(
-        self, tips_mm: np.ndarray, joints: np.ndarray | None = None, length_mm: float = LENGTH_MM
+        self,
+        tips_mm: np.ndarray,
+        joints: np.ndarray | None = None,
+        length_mm: float = LENGTH_MM,
+        pinch: np.ndarray | None = None,
     ) -> np.ndarray:
         """The robot's joints for one frame.
 
@@ -93,6 +99,8 @@ class Retargeting:
             joints: (25,) human joints in radians, in the order of `human_hand.JOINT_NAMES`; NaN where unknown, or None.
                 A wrist that is not known stays where it was.
             length_mm: of the human hand, wrist to tip of the middle finger.
+            pinch: (4,) 0..1, how surely the thumb touches the index … the little finger: tips that are a centimetre off
+                do not tell. None: by the tips alone.
 
         Returns:
             (A,) radians within the hand's limits, in the order of its `names`.
@@ -115,18 +123,23 @@ class Retargeting:
         jumped = self._last is None or np.abs(targets - self._last_targets).max() > 40.0
         start = alike if self._last is None else self._last
         start = np.where(self._moves_tips, start, alike)  # a wrist follows at once
-        goal, weights = self._vector_goals(tips_mm, targets)
+        goal, weights = self._vector_goals(tips_mm, targets, pinch)
         angles = self._solve(start, alike, goal, weights, self.iterations * (5 if jumped else 1))
         self._last, self._last_targets = angles, targets
         return angles.copy()
 
-    def _vector_goals(self, tips_mm: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _vector_goals(
+        self, tips_mm: np.ndarray, targets: np.ndarray, pinch: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(V, 3) goals of the vectors and (V,) their weights."""
         w = self.weights
         tips = tips_mm[self._rows]
         between = tips[:1] - tips[self._pairs]  # (P, 3)
         distance = np.sqrt((between**2).sum(-1))
         closed = np.clip((w.pinch_none_mm - distance) / (w.pinch_none_mm - w.pinch_full_mm), 0.0, 1.0)
+        if pinch is not None and len(closed):
+            seen = np.asarray(pinch, dtype=float)[self._rows[self._pairs] - 1]
+            closed = np.maximum(closed, np.clip((seen - w.pinch_unsure) / (w.pinch_sure - w.pinch_unsure), 0.0, 1.0))
         closed = closed * closed * (3 - 2 * closed)  # without a step where a pinch begins
         ratio = 0.5 * (self._ratios[:1] + self._ratios[self._pairs])
         apart = between * (ratio * (1 - closed))[:, None]

@@ -4,9 +4,9 @@ The network of a folder of kind ``hand_pose`` reads the windows and descriptors 
 its manifest names that model's encoder, and `check_belongs` refuses another. Its file, ``hand_pose.onnx``, may take any
 of these inputs and gives all of these outputs, by name:
 
-    window (N, C, S, S) 0..1; descriptor (N, K); shift (N, 2) window pixels
+    window (N, C, S, S) 0..1; descriptor (N, K); detail (N, 3, 64, 64) 0..1, see `tiae_ros.vision.detail`
     joints, joint_spread (N, 25) rad; tips_mm (N, 5, 3); tip_spread_mm (N, 5); left (N,) 0..1; length_mm (N,);
-    novelty (N,), which grows with how unlike anything learnt a window is
+    novelty (N,), which grows with how unlike anything learnt a window is; pinch (N, 4) 0..1
 
 Joints and fingers are in the order of `tiae_ros.imitation.human_hand`, fingertips in its palm frame (of a left hand
 its mirror image).
@@ -31,11 +31,12 @@ from tiae_ros.model.manifest import HAND_POSE, Manifest
 from tiae_ros.model.onnx_file import names_of_graph
 from tiae_ros.model.shipped import find_model
 from tiae_ros.model.trial import try_graphs
+from tiae_ros.vision.detail import CHANNELS, DETAIL_PX
 
 Floats = NDArray[np.float32]
 
 JOINTS, TIPS = 25, 5
-INPUTS = ("window", "descriptor", "shift")
+INPUTS = ("window", "descriptor", "detail")
 SHAPES: dict[str, tuple[int, ...]] = {  # of each output, without the batch
     "joints": (JOINTS,),
     "joint_spread": (JOINTS,),
@@ -44,6 +45,7 @@ SHAPES: dict[str, tuple[int, ...]] = {  # of each output, without the batch
     "left": (),
     "length_mm": (),
     "novelty": (),
+    "pinch": (TIPS - 1,),
 }
 AUTOENCODER_ID, ENCODER_SHA256 = "autoencoder", "encoder_sha256"  # of the preprocessing: whose windows it reads
 NOVELTY_MAX = "novelty_max"  # of the preprocessing: above it a window is unlike anything learnt
@@ -62,6 +64,7 @@ class HandPoseEstimate:
         length_mm: (N,) from the wrist to the tip of the middle finger.
         known: (N,) bool; False: unlike anything learnt.
         novelty: (N,) the score behind it.
+        pinch: (N, 4) how surely the tip of the thumb touches that of the index finger … the little finger.
     """
 
     joints: Floats
@@ -72,6 +75,7 @@ class HandPoseEstimate:
     length_mm: Floats
     known: NDArray[np.bool_]
     novelty: Floats
+    pinch: Floats
 
 
 class HandPose:
@@ -90,22 +94,29 @@ class HandPose:
         self._graph = OnnxRuntime("cpu", threads=threads).open(folder, POSE)
         self._check_graph(folder)
 
-    def estimate(self, seen: Floats, descriptors: Floats, shifts_px: Floats) -> HandPoseEstimate:
+    def estimate(self, seen: Floats, descriptors: Floats, details: Floats | None = None) -> HandPoseEstimate:
         """The hands of N windows.
 
         Args:
             seen: (N, C, S, S) windows as the auto-encoder was shown them, uint8 or float 0..1.
             descriptors: (N, K) what it made of them.
-            shifts_px: (N, 2) where it found the pattern, window pixels, dx right, dy down.
+            details: (N, 3, 64, 64) float 0..1, what lies where it found the pattern; None where nobody asks for it.
 
         Raises DataError for other shapes, ModelError for a result that is not finite.
         """
         manifest = self.manifest
+        if details is None:
+            if "detail" in self.inputs:
+                raise DataError(
+                    f"hand pose model {manifest.model_id} reads hands in detail, and these windows come without; cut "
+                    "them anew: tiae extract, tiae simulate hands, or --details"
+                )
+            details = np.zeros((len(seen), *self._shapes["detail"]), np.float32)
         windows = list(pixel_batches(seen, manifest.channels, manifest.window_size))
         given = {
             "window": np.concatenate(windows) if windows else np.zeros((0, *self._shapes["window"]), np.float32),
             "descriptor": number_rows(descriptors, "descriptors", manifest.descriptor_size),
-            "shift": number_rows(shifts_px, "shifts", 2),
+            "detail": _details(details),
         }
         counts = {name: len(rows) for name, rows in given.items()}
         if len(set(counts.values())) > 1:
@@ -162,7 +173,11 @@ def check_belongs(pose: HandPose, autoencoder: Autoencoder) -> None:
 def input_shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     """The shape of each of `INPUTS`, without the batch."""
     size = manifest.window_size
-    return {"window": (len(manifest.channels), size, size), "descriptor": (manifest.descriptor_size,), "shift": (2,)}
+    return {
+        "window": (len(manifest.channels), size, size),
+        "descriptor": (manifest.descriptor_size,),
+        "detail": (CHANNELS, DETAIL_PX, DETAIL_PX),
+    }
 
 
 def graph_names(folder: ModelFolder) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -174,6 +189,15 @@ def graph_names(folder: ModelFolder) -> tuple[tuple[str, ...], tuple[str, ...]]:
             f"is some of {', '.join(INPUTS)} to {', '.join(SHAPES)}; copy the model folder again"
         )
     return inputs, outputs
+
+
+def _details(given: Floats) -> Floats:
+    """(N, 3, 64, 64) float32. Raises DataError for other shapes and numbers."""
+    details = np.asarray(given, np.float32)
+    wanted = (CHANNELS, DETAIL_PX, DETAIL_PX)
+    if details.ndim != 4 or details.shape[1:] != wanted or not np.isfinite(details).all():
+        raise DataError(f"details have shape {details.shape}; accepted are finite numbers of shape (N, {wanted})")
+    return details
 
 
 def _novelty_max(folder: ModelFolder) -> float:

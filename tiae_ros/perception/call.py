@@ -45,6 +45,7 @@ class Hand:
     left: float  # 0..1, that it is a left hand
     length_mm: float  # wrist to tip of the middle finger
     known: bool  # False: unlike anything the model has learnt
+    pinch: Floats  # (4,) 0..1, how surely the thumb touches the index … the little finger
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,7 @@ def _hand(pose: HandPoseEstimate, index: int) -> Hand:
         left=float(pose.left[index]),
         length_mm=float(pose.length_mm[index]),
         known=bool(pose.known[index]),
+        pinch=pose.pinch[index],
     )
 
 

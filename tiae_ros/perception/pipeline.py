@@ -31,6 +31,7 @@ from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import focal_length_px
 from tiae_ros.streams.distortion import Distortion, camera_at
 from tiae_ros.vision.cut_windows import cut_depth, cut_grasp, cut_masks
+from tiae_ros.vision.detail import cut_details
 from tiae_ros.vision.labels import Floats, Labels, Picture, check_one_size
 from tiae_ros.vision.position import metric_position
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
@@ -248,10 +249,19 @@ class Pipeline:
         if self.hand_pose is None:
             return None
         description = described.description
-        try:
-            return self.hand_pose.estimate(
-                described.seen[:most], description.descriptor[:most], description.parameters[:most, :2]
+        details = None
+        if "detail" in self.hand_pose.inputs:
+            shifts = description.parameters[:most, :2]
+            details = cut_details(
+                described.images.depth_m,
+                described.labels,
+                described.windows[:most],
+                shifts,
+                self._size,
+                self._joint_range_m,
             )
+        try:
+            return self.hand_pose.estimate(described.seen[:most], description.descriptor[:most], details)
         except ModelError as error:
             raise FrameDropped(NON_FINITE, f"{error}; the result is withheld") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,12 +18,16 @@ from tiae_ros.cli import main
 from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.model.folder import POSE, WEIGHTS, read_folder
 from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
+from tiae_ros.vision.detail import STORED_PX, crop
 from tiae_training.export import graph_module
 from tiae_training.imitation.evaluation import auroc, spearman
 from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose
+from tiae_training.imitation.keypoints import IN_PALM, in_palm_frame
 from tiae_training.imitation.networks import INPUTS, HandPoseNetwork, negative_log_likelihood
-from tiae_training.imitation.others import draw_others
+from tiae_training.imitation.others import draw_no_hands, draw_others, window_of_details
 from tiae_training.imitation.rows import FINGER_JOINTS, load_hand_rows
+from tiae_training.imitation.settings import HandPoseTraining
+from tiae_training.imitation.training import Batches
 
 pytestmark = pytest.mark.timeout(600)
 CHANNELS = ("hand_mask", "object_mask", "depth")
@@ -41,8 +46,10 @@ def write_windows(path: Path, count: int = 160, seed: int = 0, **changes: np.nda
         image[2] = (image[0] > 0) * 130 + (image[1] > 0) * 100
         if mirrored:
             image[:] = image[:, :, ::-1]
+    fine = images[:, :, 1:31, 1:31].repeat(8, 2).repeat(8, 3)[:, :, 1::3, 1::3]  # 30 pixels are 80
     content = {
         "images": images,
+        "details": fine,
         "channels": np.array(CHANNELS),
         "joints": np.tile(bend[:, None].astype(np.float32), (1, len(JOINT_NAMES))),
         "joint_names": np.array(JOINT_NAMES),
@@ -56,7 +63,7 @@ def write_windows(path: Path, count: int = 160, seed: int = 0, **changes: np.nda
         "range_m": np.array(0.3),
     }
     content["tips_mm"][::3] = np.nan
-    np.savez(path, **content | changes)
+    np.savez(path, **{name: values for name, values in (content | changes).items() if values is not None})
     return path
 
 
@@ -95,7 +102,8 @@ def test_what_was_trained_runs_without_torch(trained):
     assert manifest.training["command"].startswith("tiae train hand_pose --data data.npz --model hands --test test.npz")
     rows = load_hand_rows([test], autoencoder.manifest)
     seen = autoencoder.describe(rows.images)
-    said = pose.estimate(rows.images, seen.descriptor, seen.parameters)
+    details = crop(rows.details, seen.parameters)
+    said = pose.estimate(rows.images, seen.descriptor, details)
     assert np.degrees(np.abs(said.joints - rows.joints)).mean() < 9  # 14 for the mean of all
     assert manifest.measures["joints_deg"] < 11  # under random shifts
     assert (said.joint_spread > 0).all()
@@ -103,13 +111,13 @@ def test_what_was_trained_runs_without_torch(trained):
     content = read_folder(folder)
     assert len(content.files[POSE]) < 0.8 * len(content.files[WEIGHTS])  # in 8 bits what there is in 16
     graph = graph_module(content, POSE)
-    given = {"window": rows.images, "descriptor": seen.descriptor, "shift": seen.parameters}
+    given = {"window": rows.images, "descriptor": seen.descriptor, "detail": details}
     with torch.inference_mode():
         joints = graph(*(torch.from_numpy(given[name]) for name in pose.inputs))[0]
     np.testing.assert_allclose(joints.numpy(), said.joints, atol=1e-4)
 
 
-@pytest.mark.parametrize(("sees", "size"), [("descriptor", 32), ("window", 32), ("features", 29)])
+@pytest.mark.parametrize(("sees", "size"), [("descriptor", 32), ("window", 32), ("detail", 29)])
 def test_other_inputs_and_sizes_are_exported_too(tmp_path, sees, size):
     network = HandPoseNetwork(sees, 3, size, 96, 8)
     of = dataclasses.replace(load_model("hands").manifest, window_size=size)
@@ -135,6 +143,91 @@ def test_what_is_no_hand_has_the_windows_size(channels):
         assert all(np.isin(other, window).all() for other, window in zip(others, windows, strict=True))
 
 
+def test_what_is_no_hand_is_the_same_in_detail(trained):
+    rows = load_hand_rows([trained[1]], load_model("hands").manifest)
+    made = draw_no_hands(rows, CHANNELS, seed=3)
+    assert made.windows.shape == rows.images.shape
+    assert made.details.shape == rows.details.shape
+    again = window_of_details(made.details.astype(np.float32) / 255, 32)
+    np.testing.assert_allclose(made.windows, again, atol=0.004)
+    assert 0.02 < made.windows[:, 0].mean() < 0.6
+
+
+def test_windows_are_what_their_details_show():
+    details = np.zeros((1, 3, STORED_PX, STORED_PX), np.float32)
+    details[0, 0, :40, :40] = 1.0  # the first quarter: pixels 1 to 15 of a window of 32
+    window = window_of_details(details, 32)[0]
+    np.testing.assert_allclose(window[0, 1:16, 1:16], 1.0)
+    assert window.sum() == pytest.approx(15 * 15)
+
+
+class ByCentroid:
+    """Stands for an auto-encoder: the shift is that of the hand's mask."""
+
+    manifest = load_model("hands").manifest
+
+    @property
+    def network(self):
+        def forward_encoder(windows):
+            mass = windows[:, 0].flatten(1).sum(1).clamp_min(1e-6)
+            places = torch.arange(32) - 15.5
+            x = (windows[:, 0].sum(1) * places).sum(1) / mass
+            y = (windows[:, 0].sum(2) * places).sum(1) / mass
+            return torch.zeros(len(windows), 96), torch.stack((x, y), 1)
+
+        return SimpleNamespace(forward_encoder=forward_encoder)
+
+
+def test_keypoints_go_where_their_picture_goes(tmp_path):
+    """Mirrored, turned, shifted and brought to the middle: each dot stays on its keypoint."""
+    rows = load_hand_rows([write_windows(tmp_path / "data.npz", 24)], ByCentroid.manifest)
+    rng = np.random.default_rng(3)
+    places = rng.integers(-12, 13, (24, 21, 2))  # pixels of a detail
+    rows.details[:] = 0
+    for detail, own in zip(rows.details, places, strict=True):
+        x, y = own[4] + 40
+        detail[2, y - 1 : y + 1, x - 1 : x + 1] = 255  # its middle lies between pixels 39 and 40
+    keypoints = np.concatenate((places * 3 / 8, np.full((24, 21, 1), 0.03)), 2).astype(np.float32)
+    rows = dataclasses.replace(rows, keypoints=keypoints)
+    network = HandPoseNetwork("detail", 3, 32, 96, 8)
+    settings = HandPoseTraining(turned_share=1.0, shift_radius_px=4, others_share=0.1)
+    batches = Batches(ByCentroid(), network, rows, None, settings)
+    off = []
+    for _ in range(4):
+        seen, told, _ = batches.show(torch.arange(24))
+        for picture, (x, y, away) in zip(seen.detail[:24, 2].numpy(), told[:, 4].numpy(), strict=True):
+            assert away == pytest.approx(0.2)
+            if picture.sum() > 2 and max(abs(x), abs(y)) < 0.9:
+                ys, xs = np.nonzero(picture > 0.05)
+                weights = picture[ys, xs]
+                found = np.average(xs, weights=weights), np.average(ys, weights=weights)
+                off.append(np.abs(np.array(found) - 31.5 - 32 * np.array([x, y])).max())
+    assert len(off) > 60
+    assert max(off) < 0.8  # pixels of a detail
+
+
+def test_in_the_palms_frame_nothing_turns_or_moves_the_hand():
+    torch.manual_seed(0)
+    hand = torch.randn(2, 21, 3) * 0.02
+    hand[:, 5:, 0] += torch.arange(16).remainder(4) * 0.02 + 0.08  # fingers along x …
+    hand[:, 5:, 1] += 0.03 - torch.arange(16).div(4, rounding_mode="floor") * 0.02  # … beside each other
+    hand[:, (8, 12, 16, 20), 2] -= 0.03  # bent to the palm's side
+    angle = torch.tensor(0.7)
+    turn = torch.tensor([[angle.cos(), -angle.sin(), 0], [angle.sin(), angle.cos(), 0], [0, 0, 1.0]])
+    turn = turn @ torch.tensor([[1, 0, 0], [0, angle.cos(), -angle.sin()], [0, angle.sin(), angle.cos()]])
+    units = torch.ones(3)
+    own = in_palm_frame(hand, units)
+    assert own.shape == (2, IN_PALM)
+    torch.testing.assert_close(
+        in_palm_frame(hand @ turn.T + torch.tensor([0.1, 0.2, 0.3]), units), own, atol=1e-3, rtol=0
+    )
+    mirrored = hand * torch.tensor([-1.0, 1.0, 1.0])
+    of_left = in_palm_frame(mirrored, units)
+    torch.testing.assert_close(of_left[:, :-1], own[:, :-1], atol=1e-3, rtol=0)  # as a right hand's
+    torch.testing.assert_close(of_left[:, -1], -own[:, -1], atol=1e-3, rtol=0)
+    assert in_palm_frame(torch.zeros(1, 21, 3), units).isfinite().all()
+
+
 def test_info_names_what_it_is(trained, capsys):
     assert main(["info", str(trained[0])]) == 0
     said = capsys.readouterr().out
@@ -148,15 +241,16 @@ def test_the_loss_is_of_what_is_known():
     said = network(torch.randn(4, 6))
     joints, tips = torch.randn(4, 25), torch.randn(4, 5, 3)
     length, left, view = torch.randn(4), torch.tensor([0.0, 1.0, 1.0, 0.0]), torch.randn(4, 3)
-    whole = negative_log_likelihood(said, joints, tips, length, left, view)
+    more = torch.rand(4, 4), torch.randn(4, 21, 3)
+    whole = negative_log_likelihood(said, joints, tips, length, left, view, *more)
     joints[1, 3] = joints[2] = torch.nan
     tips[0, 2, 1], length[3], left[1] = torch.nan, torch.nan, torch.nan
-    part = negative_log_likelihood(said, joints, tips, length, left, view)
+    part = negative_log_likelihood(said, joints, tips, length, left, view, *more)
     part.backward()
     assert torch.isfinite(part)
     assert part != whole
     assert all(torch.isfinite(w.grad).all() for w in network.parameters() if w.grad is not None)
-    none = negative_log_likelihood(said, *(values * torch.nan for values in (joints, tips, length, left, view)))
+    none = negative_log_likelihood(said, *(values * torch.nan for values in (joints, tips, length, left, view, *more)))
     assert float(none.detach()) == 0
 
 
@@ -172,10 +266,12 @@ def test_measures_by_hand():
     [
         ({"joint_names": np.array([f"robot_{n}" for n in range(25)])}, [], "needed are those of a human hand"),
         ({"metric_size_m": np.array(0.2)}, [], "was cut with metric_size_m 0.2, hands with 0.3"),
-        ({}, ["--sees", "all"], "accepted are features, descriptor, window"),
+        ({}, ["--sees", "all"], "accepted are detail, descriptor, window"),
         ({}, ["--held-out", "nothing"], "--held-out names nothing; accepted are"),
         ({}, ["--model", "depth"], "needed are depth"),
         ({}, ["--held-out", "fist"], "needed are at least 8"),
+        ({"details": np.zeros((12, 3, 8, 8), np.uint8)}, [], "details are uint8 of shape (12, 3, 8, 8); accepted"),
+        ({"details": None}, [], "not all files hold details; make them with `tiae simulate hands`"),
     ],
 )
 def test_what_is_refused(tmp_path, capsys, changes, words, line):

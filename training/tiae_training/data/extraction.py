@@ -17,6 +17,7 @@ from tiae_ros.streams.depth_units import MILLIMETRE_M, question_unit
 from tiae_ros.streams.recorded_joints import RecordedJoints
 from tiae_ros.streams.recorded_pairs import RecordedPairs
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
+from tiae_ros.vision.detail import STORED_PX, cut_detail
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.sight import Segmentation
 from tiae_ros.vision.window import Window, has_reading
@@ -29,6 +30,7 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "depth": ("depth",),
     "masks+depth": ("hand_mask", "object_mask", "depth"),
 }
+_BOTH = "masks+depth"  # what a hand pose model reads, and a detail beside it
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def extract_windows(
     """
     settings = settings or ExtractionSettings()
     segmentation = choose_segmentation(settings.segmentation_method, settings.segmentation_model)
-    images, masks, windows, stamps = [], [], [], []
+    images, masks, details, windows, stamps = [], [], [], [], []
     frames = without = 0
     remarks = _Remarks()
     with Bag(path, strict=strict) as bag:
@@ -133,10 +135,11 @@ def extract_windows(
             if focal_px is None or (robot is not None and not robot.has(frame.stamp_ns)):
                 continue
             found = False
-            for window, image, mask in _windows_of(frame, focal_px, settings, segmentation):
+            for window, image, mask, detail in _windows_of(frame, focal_px, settings, segmentation):
                 found = True
                 images.append(image)
                 masks.append(mask)
+                details += [] if detail is None else [detail]
                 windows.append((window.center_x, window.center_y, window.side_px, window.depth_m))
                 stamps.append(frame.stamp_ns)
                 if robot is not None:
@@ -165,6 +168,8 @@ def extract_windows(
         **_told_by(settings, len(images)),
         **(robot.arrays() if robot else {}),
     }
+    if settings.channels == _BOTH:
+        arrays["details"] = np.rint(np.stack(details) * 255).astype(np.uint8)
     return Extraction(arrays, frames, without, segmentation.name, told, topics.told)
 
 
@@ -272,8 +277,8 @@ def _told_by(settings: ExtractionSettings, count: int) -> dict[str, np.ndarray]:
 
 def _windows_of(
     frame: RgbdFrame, focal_px: float, settings: ExtractionSettings, segmentation: Segmentation
-) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
-    """Each window of a frame, its image (C, S, S) and what of it is hand or object (1, S, S)."""
+) -> Iterator[tuple[Window, np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Each window of a frame, its image (C, S, S), what of it is hand or object (1, S, S), and its detail."""
     color = frame.color if settings.use_color else None
     sight = segmentation.see(color, frame.depth_m, focal_px=focal_px, metric_size_m=settings.metric_size_m)
     labels, windows = sight.labels, [hand.window for hand in sight.hands]
@@ -282,4 +287,14 @@ def _windows_of(
         parts = [masks] if "masks" in settings.channels else []
         if "depth" in settings.channels:
             parts.append(cut_depth(frame.depth_m, labels, window, settings.window_size, settings.range_m))
-        yield window, np.concatenate(parts), np.clip(masks.sum(axis=0, keepdims=True), 0, 1)
+        detail = None
+        if settings.channels == _BOTH:
+            detail = cut_detail(
+                frame.depth_m,
+                labels,
+                window,
+                window_size=settings.window_size,
+                range_m=settings.range_m,
+                size=STORED_PX,
+            )
+        yield window, np.concatenate(parts), np.clip(masks.sum(axis=0, keepdims=True), 0, 1), detail

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
+from tiae_ros.vision.detail import STORED_PX, cut_detail
 from tiae_ros.vision.labels import Floats, Labels
 from tiae_ros.vision.window import Window
-from tiae_training.simulator.hand import JOINT_NAMES
+from tiae_training.simulator.hand import JOINT_NAMES, KEYPOINTS
 
 from .arrays import check_window_size
 
@@ -36,6 +37,7 @@ class WindowSize:
     size: int = 32
     metric_size_m: float = 0.30
     range_m: float = 0.30
+    details: bool = False  # keep one of each hand, too
 
     def __post_init__(self) -> None:
         check_window_size(self.size)
@@ -52,6 +54,9 @@ class ShownHand:
     grasp: str
     subject: int
     left: bool
+    keypoints: NDArray[np.float64] | None = (
+        None  # (21, 3) `simulator.hand.KEYPOINTS`: x, y pixels of the picture, metres
+    )
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,10 @@ class WindowRow:
     depth: NDArray[np.uint8]  # (1, S, S) as the sensor reads it
     clean_depth: NDArray[np.uint8]  # (1, S, S)
     hand: ShownHand
+    keypoints: NDArray[
+        np.float32
+    ]  # (21, 3) right and down from the window's middle in its pixels, metres beyond it; NaN
+    detail: NDArray[np.uint8] | None = None  # (3, STORED_PX, STORED_PX) hand, object and depth as they are found
 
 
 def cut_row(
@@ -82,7 +91,20 @@ def cut_row(
         _bytes(cut_depth(metres, labels, window, shape.size, shape.range_m))
         for metres, labels in ((depth_m, found), (clean_depth_m, true))
     )
-    return WindowRow(masks, clean_masks, depth, clean_depth, hand)
+    detail = None
+    if shape.details:
+        detail = _bytes(
+            cut_detail(depth_m, found, window, window_size=shape.size, range_m=shape.range_m, size=STORED_PX)
+        )
+    return WindowRow(masks, clean_masks, depth, clean_depth, hand, _in_window(hand, window, shape.size), detail)
+
+
+def _in_window(hand: ShownHand, window: Window, size: int) -> NDArray[np.float32]:
+    """Keypoints from the middle of a window and from its depth, (21, 3); NaN where they are not known."""
+    if hand.keypoints is None:
+        return np.full((len(KEYPOINTS), 3), np.nan, np.float32)
+    from_middle = hand.keypoints - [window.center_x, window.center_y, window.depth_m]
+    return (from_middle * [size / window.side_px, size / window.side_px, 1.0]).astype(np.float32)
 
 
 def window_arrays(
@@ -108,7 +130,10 @@ def window_arrays(
         "channels": np.array(CHANNELS[channels]),
         "metric_size_m": np.array(shape.metric_size_m),
         "range_m": np.array(shape.range_m),
+        "keypoints": np.stack([row.keypoints for row in rows]),
     }
+    if shape.details and channels == "both":
+        content["details"] = np.stack([row.detail for row in rows if row.detail is not None])
     if channels == "masks":
         return {"images": masks, **({} if np.array_equal(masks, true) else {"clean": true}), **content}
     if channels == "depth":

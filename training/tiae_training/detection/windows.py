@@ -93,4 +93,5 @@ def _shown(frame: StoredFrame, number: int) -> ShownHand:
         grasp=str(known["grasp"]),
         subject=int(known["person"]),
         left=bool(known["left"]),
+        keypoints=known.get("keypoints"),  # frames of before have none
     )

@@ -4,6 +4,8 @@ joints_deg          mean absolute error of the 21 joints of the fingers, degrees
 flexion_deg         of those that close the hand alone
 tips_mm             mean distance of the five fingertips
 left                share of sides that are right
+pinch_found         share of the fingers that touch the thumb that are said to
+pinch_right         share of those that are said to that do
 length_mm           mean error of the hand's length
 spread_spearman     rank correlation of a hand's mean spread and its mean error
 spread_share        share of joints within twice their spread (95 % of normal errors)
@@ -19,26 +21,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.model.autoencoder import Autoencoder
 from tiae_ros.model.hand_pose import HandPose, HandPoseEstimate
 from tiae_ros.model.shifts import draw_shifts, shift_images
-from tiae_training.imitation.others import draw_others
+from tiae_ros.vision.detail import crop
+from tiae_training.imitation.false_windows import NoHands
+from tiae_training.imitation.networks import pinches_of
+from tiae_training.imitation.others import draw_no_hands
 from tiae_training.imitation.rows import FINGER_JOINTS, Floats, HandRows
 from tiae_training.simulator.grasps import BY_NAME
 from tiae_training.world.holding import STYLES
 
 FLEXION = np.array([n for n in FINGER_JOINTS if JOINT_NAMES[n].endswith("flexion")])
 _LEAST_GROUP = 5
+Whole = NDArray[np.int64]
 
 
 def evaluate_hand_pose(
     pose: HandPose,
     autoencoder: Autoencoder,
     rows: HandRows,
-    others: Floats,
+    others: NoHands | None,
     *,
     held_out: Sequence[str] = (),
     radius_px: int = 8,
@@ -46,38 +53,61 @@ def evaluate_hand_pose(
 ) -> dict[str, float]:
     """All measures; those that nothing is known of are left out."""
     shifts = np.random.RandomState(seed)
-    said = estimates(pose, autoencoder, shift_images(rows.images, draw_shifts(len(rows), radius_px, shifts)))
+    said = estimates(pose, autoencoder, rows.images, rows.details, draw_shifts(len(rows), radius_px, shifts))
     measures = {"windows": float(len(rows)), **errors(said, rows), **trust(said, rows)}
     for name, chosen in groups(rows, held_out).items():
         if chosen.sum() >= _LEAST_GROUP:
             part = errors(_rows_of(said, chosen), rows.take(chosen))
             measures |= {f"{measure}_{name}": value for measure, value in part.items() if measure in _GROUPED}
-    drawn = draw_others(rows.images, autoencoder.manifest.channels, np.random.default_rng(seed + 1))
-    for name, windows in (("drawn", drawn), ("others", others)):
-        if len(windows):
-            moved = shift_images(windows, draw_shifts(len(windows), radius_px, shifts))
-            measures[f"{name}_auroc"] = auroc(said.novelty, estimates(pose, autoencoder, moved).novelty)
+    drawn = draw_no_hands(rows, autoencoder.manifest.channels, seed + 1)
+    for name, no_hands in (("drawn", drawn), ("others", others)):
+        if no_hands is not None and len(no_hands):
+            moved = draw_shifts(len(no_hands), radius_px, shifts)
+            novelty = estimates(pose, autoencoder, no_hands.windows, no_hands.details, moved).novelty
+            measures[f"{name}_auroc"] = auroc(said.novelty, novelty)
     return {name: round(value, 4) for name, value in measures.items() if np.isfinite(value)}
 
 
 _GROUPED = ("joints_deg", "flexion_deg", "tips_mm")
 
 
-def estimates(pose: HandPose, autoencoder: Autoencoder, windows: Floats) -> HandPoseEstimate:
-    """As the node has them: windows -> descriptors and shifts -> hands."""
-    description = autoencoder.describe(windows)
-    return pose.estimate(windows, description.descriptor, description.parameters[:, :2])
+def estimates(
+    pose: HandPose, autoencoder: Autoencoder, windows: Floats, details: NDArray[np.uint8], shifts: Whole | None = None
+) -> HandPoseEstimate:
+    """As `seen_by`, without the descriptors."""
+    return seen_by(pose, autoencoder, windows, details, shifts)[0]
+
+
+def seen_by(
+    pose: HandPose, autoencoder: Autoencoder, windows: Floats, details: NDArray[np.uint8], shifts: Whole | None = None
+) -> tuple[HandPoseEstimate, Floats]:
+    """Hands as the node has them, and descriptors (N, K), of windows (N, C, S, S) under shifts (N, 2), window pixels.
+
+    details: (N, 3, 80, 80) around the windows' middles, or (N, 0, 0, 0). Raises DataError where they are needed.
+    """
+    moved = np.zeros((len(windows), 2), np.int64) if shifts is None else shifts
+    seen = windows if shifts is None else shift_images(windows, shifts)
+    described = autoencoder.describe(seen)
+    fine = (
+        crop(details, (described.parameters[:, :2] - moved).astype(np.float32), windows.shape[-1])
+        if details.shape[1]
+        else None
+    )
+    return pose.estimate(seen, described.descriptor, fine), described.descriptor
 
 
 def errors(said: HandPoseEstimate, rows: HandRows) -> dict[str, float]:
     """Of joints, fingertips, side and length; NaN where no truth is known."""
     off_deg = np.degrees(np.abs(said.joints - rows.joints))
     known = np.isfinite(rows.left)
+    touching, told = pinches_of(torch.from_numpy(rows.tips_mm)).numpy() > 0.5, said.pinch > 0.5
     return {
         "joints_deg": _mean(off_deg[:, FINGER_JOINTS]),
         "flexion_deg": _mean(off_deg[:, FLEXION]),
         "tips_mm": _mean(np.linalg.norm(said.tips_mm - rows.tips_mm, axis=-1)),
         "left": float(((said.left > 0.5) == (rows.left > 0.5))[known].mean()) if known.any() else np.nan,
+        "pinch_found": float(told[touching].mean()) if touching.any() else np.nan,
+        "pinch_right": float(touching[told].mean()) if told.any() else np.nan,
         "length_mm": _mean(np.abs(said.length_mm - rows.length_mm)),
     }
 

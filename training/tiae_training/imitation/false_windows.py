@@ -1,13 +1,16 @@
-"""Windows that the node would cut in rooms without a hand, where its detector is wrong: (M, C, S, S)."""
+"""Windows that the node would cut in rooms without a hand, where its detector is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tiae_ros.model.manifest import Manifest
 from tiae_ros.vision.cut_windows import cut_grasp, cut_masks
+from tiae_ros.vision.detail import CHANNELS, STORED_PX, cut_detail
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.sight import Segmentation
 from tiae_training.imitation.rows import Floats
@@ -16,11 +19,22 @@ from tiae_training.world.shards import StoredFrame
 _LEAST_CONFIDENCE = 0.02  # far below the node's own: there are few enough
 
 
-def false_windows(frames: Sequence[StoredFrame], finders: Sequence[Segmentation], of: Manifest) -> Floats:
+@dataclass(frozen=True)
+class NoHands:
+    """M windows of what is no hand."""
+
+    windows: Floats  # (M, C, S, S) 0..1
+    details: NDArray[np.uint8]  # (M, 3, 80, 80)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+
+def false_windows(frames: Sequence[StoredFrame], finders: Sequence[Segmentation], of: Manifest) -> NoHands:
     """Every window of frames without a hand, and of their mirror images, as a model's windows are cut."""
     size_m, range_m = (float(of.preprocessing.get(name, 0.3)) for name in ("metric_size_m", "range_m"))
     limits = SegmentationSettings(hand_confidence_min=_LEAST_CONFIDENCE)
-    found = []
+    windows, details = [], []
     for frame in frames:
         for step in (1, -1):
             color, depth_m = (
@@ -31,8 +45,14 @@ def false_windows(frames: Sequence[StoredFrame], finders: Sequence[Segmentation]
                 sight = finder.see(color, depth_m, limits, focal_px=frame.focal_px, metric_size_m=size_m)
                 for hand in sight.hands:
                     if len(of.channels) == 2:
-                        found.append(cut_masks(sight.labels, hand.window, of.window_size))
+                        windows.append(cut_masks(sight.labels, hand.window, of.window_size))
                     else:
-                        found.append(cut_grasp(depth_m, sight.labels, hand.window, of.window_size, range_m))
+                        windows.append(cut_grasp(depth_m, sight.labels, hand.window, of.window_size, range_m))
+                    details.append(cut_detail(depth_m, sight.labels, hand.window, range_m=range_m, size=STORED_PX))
     shape = (len(of.channels), of.window_size, of.window_size)
-    return np.stack(found).astype(np.float32) if found else np.zeros((0, *shape), np.float32)
+    return NoHands(
+        np.stack([np.zeros(shape, np.float32), *windows])[1:].astype(np.float32),
+        np.rint(255 * np.stack([np.zeros((CHANNELS, STORED_PX, STORED_PX), np.float32), *details])[1:]).astype(
+            np.uint8
+        ),
+    )

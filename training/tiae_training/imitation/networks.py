@@ -2,9 +2,8 @@
 hand it is.
 
 descriptor   the auto-encoder's descriptor alone
-features     and, beside it, the encoder's features of the window, moved back by the shift: the convolutions of its
-             trunk, which learn on
-window       the window as it is, by such convolutions of its own: the rival
+detail       and, beside it, the hand in finer pixels, brought to the middle by the auto-encoder's shift
+window       the window as it is, by convolutions of its own: the rival
 
 What is learnt is in units of the training data's own mean and deviation. Deviations of estimates are a factor of each
 joint and finger above what the network says, measured on people who were not trained on (`spread`).
@@ -23,23 +22,24 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tiae_ros.errors import ModelError
 from tiae_ros.model.hand_pose import JOINTS, TIPS
-from tiae_training.networks.layers import ResidualBlock, make_trunk
-from tiae_training.networks.pattern import PatternNetwork
-from tiae_training.transforms.shifts import shift_images_subpixel
+from tiae_training.imitation.keypoints import DEEP, IN_PALM, KeypointNetwork, convolution, in_palm_frame
+from tiae_training.networks.layers import ResidualBlock
 
-INPUTS = {"descriptor": ("descriptor",), "features": ("window", "descriptor", "shift"), "window": ("window",)}
+INPUTS = {"descriptor": ("descriptor",), "detail": ("descriptor", "detail"), "window": ("window",)}
 _LIMIT = 4.0  # of the logarithm of a deviation in units of the data's
-_MAPS = 16
+_KEYPOINTS_WEIGHT = 6.0  # of half a detail's side
 _DOUBT = 2.0  # what a spread e times as wide adds to the novelty: hands of a known pose are sure ones
-_RESIDUAL, _OF_TRUNK = 6, 7  # places in `make_trunk`: the residual block, and the layers up to it
-_SIZES = (JOINTS, JOINTS, 3 * TIPS, TIPS, 1, 1, 1, 3)
+_SIZES = (JOINTS, JOINTS, 3 * TIPS, TIPS, 1, 1, 1, 3, TIPS - 1)
+_TOUCHING_MM, _APART_MM = 14.0, 30.0  # between the tips of thumb and finger: a pinch for sure, and none
 
 
 class HandPoseNetwork(nn.Module):
-    """Inputs in the order of `INPUTS` -> (N, 25), (N, 25), (N, 5, 3), (N, 5), (N,), as logits (N,), (N,), and (N, 3).
+    """Inputs in the order of `INPUTS` -> (N, 25), (N, 25), (N, 5, 3), (N, 5), (N,), (N,), (N,), (N, 3), (N, 4),
+    and where it sees details (N, 21, 3), else None.
 
     joints and their log deviation; tips and theirs; length; left; no hand at all; whence the hand is seen, which is
-    only for the training: what knows it knows more of the rest. In units of the data, except logits.
+    only for the training: what knows it knows more of the rest; pinches; keypoints (`keypoints`). Left, no hand and
+    pinches are logits, all else but keypoints is in units of the data.
     """
 
     descriptor_mean: Tensor
@@ -52,17 +52,22 @@ class HandPoseNetwork(nn.Module):
     length_scale: Tensor
     joint_factor: Tensor
     tip_factor: Tensor
+    keypoint_units: Tensor
 
     def __init__(self, sees: str, channels: int, window_size: int, descriptor_size: int, hidden: int) -> None:
         super().__init__()
         if sees not in INPUTS:
             raise ModelError(f"network sees {sees!r:.60}; accepted are {', '.join(INPUTS)}")
         self.sees, self.inputs = sees, INPUTS[sees]
-        seen = 0 if sees == "window" else descriptor_size
+        seen = descriptor_size if "descriptor" in self.inputs else 0
+        self.keypoints: KeypointNetwork | None = None
         self.features: nn.Sequential | None = None
-        if sees != "descriptor":
-            self.features = _features(channels, window_size)
-            seen += _MAPS * (-(-window_size // 4)) ** 2
+        if sees == "detail":
+            self.keypoints = KeypointNetwork()
+            seen += DEEP + IN_PALM
+        elif sees == "window":
+            self.features = _of_window(channels)
+            seen += 16 * (-(-window_size // 4)) ** 2
         self.body = nn.Sequential(
             nn.Linear(seen, hidden), nn.LayerNorm(hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
         )
@@ -78,19 +83,20 @@ class HandPoseNetwork(nn.Module):
             self.register_buffer(f"{name}_scale", torch.ones((TIPS, 1) if name == "tip" else shape))
         self.register_buffer("joint_factor", torch.ones(JOINTS))
         self.register_buffer("tip_factor", torch.ones(TIPS))
+        self.register_buffer("keypoint_units", torch.tensor([0.1125, 0.1125, 0.15]))  # metres
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *inputs: Tensor) -> tuple[Any, ...]:
         given = dict(zip(self.inputs, inputs, strict=True))
-        seen = []
+        seen, keypoints = [], None
         if self.features is not None:
-            window = given["window"]
-            if self.sees == "features":
-                window = shift_images_subpixel(window, -given["shift"])
-            seen.append(self.features(window))
+            seen.append(self.features(given["window"]))
+        if self.keypoints is not None:
+            keypoints, deep = self.keypoints(given["detail"])
+            seen += [in_palm_frame(keypoints, self.keypoint_units), deep]
         if "descriptor" in given:
             seen.append((given["descriptor"] - self.descriptor_mean) / self.descriptor_scale)
         parts = self.said(self.body(torch.cat(seen, 1))).split(_SIZES, 1)
-        joints, joint_log, tips, tip_log, length, left, other, view = parts
+        joints, joint_log, tips, tip_log, length, left, other, view, pinch = parts
         return (
             joints,
             joint_log.clamp(-_LIMIT, _LIMIT),
@@ -100,6 +106,8 @@ class HandPoseNetwork(nn.Module):
             left[:, 0],
             other[:, 0],
             view,
+            pinch,
+            keypoints,
         )
 
     def parts(self) -> dict[str, Any]:
@@ -116,7 +124,7 @@ class HandPoseGraph(nn.Module):
 
     def say(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         net = self.network
-        joints, joint_log, tips, tip_log, length, left, other, _ = net(*inputs)
+        joints, joint_log, tips, tip_log, length, left, other, _, pinch, _ = net(*inputs)
         joint_spread = net.joint_factor * net.joint_scale * joint_log.exp()
         return (
             net.joint_mean + net.joint_scale * joints,
@@ -126,6 +134,7 @@ class HandPoseGraph(nn.Module):
             left.sigmoid(),
             net.length_mean + net.length_scale * length,
             other + _DOUBT * joint_spread.mean(1).log(),
+            pinch.sigmoid(),
         )
 
 
@@ -139,14 +148,14 @@ class _OfWindow(HandPoseGraph):
         return self.say(window)
 
 
-class _OfFeatures(HandPoseGraph):
-    def forward(self, window: Tensor, descriptor: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
-        return self.say(window, descriptor, shift)
+class _OfDetail(HandPoseGraph):
+    def forward(self, descriptor: Tensor, detail: Tensor) -> tuple[Tensor, ...]:
+        return self.say(descriptor, detail)
 
 
 def graph_of(network: HandPoseNetwork) -> HandPoseGraph:
     """What is exported of a network, with inputs by name."""
-    return {"descriptor": _OfDescriptor, "window": _OfWindow, "features": _OfFeatures}[network.sees](network).eval()
+    return {"descriptor": _OfDescriptor, "window": _OfWindow, "detail": _OfDetail}[network.sees](network).eval()
 
 
 def hand_pose_network(
@@ -160,44 +169,41 @@ def hand_pose_network(
 
 
 @torch.no_grad()
-def begin_with(network: HandPoseNetwork, encoder: nn.Module) -> bool:
-    """Let the features begin as those of an auto-encoder's trunk; whether it has such."""
-    if network.sees != "features" or not isinstance(encoder, PatternNetwork) or encoder.config.trunk != "residual":
-        return False
-    assert network.features is not None
-    for own, other in list(zip(network.features, encoder.trunk.children(), strict=False))[:_OF_TRUNK]:
-        own.load_state_dict(other.state_dict())
-    return True
-
-
-@torch.no_grad()
 def fold_norms(network: HandPoseNetwork) -> None:
     """Put the statistics of the features' normalisation into their kernels, for good: as it is stored and exported."""
-    if network.features is None:
-        return
-    residual = network.features[_RESIDUAL]
-    assert isinstance(residual, ResidualBlock)
-    for layers in (network.features, residual.change):
+    for layers in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
         for n, (layer, norm) in enumerate(itertools.pairwise(list(layers))):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 layers[n], layers[n + 1] = fuse_conv_bn_eval(layer.eval(), norm.eval()), nn.Identity()
 
 
-def _features(channels: int, window_size: int) -> nn.Sequential:
-    """(N, C, S, S) -> (N, 16 · ⌈S/4⌉ · ⌈S/4⌉): the trunk's convolutions, and fewer maps at their end."""
-    trunk = list(make_trunk("residual", channels, window_size, 1, nn.SiLU))[:_OF_TRUNK]
-    return nn.Sequential(*trunk, nn.Conv2d(64, _MAPS, 1, bias=False), nn.BatchNorm2d(_MAPS), nn.SiLU(), nn.Flatten())
+def _of_window(channels: int) -> nn.Sequential:
+    """(N, C, S, S) -> (N, 16 · ⌈S/4⌉ · ⌈S/4⌉)."""
+    return nn.Sequential(
+        *convolution(channels, 32, 5, stride=2),
+        *convolution(32, 64, 3, stride=2),
+        ResidualBlock(64),
+        *convolution(64, 16, 1),
+        nn.Flatten(),
+    )
 
 
 def negative_log_likelihood(
-    said: tuple[Tensor, ...], joints: Tensor, tips: Tensor, length: Tensor, left: Tensor, view: Tensor
+    said: tuple[Any, ...],
+    joints: Tensor,
+    tips: Tensor,
+    length: Tensor,
+    left: Tensor,
+    view: Tensor,
+    pinch: Tensor,
+    keypoints: Tensor,
 ) -> Tensor:
     """The loss of windows of hands, in units of the data; what is NaN is not known and counts for nothing.
 
     Normal distributions with the deviations that are said, each with the plain square of the error beside it: without
     that, what is hard to see is given up early by a large deviation.
     """
-    joint, joint_log, tip, tip_log, length_said, left_said, _, view_said = said
+    joint, joint_log, tip, tip_log, length_said, left_said, _, view_said, pinch_said, keypoints_said = said
     known = torch.isfinite(joints)
     off = torch.where(known, joint - joints.nan_to_num(), 0.0)
     terms = [_mean(0.5 * off.square() * (-2 * joint_log).exp() + joint_log + off.square(), known)]
@@ -211,7 +217,20 @@ def negative_log_likelihood(
     terms.append(0.2 * _mean(crossed, known))
     known = torch.isfinite(view)
     terms.append(0.5 * _mean((view_said - view.nan_to_num()).square(), known))
+    known = torch.isfinite(pinch)
+    crossed = F.binary_cross_entropy_with_logits(pinch_said, pinch.nan_to_num(), reduction="none")
+    terms.append(0.5 * _mean(crossed, known))
+    if keypoints_said is not None:
+        known = torch.isfinite(keypoints).all(-1)  # (N, 21)
+        off = torch.where(known[..., None], keypoints_said - keypoints.nan_to_num(), 0.0).abs().sum(-1)
+        terms.append(_KEYPOINTS_WEIGHT * _mean(off, known))
     return torch.stack(terms).sum()
+
+
+def pinches_of(tips_mm: Tensor) -> Tensor:
+    """How surely the thumb touches each finger where tips (N, 5, 3) lie so: (N, 4) 0..1, NaN unknown."""
+    distance = (tips_mm[:, 1:] - tips_mm[:, :1]).norm(dim=-1)
+    return ((_APART_MM - distance) / (_APART_MM - _TOUCHING_MM)).clamp(0, 1)
 
 
 def _mean(values: Tensor, known: Tensor) -> Tensor:

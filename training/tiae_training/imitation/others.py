@@ -10,13 +10,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from tiae_ros.imitation.human_hand import FINGERS
-from tiae_training.imitation.rows import Floats
+from tiae_ros.vision.detail import DETAIL_PX, DETAIL_SHARE, STORED_PX
+from tiae_training.imitation.false_windows import NoHands
+from tiae_training.imitation.rows import Floats, HandRows, no_details
 
 _LEAST_PIXELS = 20
 _NOTHING = 0.02
+
+
+def draw_no_hands(rows: HandRows, channels: Sequence[str], seed: int) -> NoHands:
+    """One for each window of a hand, also in detail where hands are told so."""
+    return no_hands_like(rows.images, rows.details, channels, np.random.default_rng(seed))
+
+
+def no_hands_like(
+    windows: Floats, details: NDArray[np.uint8], channels: Sequence[str], rng: np.random.Generator
+) -> NoHands:
+    """Windows of no hand, made of these; where details (N, 3, 80, 80) are given, of them."""
+    if not details.shape[1]:
+        return NoHands(draw_others(windows, channels, rng), no_details(len(windows)))
+    fine = draw_others(details.astype(np.float32) / np.float32(255), channels, rng)
+    return NoHands(window_of_details(fine, windows.shape[-1]), np.rint(fine * 255).astype(np.uint8))
+
+
+def window_of_details(details: Floats, window_size: int) -> Floats:
+    """What windows (N, C, S, S) show of stored details; their border is empty."""
+    side = round(STORED_PX / DETAIL_PX * DETAIL_SHARE * window_size)
+    first = (window_size - side) // 2
+    windows = np.zeros((len(details), details.shape[1], window_size, window_size), np.float32)
+    for window, detail in zip(windows, details, strict=True):
+        for channel, plane in zip(window, detail, strict=True):
+            channel[first : first + side, first : first + side] = cv2.resize(
+                plane, (side, side), interpolation=cv2.INTER_AREA
+            )
+    return windows
 
 
 def draw_others(windows: Floats, channels: Sequence[str], rng: np.random.Generator) -> Floats:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from tiae_ros.errors import DataError
 from tiae_ros.imitation.human_hand import FINGERS, JOINT_NAMES
 from tiae_ros.model.manifest import Manifest
-from tiae_training.data.arrays import ImageArrays, join_arrays, load_arrays
+from tiae_ros.vision.detail import CHANNELS, STORED_PX
+from tiae_training.data.arrays import ImageArrays, load_arrays
+from tiae_training.simulator.hand import KEYPOINTS
 
 Floats = NDArray[np.float32]
 
@@ -37,10 +39,17 @@ class HandRows:
     view: Floats  # (N, 3) from the hand to the camera in the palm frame
     subjects: NDArray[np.int64]  # (N,), -1 unknown
     kinds: NDArray[np.str_]  # (N,) the grasp's name, "" unknown
+    keypoints: Floats  # (N, 21, 3) from the window's middle: window pixels right and down, metres away from its depth
+    details: NDArray[np.uint8]  # (N, 3, 80, 80) 0..255 (`tiae_ros.vision.detail`); (N, 0, 0, 0): there are none
     data_id: str
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def have_details(self) -> bool:
+        """Whether all are told in detail, too."""
+        return self.details.shape[1] > 0
 
     def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> HandRows:
         """The chosen rows."""
@@ -75,18 +84,12 @@ def load_hand_rows(paths: Sequence[Path], of: Manifest) -> HandRows:
             if of.preprocessing.get(name, value) != value:
                 raise DataError(f"{path} was cut with {name} {value:g}, {of.model_id} with {of.preprocessing[name]:g}")
     rows = [_rows_of(path, part) for path, part in zip(paths, parts, strict=True)]
+    if not all(row.have_details for row in rows):
+        rows = [dataclasses.replace(row, details=no_details(len(row))) for row in rows]
     ids = " ".join(part.data_id for part in parts)
     return dataclasses.replace(
         rows[0], data_id=ids, **{name: np.concatenate([getattr(row, name) for row in rows]) for name in _COLUMNS}
     )
-
-
-def load_others(paths: Sequence[Path], of: Manifest) -> Floats:
-    """Windows of what is no hand, (M, C, S, S). Raises DataError."""
-    if not paths:
-        return np.zeros((0, len(of.channels), of.window_size, of.window_size), np.float32)
-    images: Floats = join_arrays([load_arrays(path, at_least=1).in_order(of.channels) for path in paths]).images
-    return images
 
 
 def _rows_of(path: Path, arrays: ImageArrays) -> HandRows:
@@ -123,5 +126,25 @@ def _rows_of(path: Path, arrays: ImageArrays) -> HandRows:
         view=column_of("view", (3,)),
         subjects=given["subjects"].astype(np.int64) if "subjects" in given else np.full(count, -1),
         kinds=kinds,
+        keypoints=column_of("keypoints", (len(KEYPOINTS), 3)),
+        details=details_of(arrays),
         data_id=arrays.data_id,
     )
+
+
+def details_of(arrays: ImageArrays) -> NDArray[np.uint8]:
+    """The details of a file, (N, 3, 80, 80); (N, 0, 0, 0) where it has none. Raises DataError for other arrays."""
+    given = arrays.others.get("details")
+    if given is None:
+        return no_details(len(arrays))
+    wanted = (len(arrays), CHANNELS, STORED_PX, STORED_PX)
+    if given.shape != wanted or given.dtype != np.uint8:
+        raise DataError(
+            f"{arrays.data_id}: details are {given.dtype} of shape {given.shape}; accepted is uint8 of {wanted}"
+        )
+    return given
+
+
+def no_details(count: int) -> NDArray[np.uint8]:
+    """What stands for details where there are none."""
+    return np.zeros((count, 0, 0, 0), np.uint8)

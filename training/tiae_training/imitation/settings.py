@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tiae_ros.errors import ParameterError
 from tiae_training.transforms.ranges import setting
 
-SEES = ("features", "descriptor", "window")
+SEES = ("detail", "descriptor", "window")
 
 
 @dataclass(frozen=True)
@@ -15,16 +15,16 @@ class HandPoseTraining:
     """Numbers of `tiae train hand_pose`."""
 
     sees: str = setting(
-        "features",
+        "detail",
         "--sees",
-        "features: the descriptor and the encoder's features of the window, moved back by its shift; "
+        "detail: the descriptor and the hand in finer pixels, brought to the middle by the shift; "
         "descriptor: this alone; window: as it is, with features of its own",
     )
     epochs: int = setting(14, "--epochs", "passes over the windows")
     batch_size: int = setting(64, "--batch-size", "windows a step")
     learning_rate: float = setting(3e-3, "--learning-rate", "at its highest")
     weight_decay: float = setting(1e-2, "--weight-decay", "AdamW's")
-    hidden: int = setting(128, "--hidden", "features between what is seen and what is said")
+    hidden: int = setting(192, "--hidden", "features between what is seen and what is said")
     shift_radius_px: int = setting(8, "--shift-radius", "largest shift of a window in pixels")
     turned_share: float = setting(0.6, "--turned-share", "of windows turned by any angle")
     others_share: float = setting(0.12, "--others-share", "windows that show no hand, beside each batch")

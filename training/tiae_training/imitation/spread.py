@@ -13,7 +13,7 @@ from tiae_training.imitation.networks import HandPoseNetwork, graph_of
 from tiae_training.imitation.rows import HandRows
 from tiae_training.imitation.training import see
 from tiae_training.model import TransformInvariantAutoencoder
-from tiae_training.transforms.shifts import draw_shifts, shift_images
+from tiae_training.transforms.shifts import draw_shifts
 
 _FACTORS = (0.2, 10.0)
 HANDS_KEPT = 0.97  # share of held-out hands that are called known
@@ -26,7 +26,7 @@ def calibrate(
     """Set the factors by held-out rows under random shifts; returns the novelty from which on it is no known hand."""
     windows = torch.from_numpy(rows.images)
     shifts = draw_shifts(len(rows), radius_px, torch.Generator().manual_seed(seed))
-    given = see(autoencoder, shift_images(windows, shifts)).of(network)
+    given = see(autoencoder, windows, torch.from_numpy(rows.details), shifts).of(network)
     said = network(*given)
     joint, joint_log, tip, tip_log = said[:4]
     wanted = (torch.from_numpy(rows.joints) - network.joint_mean) / network.joint_scale

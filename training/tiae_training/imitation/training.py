@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +13,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tiae_ros.errors import DataError, TrainingError
-from tiae_training.imitation.networks import HandPoseNetwork, begin_with, negative_log_likelihood
-from tiae_training.imitation.others import draw_others
-from tiae_training.imitation.rows import Floats, HandRows
+from tiae_ros.vision.detail import DETAIL_PX, crop, pixel_of, whole_pixels
+from tiae_training.imitation.false_windows import NoHands
+from tiae_training.imitation.networks import HandPoseNetwork, negative_log_likelihood, pinches_of
+from tiae_training.imitation.others import no_hands_like
+from tiae_training.imitation.rows import HandRows, no_details
 from tiae_training.imitation.settings import HandPoseTraining
 from tiae_training.model import TransformInvariantAutoencoder
 from tiae_training.transforms.poses import place_by_pose
 from tiae_training.transforms.shifts import draw_shifts, shift_images
 
 _LEAST_ROWS = 8
+say_now = functools.partial(print, flush=True)
 _OTHERS_WEIGHT = 0.5
 _LEAST_SCALE = 0.05  # of a joint, rad: some hardly move in the data
 _ROWS_AT_ONCE = 512
@@ -32,7 +36,8 @@ class Seen:
 
     window: Tensor
     descriptor: Tensor
-    shift: Tensor
+    detail: Tensor | None = None
+    middle: Tensor | None = None  # (N, 2) of the detail, from that of the window before it was shifted, window pixels
 
     def of(self, network: HandPoseNetwork) -> tuple[Tensor, ...]:
         """What this network asks for, in its order."""
@@ -40,24 +45,41 @@ class Seen:
 
 
 @torch.no_grad()
-def see(autoencoder: TransformInvariantAutoencoder, windows: Tensor) -> Seen:
-    """Windows (N, C, S, S) as the node's pipeline shows them."""
-    parts = [autoencoder.network.forward_encoder(some) for some in windows.split(_ROWS_AT_ONCE)]
+def see(
+    autoencoder: TransformInvariantAutoencoder, windows: Tensor, details: Tensor, shifts: Tensor | None = None
+) -> Seen:
+    """Windows (N, C, S, S) under shifts, as the node's pipeline shows them.
+
+    details: (N, 3, 80, 80) as they are stored, or (N, 0, 0, 0). shifts: (N, 2) window pixels; None: none.
+    """
+    moved = windows if shifts is None else shift_images(windows, shifts)
+    parts = [autoencoder.network.forward_encoder(some) for some in moved.split(_ROWS_AT_ONCE)]
     descriptors, parameters = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Seen(windows, descriptors, parameters[:, :2])
+    if not details.shape[1]:
+        return Seen(moved, descriptors)
+    found = parameters[:, :2] if shifts is None else parameters[:, :2] - shifts
+    size = windows.shape[-1]
+    fine = torch.from_numpy(crop(details.numpy(), found.numpy(), size))
+    return Seen(moved, descriptors, fine, torch.from_numpy(whole_pixels(found.numpy(), size)) * pixel_of(size))
 
 
 def train_hand_pose(
     autoencoder: TransformInvariantAutoencoder,
     rows: HandRows,
-    others: Floats,
+    others: NoHands | None,
     settings: HandPoseTraining,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = say_now,
 ) -> HandPoseNetwork:
     """A network trained on some windows, on the CPU, in units of their own mean and deviation.
 
-    others: (M, C, S, S) windows of what is no hand, beside those that are drawn. Raises DataError for too few windows.
+    others: windows of what is no hand, beside those that are drawn. Raises DataError for too few windows, or where
+    the network sees details and there are none.
     """
+    if settings.sees == "detail" and not rows.have_details:
+        raise DataError(
+            f"{rows.data_id}: not all files hold details; make them with `tiae simulate hands`, or with --details by "
+            "`tiae simulate` and `tiae simulate windows`; or train with --sees descriptor"
+        )
     if len(rows) < _LEAST_ROWS:
         raise DataError(f"{rows.data_id} has {len(rows)} windows to train on; needed are at least {_LEAST_ROWS}")
     manifest = autoencoder.manifest
@@ -65,14 +87,14 @@ def train_hand_pose(
     network = HandPoseNetwork(
         settings.sees, len(manifest.channels), manifest.window_size, manifest.descriptor_size, settings.hidden
     )
-    begin_with(network, autoencoder.network)
     take_units(network, autoencoder, rows, settings.seed)
     batch = min(settings.batch_size, len(rows))
     steps = settings.epochs * (len(rows) // batch)
     optimizer = torch.optim.AdamW(_groups(network, settings), lr=settings.learning_rate)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps + 1, pct_start=0.2)
-    batches = _Batches(autoencoder, network, rows, others, settings)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=0.2
+    )
+    batches = Batches(autoencoder, network, rows, others, settings)
     network.train()
     for epoch in range(settings.epochs):
         total = 0.0
@@ -93,7 +115,9 @@ def train_hand_pose(
 def take_units(network: HandPoseNetwork, autoencoder: TransformInvariantAutoencoder, rows: HandRows, seed: int) -> None:
     """Mean and deviation of what is learnt and of what is seen."""
     some = np.random.default_rng(seed).permutation(len(rows))[:2000]
-    descriptors = see(autoencoder, torch.from_numpy(rows.images[some])).descriptor
+    descriptors = see(
+        autoencoder, torch.from_numpy(rows.images[some]), torch.from_numpy(no_details(len(some)))
+    ).descriptor
     network.descriptor_mean.copy_(descriptors.mean(0))
     network.descriptor_scale.copy_(descriptors.std(0).clamp_min(1e-6))
     for values, mean, scale, least in (
@@ -110,21 +134,31 @@ def take_units(network: HandPoseNetwork, autoencoder: TransformInvariantAutoenco
         scale.copy_(torch.from_numpy(np.maximum(deviation, least)))
 
 
-class _Batches:
+class Batches:
+    """Rows of hands as a network is shown them, and its loss."""
+
     def __init__(
         self,
         autoencoder: TransformInvariantAutoencoder,
         network: HandPoseNetwork,
         rows: HandRows,
-        others: Floats,
+        others: NoHands | None,
         settings: HandPoseTraining,
     ) -> None:
         self._autoencoder, self._network, self._settings = autoencoder, network, settings
         self._rows, self._others = rows, others
         self._images = torch.from_numpy(rows.images)
+        self._details = torch.from_numpy(rows.details if settings.sees == "detail" else no_details(len(rows)))
         self._joints = (torch.from_numpy(rows.joints) - network.joint_mean) / network.joint_scale
         self._tips = (torch.from_numpy(rows.tips_mm) - network.tip_mean) / network.tip_scale
         self._length = (torch.from_numpy(rows.length_mm) - network.length_mean) / network.length_scale
+        self._keypoints = torch.from_numpy(rows.keypoints)
+        preprocessing, size = autoencoder.manifest.preprocessing, rows.images.shape[-1]
+        half_m = float(preprocessing.get("range_m", 0.3)) / 2
+        self._halves = DETAIL_PX / 2 * pixel_of(size), half_m
+        across_m = self._halves[0] * float(preprocessing.get("metric_size_m", 0.3)) / size
+        network.keypoint_units.copy_(torch.tensor([across_m, across_m, half_m]))
+        self._pinches = pinches_of(torch.from_numpy(rows.tips_mm))
         self._left = torch.from_numpy(rows.left)
         self._view = torch.from_numpy(rows.view)
         self._generator = torch.Generator().manual_seed(settings.seed)
@@ -136,61 +170,108 @@ class _Batches:
         return [part for part in parts if len(part) == batch]
 
     def loss(self, chosen: Tensor) -> Tensor:
+        seen, keypoints, left = self.show(chosen)
         count = len(chosen)
-        mirrored = torch.rand(count, generator=self._generator) < 0.5
-        hands = self._images[chosen]
-        hands = torch.where(mirrored[:, None, None, None], hands.flip(3), hands)  # a left hand is a mirrored right one
-        left = torch.where(mirrored, 1 - self._left[chosen], self._left[chosen])
-        windows = self._turn(torch.cat((hands, self._draw_others(hands))))
-        shifts = draw_shifts(len(windows), self._settings.shift_radius_px, self._generator)
-        said = self._network(*see(self._autoencoder, shift_images(windows, shifts)).of(self._network))
-        of_hands = tuple(part[:count] for part in said)
+        said = self._network(*seen.of(self._network))
+        of_hands = tuple(None if part is None else part[:count] for part in said)
         loss = negative_log_likelihood(
-            of_hands, self._joints[chosen], self._tips[chosen], self._length[chosen], left, self._view[chosen]
+            of_hands,
+            self._joints[chosen],
+            self._tips[chosen],
+            self._length[chosen],
+            left,
+            self._view[chosen],
+            self._pinches[chosen],
+            keypoints,
         )
-        is_other = torch.arange(len(windows)) >= count
+        is_other = torch.arange(len(seen.window)) >= count
         return loss + _OTHERS_WEIGHT * F.binary_cross_entropy_with_logits(said[6], is_other.float())
 
-    def _turn(self, windows: Tensor) -> Tensor:
-        """Some of the windows, turned: a camera may hang as it likes, and arms come from everywhere.
+    def show(self, chosen: Tensor) -> tuple[Seen, Tensor, Tensor]:
+        """Hands, mirrored, turned and shifted, and then others; of the hands keypoints (N, 21, 3) and sides (N,)."""
+        count = len(chosen)
+        mirrored = torch.rand(count, generator=self._generator) < 0.5
+        left = torch.where(mirrored, 1 - self._left[chosen], self._left[chosen])
+        hands, details = (
+            torch.where(mirrored[:, None, None, None], some.flip(3), some)  # a left hand is a mirrored right one
+            for some in (self._images[chosen], self._details[chosen])
+        )
+        of_others = self._draw_others(hands, details)
+        quarters, angles = self._draw_turns(count + len(of_others[0]))
+        windows, details = (
+            _turned(torch.cat((own, others)), quarters, angles)
+            for own, others in zip((hands, details), of_others, strict=True)
+        )
+        shifts = draw_shifts(len(windows), self._settings.shift_radius_px, self._generator)
+        seen = see(self._autoencoder, windows, details, shifts)
+        keypoints = self._keypoints_of(chosen, mirrored, quarters[:count], angles[:count], seen.middle)
+        return seen, keypoints, left
 
-        Two of three by right angles, which blur nothing.
+    def _keypoints_of(
+        self, chosen: Tensor, mirrored: Tensor, quarters: Tensor, angles: Tensor, middle: Tensor | None
+    ) -> Tensor:
+        """(N, 21, 3) from the middle of what is seen in detail, as `keypoints` has them."""
+        x, y, away = self._keypoints[chosen].unbind(2)
+        x = torch.where(mirrored[:, None], -x, x)
+        for number in (1, 2, 3):  # each quarter brings what lies right to the top
+            x, y = (torch.where(quarters[:, None] >= number, one, other) for one, other in ((y, x), (-x, y)))
+        cosine, sine = angles.cos()[:, None], angles.sin()[:, None]
+        places = torch.stack((x * cosine - y * sine, x * sine + y * cosine), 2)
+        if middle is not None:
+            places = places - middle[: len(chosen), None]
+        half_px, half_m = self._halves
+        return torch.cat((places / half_px, away[..., None] / half_m), 2)
+
+    def _draw_turns(self, count: int) -> tuple[Tensor, Tensor]:
+        """Quarter turns (N,) and angles (N,): a camera may hang as it likes, and arms come from everywhere.
+
+        Two of three turns are right angles, which blur nothing.
         """
-        drawn = torch.rand(len(windows), generator=self._generator) / max(self._settings.turned_share, 1e-9)
-        result = windows.clone()
-        for quarters in (1, 2, 3):
-            rows = ((drawn * 9).floor() == quarters) | ((drawn * 9).floor() == quarters + 3)
-            result[rows] = windows[rows].rot90(quarters, (2, 3))
-        turned = ((drawn < 1) & ((drawn * 9 < 1) | (drawn * 9 >= 7))).nonzero()[:, 0]
-        if not len(turned):
-            return result
-        angle = 2 * math.pi * torch.rand(len(turned), generator=self._generator)
-        poses = torch.stack((torch.zeros_like(angle), torch.zeros_like(angle), angle, torch.zeros_like(angle)), 1)
-        result[turned] = place_by_pose(windows[turned], poses)
-        return result
+        drawn = torch.rand(count, generator=self._generator) / max(self._settings.turned_share, 1e-9)
+        kind = (drawn * 9).floor().long()
+        quarters = torch.where((kind >= 1) & (kind <= 6), (kind - 1) % 3 + 1, 0)
+        by_angle = (drawn < 1) & ((kind == 0) | (kind >= 7))
+        return quarters, by_angle * 2 * math.pi * torch.rand(count, generator=self._generator)
 
-    def _draw_others(self, hands: Tensor) -> Tensor:
+    def _draw_others(self, hands: Tensor, details: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows of no hand, and the same in detail: drawn, or of real rooms in a third of the places."""
         count = max(1, round(self._settings.others_share * len(hands)))
-        made = draw_others(hands[:count].numpy(), self._autoencoder.manifest.channels, self._rng)
-        if len(self._others):  # of real ones a third of the places
-            real = self._others[self._rng.integers(len(self._others), size=count)]
-            real = np.where(self._rng.random((count, 1, 1, 1)) < 0.5, real, real[..., ::-1])
-            made = np.where(self._rng.random((count, 1, 1, 1)) < 1 / 3, real, made)
-        return torch.from_numpy(np.ascontiguousarray(made, np.float32))
+        drawn = no_hands_like(
+            hands[:count].numpy(), details[:count].numpy(), self._autoencoder.manifest.channels, self._rng
+        )
+        coarse, fine = drawn.windows, drawn.details
+        real = self._others
+        if real is not None and len(real.windows):
+            rows = self._rng.integers(len(real.windows), size=count)
+            steps = self._rng.choice([1, -1], count)
+            for row in np.flatnonzero(self._rng.random(count) < 1 / 3):
+                coarse[row] = real.windows[rows[row]][..., :: steps[row]]
+                if details.shape[1]:
+                    fine[row] = real.details[rows[row]][..., :: steps[row]]
+        return torch.from_numpy(coarse), torch.from_numpy(fine)
+
+
+def _turned(images: Tensor, quarters: Tensor, angles: Tensor) -> Tensor:
+    """Images (N, C, S, S), bytes or 0..1, turned by quarters of a circle and by angles; `images` stays as it is."""
+    if not images.shape[1]:
+        return images
+    result = images.clone()
+    for number in (1, 2, 3):
+        rows = quarters == number
+        result[rows] = images[rows].rot90(number, (2, 3))
+    rows = angles != 0
+    if not rows.any():
+        return result
+    zero = torch.zeros_like(angles[rows])
+    moved = place_by_pose(images[rows].float(), torch.stack((zero, zero, angles[rows], zero), 1))
+    result[rows] = moved.round().to(images.dtype) if images.dtype == torch.uint8 else moved
+    return result
 
 
 def _groups(network: HandPoseNetwork, settings: HandPoseTraining) -> list[dict[str, object]]:
-    """Features that begin as an encoder's learn at a third of the rate; vectors do not decay."""
+    """Matrices and kernels decay, vectors do not."""
     groups = []
-    for features in (True, False):
-        for matrices in (True, False):
-            parameters = [
-                weight
-                for name, weight in network.named_parameters()
-                if name.startswith("features.") == features and (weight.ndim > 1) == matrices
-            ]
-            rate = settings.learning_rate / 3 if features and settings.sees == "features" else settings.learning_rate
-            decay = settings.weight_decay if matrices else 0.0
-            if parameters:
-                groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
+    for matrices in (True, False):
+        parameters = [weight for weight in network.parameters() if (weight.ndim > 1) == matrices]
+        groups.append({"params": parameters, "weight_decay": settings.weight_decay if matrices else 0.0})
     return groups

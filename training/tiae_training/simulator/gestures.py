@@ -17,7 +17,8 @@ from tiae_ros.errors import ParameterError
 
 from . import room, sensor_noise
 from .grasping import Stage, make_stage
-from .hand import FINGERS, JOINT_LIMITS, JOINT_NAMES, HandWriter, draw_subject
+from .hand import FINGERS, JOINT_NAMES, HandWriter, draw_subject
+from .pinching import tips_together
 from .rendering import View, import_mujoco
 from .sequence import Pose
 from .simulator import Sample, SimulatorSettings, bounding_spheres, quaternion_of, set_camera, take_picture
@@ -150,32 +151,7 @@ def pose_of(stage: Stage, name: str) -> np.ndarray:
         bends = {OPEN: _OPEN, FIST: _CLOSED}.get(name) or (_ROUND if finger == name else _OTHERS)
         angles |= {f"{finger}_{joint}": angle for joint, angle in bends.items()}
     joints = np.array([angles[joint] for joint in JOINT_NAMES])
-    return _tips_together(stage, joints, name) if pinching else joints
-
-
-def _tips_together(stage: Stage, joints: np.ndarray, finger: str) -> np.ndarray:
-    """The nearest pose in which the tips of thumb and finger touch: damped least squares on their joints."""
-    mujoco, model, data = import_mujoco(), stage.model, stage.data
-    places = np.array([model.joint(name).qposadr[0] for name in JOINT_NAMES])
-    columns = np.array([model.joint(name).dofadr[0] for name in JOINT_NAMES])
-    limits = np.array([JOINT_LIMITS[name] for name in JOINT_NAMES])
-    free = np.array([name.startswith(("thumb", finger)) for name in JOINT_NAMES], float)
-    thumb, other = (model.site(name).id for name in ("thumb_tip", f"{finger}_distal_tip"))
-    slopes = np.zeros((2, 3, model.nv))
-    start = joints.copy()
-    for _ in range(200):
-        data.qpos[places] = joints
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_comPos(model, data)
-        apart = data.site_xpos[other] - data.site_xpos[thumb]
-        if np.linalg.norm(apart) < _TOUCH_M:
-            break
-        for slope, site in zip(slopes, (thumb, other), strict=True):
-            mujoco.mj_jacSite(model, data, slope, None, site)
-        slope = (slopes[0] - slopes[1])[:, columns] * free
-        step = slope.T @ np.linalg.solve(slope @ slope.T + 1e-4 * np.eye(3), apart)
-        joints = np.clip(joints + 0.5 * step + 0.01 * (start - joints), limits[:, 0], limits[:, 1])
-    return joints
+    return tips_together(stage, joints, name, _TOUCH_M) if pinching else joints
 
 
 def write_gestures(bag: Path, truth: Path, settings: SimulatorSettings, **motion: Any) -> int:

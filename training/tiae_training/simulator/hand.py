@@ -54,6 +54,12 @@ _PHALANGES_MM = {
 }
 _KNUCKLE_DISTANCE = {"index": 0.490, "middle": 0.500, "ring": 0.468, "little": 0.425}  # of the hand length
 _KNUCKLE_SIDE = {"index": 0.345, "middle": 0.110, "ring": -0.125, "little": -0.335}  # of the hand breadth
+KEYPOINTS = (
+    "palm", "thumb_metacarpal", "thumb_proximal", "thumb_distal", "thumb_tip",
+    *(f"{finger}_{part}" for finger in ("index", "middle", "ring", "little")
+      for part in ("proximal", "middle", "distal", "distal_tip")),
+)  # fmt: skip
+"""Wrist, then of each finger where its three parts begin, and its tip."""
 SPLAY = {"index": 0.05, "middle": 0.0, "ring": -0.05, "little": -0.11}  # rad at abduction zero
 THUMB_ALONG, THUMB_PAD = (0.75, 0.62, -0.20), (0.60, -0.72, -0.25)  # directions at zero of its joints, palm frame
 _RADIUS_MM = {  # proximal, middle, distal; thumb: metacarpal, proximal, distal

@@ -21,7 +21,7 @@ from tiae_ros.vision.labels import HAND, OBJECT
 from . import room, sensor_noise
 from .grasping import HeldThing, Stage, grasp_thing, joint_angles
 from .grasps import BY_NAME, GRASP_NAMES, Placement, draw_bystander, tilt
-from .hand import FINGERS, JOINT_NAMES, MIDDLE_X, MIDDLE_Z_M, HandWriter, Subject, draw_subject
+from .hand import FINGERS, JOINT_NAMES, KEYPOINTS, MIDDLE_X, MIDDLE_Z_M, HandWriter, Subject, draw_subject
 from .objects import draw_colours
 from .photographs import hang_photograph
 from .rendering import View, import_mujoco
@@ -29,6 +29,7 @@ from .rendering import View, import_mujoco
 VIEWS = ("desk", "any")
 FREE = "free"  # what a pose is called that is no grasp
 _TRIES, _OVERLAP_M = 12, 0.004
+_PINCH_SHARE = 0.25  # of free poses
 _UNSEEN_GROUP = 4  # of geoms that are not drawn
 
 
@@ -41,6 +42,7 @@ class PalmPose:
     tips_m: NDArray[np.float64]  # (5, 3) thumb to little, from the wrist in those axes
     length_m: float  # wrist to the tip of the middle finger
     left: bool
+    keypoints_m: NDArray[np.float64]  # (21, 3) `hand.KEYPOINTS`, in the camera's axes
 
     @property
     def middle_m(self) -> NDArray[np.float64]:
@@ -57,6 +59,12 @@ class PalmPose:
         """(3,) unit vector from the hand to the camera in the palm's axes; of a left hand its mirror image."""
         eye = (-self.middle_m @ self.axes) * self._mirror
         return np.asarray(eye / np.linalg.norm(eye))
+
+    def keypoints_px(self, k: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(21, 3) x, y in pixels of a camera with intrinsics (3, 3), and the distance along its axis in metres."""
+        x, y, z = self.keypoints_m.T
+        z = np.maximum(z, 1e-3)
+        return np.stack([k[0, 0] * x / z + k[0, 2], k[1, 1] * y / z + k[1, 2], z], axis=1)
 
     @property
     def _mirror(self) -> NDArray[np.float64]:
@@ -276,9 +284,16 @@ def _pose(settings: SimulatorSettings, held: HeldThing, rng: np.random.Generator
 
 def _draw_free_pose(held: HeldThing, rng: np.random.Generator, grasps: tuple[str, ...]) -> None:
     """Any pose in which fingers hardly pass through each other."""
-    from tiae_training.world.hand_poses import draw_any_pose, draw_plain_pose
+    from tiae_training.world.hand_poses import as_row, begin_pinch, draw_any_pose, draw_plain_pose
+
+    from .pinching import tips_together
 
     mujoco, model, data = import_mujoco(), held.stage.model, held.stage.data
+    if rng.random() < _PINCH_SHARE:
+        pose, finger = begin_pinch(rng, grasps)
+        joints = tips_together(held.stage, as_row(pose), finger, gap_m=float(rng.uniform(0.001, 0.016)))
+        _show(held, dict(zip(JOINT_NAMES, joints, strict=True)))
+        return
     for _ in range(_TRIES):
         _show(held, draw_any_pose(rng, grasps))
         mujoco.mj_comPos(model, data)
@@ -370,7 +385,14 @@ def _palm_pose(stage: Stage) -> PalmPose:
         (np.array(tips) - wrist) @ axes,
         stage.subject.length_m,
         stage.left,
+        np.array([_place(data, name) - data.cam_xpos[0] for name in KEYPOINTS]) @ camera,
     )
+
+
+def _place(data: Any, keypoint: str) -> np.ndarray:
+    """Of a body, or of a site where there is none of that name."""
+    place = data.site(keypoint).xpos if keypoint.endswith("_tip") else data.body(keypoint).xpos
+    return np.asarray(place)
 
 
 def quaternion_of(rotation: np.ndarray) -> np.ndarray:

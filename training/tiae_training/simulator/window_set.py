@@ -53,7 +53,16 @@ def window_row(sample: Sample, shape: WindowSize, segmentation: Segmentation | N
 
 def _shown(sample: Sample) -> ShownHand:
     palm = sample.palm
-    return ShownHand(sample.joints, palm.tips_mm, palm.view, palm.length_m, sample.grasp, sample.subject, sample.left)
+    return ShownHand(
+        sample.joints,
+        palm.tips_mm,
+        palm.view,
+        palm.length_m,
+        sample.grasp,
+        sample.subject,
+        sample.left,
+        palm.keypoints_px(sample.k),
+    )
 
 
 def _rows_of_scene(job: tuple[SimulatorSettings, int, tuple[WindowSize, Segmented]]) -> list[WindowRow]:

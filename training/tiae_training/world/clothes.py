@@ -10,6 +10,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tiae_ros.vision.labels import HAND, OBJECT
 from tiae_training.simulator.hand import THUMB_ALONG
@@ -103,6 +104,40 @@ def _from_wrist(person: Person, side: str) -> Floats:
     upper = rig.vertices_of("upperarm", "shoulder", side=side)
     along = np.where(upper, np.maximum(along, np.linalg.norm(elbow - wrist)), along)
     return np.where(arm, along, np.nan).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class ArmMesh:
+    """The vertices of one hand and its arm, and the triangles between them."""
+
+    rows: NDArray[np.int64]  # (V,) of the person's vertices
+    triangles: NDArray[np.int32]  # (F, 3) of those rows
+    codes: Floats  # (V,) of the first hand: 10 + HAND, 10 + ARM
+
+
+@functools.lru_cache(maxsize=16)
+def arm_mesh(person: Person, side: str) -> ArmMesh:
+    """Of side "R" or "L"."""
+    rig = person.rig
+    hand, arm = (rig.vertices_of(*bones, side=side) for bones in (_HAND_BONES, _ARM_BONES))
+    rows = np.flatnonzero(hand | arm)
+    place = np.full(len(person.vertices), -1, np.int32)
+    place[rows] = np.arange(len(rows))
+    triangles = place[rig.faces]
+    codes = np.where(hand[rows], 10 + HAND, 10 + ARM).astype(np.float32)
+    return ArmMesh(rows, triangles[(triangles >= 0).all(axis=1)], codes)
+
+
+def dressed_arm(person: Person, outfit: Outfit, side: str, vertices: Floats, normals: Floats) -> Solid:
+    """Skin and sleeve of one arm in one surface; vertices and normals of the rows of its `arm_mesh`."""
+    mesh = arm_mesh(person, side)
+    along = _from_wrist(person, side)[mesh.rows]
+    waves = np.sin(person.vertices[mesh.rows] @ np.array([71.0, 53, 97]) + outfit.phase)
+    worn = np.nan_to_num(along, nan=-1.0) >= outfit.cuff_m
+    off = np.where(worn, outfit.thickness_m + 0.0015 * waves, 0.0015 * outfit.glove)[:, None]
+    color = np.where(worn[:, None], outfit.cloth[0], outfit.cloth[2] if outfit.glove else person.skin)
+    codes = np.where(worn, 10.0 + ARM, mesh.codes)
+    return Solid.of((vertices + off * normals).astype(np.float32), normals, mesh.triangles, color, codes)
 
 
 def dressed(person: Person, outfit: Outfit, vertices: Floats, normals: Floats, hands: dict[str, int]) -> list[Solid]:

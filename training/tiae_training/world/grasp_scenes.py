@@ -85,4 +85,5 @@ def _truth(sample: Sample, shown: int) -> HandTruth:
         arm_px=(float(arm[0]), float(arm[1])),
         distance_m=float(palm.middle_m[2]),
         shown_px=shown,
+        keypoints=palm.keypoints_px(sample.k),
     )

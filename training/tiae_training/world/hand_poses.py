@@ -11,13 +11,18 @@ import numpy as np
 from tiae_training.simulator.grasps import BY_NAME, GRASPS
 from tiae_training.simulator.hand import FINGERS, JOINT_LIMITS, JOINT_NAMES
 
-from .skeleton import FINGER_NAMES, Array, HandRest, hand_transforms, segment
+from .skeleton import FINGER_NAMES, Array, HandRest, fingertips, hand_transforms, segment
 
 Pose = dict[str, float]
 _RADIUS_M = {"thumb": 0.0085, "index": 0.0075, "middle": 0.0075, "ring": 0.007, "little": 0.006}
 _TRIES = 12
 # Of the fingers in a hand of 0.18 m, how near their middle lines may come, as a share of both radii.
 _OVERLAP = 0.75
+# Of the finger and the thumb of a pinch, to begin with.
+_ROUND = {"mcp_flexion": 0.85, "pip_flexion": 0.95, "dip_flexion": 0.45, "mcp_abduction": 0.0}
+_OPPOSED = {"cmc_abduction": 0.9, "cmc_flexion": 0.0, "cmc_opposition": 0.3, "mcp_flexion": 0.3, "ip_flexion": 0.3}
+_PINCH_STEPS = 25
+_CLOSE_M = 0.004  # to the gap that is wanted
 
 
 def within_limits(pose: Pose) -> Pose:
@@ -39,6 +44,51 @@ def draw_any_pose(rng: np.random.Generator, grasps: tuple[str, ...]) -> Pose:
     if kind < 0.35:
         return within_limits(_blend(rng, grasps))
     return within_limits(_synergy(rng) if kind < 0.7 else _free(rng))
+
+
+def draw_pinch(rng: np.random.Generator, rest: HandRest, grasps: tuple[str, ...]) -> Pose:
+    """The tips of the thumb and of one finger touch, or nearly; now and then the next finger's, too."""
+    for _ in range(3):
+        pose, finger = begin_pinch(rng, grasps)
+        if _close_pinch(rest, pose, finger, gap_m=rng.uniform(0.001, 0.016)):
+            number = FINGERS.index(finger)
+            if number < len(FINGERS) - 1 and rng.random() < 0.25:
+                for joint in _ROUND:
+                    pose[f"{FINGERS[number + 1]}_{joint}"] = pose[f"{finger}_{joint}"] + rng.normal(0, 0.08)
+            return within_limits(pose)
+    return draw_free_pose(rng, rest, grasps)
+
+
+def begin_pinch(rng: np.random.Generator, grasps: tuple[str, ...]) -> tuple[Pose, str]:
+    """A pose in which the thumb and a finger are near each other, and that finger; the others are as they like."""
+    pose = {name: 0.0 for name in JOINT_NAMES if not name.startswith("wrist")} | draw_any_pose(rng, grasps)
+    finger = str(rng.choice(FINGERS, p=(0.45, 0.25, 0.17, 0.13)))
+    pose |= {f"{finger}_{joint}": angle + rng.normal(0, 0.25) for joint, angle in _ROUND.items()}
+    pose |= {f"thumb_{joint}": angle + rng.normal(0, 0.2) for joint, angle in _OPPOSED.items()}
+    pose[f"{finger}_mcp_abduction"] *= 0.3
+    return within_limits(pose), finger
+
+
+def _close_pinch(rest: HandRest, pose: Pose, finger: str, gap_m: float) -> bool:
+    """Bring both tips to that distance, by damped least squares on the joints of both; whether it succeeds."""
+    names = [name for name in pose if name.startswith(("thumb", finger))]
+    limits = np.array([JOINT_LIMITS[name] for name in names])
+    row = FINGER_NAMES.index(finger)
+    for _ in range(_PINCH_STEPS):
+        angles = np.array([pose[name] for name in names])
+        tried = angles + np.vstack([np.zeros(len(names)), 1e-4 * np.eye(len(names))])  # (1 + J, J)
+        joints = {name: np.full(len(tried), angle) for name, angle in pose.items()}
+        tips = fingertips(rest, *hand_transforms(rest, joints | dict(zip(names, tried.T, strict=True))))
+        apart = tips[:, row] - tips[:, 0]
+        distance = float(np.linalg.norm(apart[0]))
+        if abs(distance - gap_m) < _CLOSE_M / 2:
+            return True
+        slope = ((apart[1:] - apart[0]) / 1e-4).T  # (3, J)
+        wanted = apart[0] * (1 - gap_m / max(distance, 1e-6))
+        step = slope.T @ np.linalg.solve(slope @ slope.T + 1e-5 * np.eye(3), wanted)
+        angles = np.clip(angles - 0.7 * step, limits[:, 0], limits[:, 1])
+        pose |= {name: float(angle) for name, angle in zip(names, angles, strict=True)}
+    return abs(distance - gap_m) < _CLOSE_M
 
 
 def draw_plain_pose(rng: np.random.Generator) -> Pose:

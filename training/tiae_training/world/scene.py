@@ -24,7 +24,7 @@ from .hand_poses import ALL_GRASPS, as_row, draw_free_pose
 from .holding import Held, hold, hold_as
 from .people import Person, draw_person
 from .renderer import Camera, Light, Renderer, Solid, joined, look_at
-from .skeleton import ArmPose, Skeleton, fingertips, hand_rest, hand_transforms
+from .skeleton import ArmPose, Skeleton, fingertips, hand_rest, hand_transforms, keypoints_of
 from .things import draw_thing
 
 Array = NDArray[np.float64]
@@ -90,6 +90,7 @@ class HandTruth:
     arm_px: tuple[float, float]  # unit direction from the hand to its arm
     distance_m: float
     shown_px: int  # pixels of hand that are seen
+    keypoints: Array  # (21, 3) `simulator.hand.KEYPOINTS`: x, y in pixels, distance along the camera's axis in metres
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Frame:
 
 
 @dataclass
-class _Body:
+class Body:
     person: Person
     skeleton: Skeleton
     origin: Array  # (3,) of the body's axes in the world
@@ -116,9 +117,9 @@ class _Body:
 
 
 @dataclass
-class _Hand:
+class PosedHand:
     number: int
-    body: _Body
+    body: Body
     side: str
     row: Array  # joints
     held: Held | None
@@ -130,9 +131,9 @@ def frames_of_scene(settings: WorldSettings, number: int, renderer: Renderer) ->
     """All views of scene `number`; depends on nothing but the settings and the number."""
     rng = np.random.default_rng([settings.seed, number, 31])
     solids: list[Solid] = []
-    hands: list[_Hand] = []
-    bodies: list[_Body] = []
-    shown: list[_Hand] = []  # at which cameras look
+    hands: list[PosedHand] = []
+    bodies: list[Body] = []
+    shown: list[PosedHand] = []  # at which cameras look
     has_table = rng.random() < 0.75
     if settings.one_hand or rng.random() >= settings.empty_share:
         count = 1 if settings.one_hand or rng.random() < 0.88 else 2
@@ -161,7 +162,7 @@ def frames_of_scene(settings: WorldSettings, number: int, renderer: Renderer) ->
             yield frame_
 
 
-def _hand_points(hands: list[_Hand]) -> Array:
+def _hand_points(hands: list[PosedHand]) -> Array:
     """(N, 3) joints and tips of all hands in the world, to keep other things away."""
     points = []
     for hand in hands:
@@ -180,8 +181,8 @@ def _add_person(
     which: int,
     has_table: bool,
     solids: list[Solid],
-    hands: list[_Hand],
-    bodies: list[_Body],
+    hands: list[PosedHand],
+    bodies: list[Body],
     *,
     busy_hands: bool = True,
 ) -> None:
@@ -203,7 +204,7 @@ def _add_person(
     origin = np.array([rng.normal(0, 0.1), 0.10, height - shoulder[2]])
     if which:
         origin = origin + turn @ np.array([rng.normal(0, 0.2), rng.uniform(0.4, 0.8), 0])
-    body = _Body(person, skeleton, origin, turn)
+    body = Body(person, skeleton, origin, turn)
     sides = ["R", "L"] if rng.random() < 0.5 else ["L", "R"]
     numbers: dict[str, int] = {}
     held_things: list[tuple[Held, str, int]] = []
@@ -213,7 +214,7 @@ def _add_person(
         arm, free = _draw_arm(rng, body, side, hanging, has_table, settings.one_hand)
         grasp, held, thing, row = "free", None, -1, None
         if not hanging:
-            held, grasp, thing = _draw_held(settings, rng, person, side)
+            held, grasp, thing = draw_held(rng, person, side, settings.grasps, settings.things)
         if held is not None:
             row = as_row(held.pose)
         else:
@@ -225,14 +226,14 @@ def _add_person(
             _onto_table(rng, body, side, arm, pose, held)
         number = len(hands)
         numbers[side] = number
-        hands.append(_Hand(number, body, side, as_row(pose), held, grasp, thing))
+        hands.append(PosedHand(number, body, side, as_row(pose), held, grasp, thing))
         if held is not None and held.thing.parts:
             held_things.append((held, side, number))
     vertices, normals = skeleton.skin()
     places = (vertices @ turn.T + origin).astype(np.float32)
     solids += dressed(person, draw_outfit(rng), places, (normals @ turn.T).astype(np.float32), numbers)
     for held, side, number in held_things:
-        solids.append(_thing_in_hand(rng, body, side, held, 10 * (number + 1) + OBJECT if held.touching else 0.0))
+        solids.append(thing_in_hand(rng, body, side, held, 10 * (number + 1) + OBJECT if held.touching else 0.0))
     bodies.append(body)
 
 
@@ -243,7 +244,7 @@ def _about(axis: Array, angle: float) -> Array:
 
 
 def _draw_arm(
-    rng: np.random.Generator, body: _Body, side: str, hanging: bool, has_table: bool, one_hand: bool
+    rng: np.random.Generator, body: Body, side: str, hanging: bool, has_table: bool, one_hand: bool
 ) -> tuple[ArmPose, bool]:
     """Where the hand is, in the body's axes (of a left arm mirrored), and whether it stays in the air."""
     mirror = np.array([-1.0 if side == "L" else 1.0, 1, 1])
@@ -264,18 +265,18 @@ def _draw_arm(
     return ArmPose(wrist, rng.normal(0.5, 0.4), rng.uniform(-1.5, 1.5), flexion, deviation), free
 
 
-def _draw_held(
-    settings: WorldSettings, rng: np.random.Generator, person: Person, side: str
+def draw_held(
+    rng: np.random.Generator, person: Person, side: str, grasps: tuple[str, ...], things: tuple[int, int]
 ) -> tuple[Held | None, str, int]:
     """A named grasp, a generated thing, or nothing; sometimes the hand is still about to take it."""
     kind = rng.random()
     moment = 1.0 if rng.random() < 0.82 else float(rng.uniform(0.1, 0.9))
     if kind < 0.34:
-        name = str(rng.choice(settings.grasps))
+        name = str(rng.choice(grasps))
         shown = hold_as(person, side, name, rng, moment=moment)
         return shown, name if shown.touching or moment >= 1 else "free", -1
     if kind < 0.70:
-        number = int(rng.integers(*settings.things))
+        number = int(rng.integers(*things))
         held = hold(person, side, draw_thing(number), rng, moment=moment)
         if held is not None:
             return held, held.grasp if held.touching else "free", number
@@ -283,7 +284,7 @@ def _draw_held(
 
 
 def _onto_table(
-    rng: np.random.Generator, body: _Body, side: str, arm: ArmPose, pose: dict[str, float], held: Held | None
+    rng: np.random.Generator, body: Body, side: str, arm: ArmPose, pose: dict[str, float], held: Held | None
 ) -> None:
     """Bring the hand down onto the table, or a little above it; a bare hand sometimes lies flat."""
     skeleton = body.skeleton
@@ -308,7 +309,7 @@ def _onto_table(
     skeleton.reach(side, arm, pose)
 
 
-def _lowest_z(body: _Body, side: str, held: Held | None) -> float:
+def _lowest_z(body: Body, side: str, held: Held | None) -> float:
     """Of hand and thing in the world."""
     vertices, _ = body.skeleton.skin()
     own = body.person.rig.vertices_of("wrist", "metacarpal", "finger", "lowerarm02", side=side)
@@ -320,14 +321,14 @@ def _lowest_z(body: _Body, side: str, held: Held | None) -> float:
     return lowest + float(body.origin[2])
 
 
-def _thing_pose(body: _Body, side: str, held: Held) -> tuple[Array, Array]:
+def _thing_pose(body: Body, side: str, held: Held) -> tuple[Array, Array]:
     """Rotation (a mirror image in a left hand) and place of a held thing in the body's axes."""
     axes, wrist = body.skeleton.palms[side]
     mirror = np.diag([-1.0 if side == "L" else 1.0, 1, 1])
     return mirror @ axes @ held.rotation, mirror @ (wrist + axes @ held.place)
 
 
-def _thing_in_hand(rng: np.random.Generator, body: _Body, side: str, held: Held, code: float) -> Solid:
+def thing_in_hand(rng: np.random.Generator, body: Body, side: str, held: Held, code: float) -> Solid:
     rotation, place = _thing_pose(body, side, held)
     return held.thing.solid(rng, code).moved(body.turn @ rotation, body.turn @ place + body.origin)
 
@@ -353,7 +354,7 @@ def draw_light(rng: np.random.Generator) -> Light:
 
 
 def _draw_camera(
-    settings: WorldSettings, rng: np.random.Generator, hands: list[_Hand], bodies: list[_Body], focus: Array
+    settings: WorldSettings, rng: np.random.Generator, hands: list[PosedHand], bodies: list[Body], focus: Array
 ) -> tuple[Camera, Array]:
     target = focus
     if hands:
@@ -397,9 +398,9 @@ def _view(
     settings: WorldSettings,
     rng: np.random.Generator,
     renderer: Renderer,
-    hands: list[_Hand],
-    shown: list[_Hand],
-    bodies: list[_Body],
+    hands: list[PosedHand],
+    shown: list[PosedHand],
+    bodies: list[Body],
     focus: Array,
 ) -> Frame | None:
     for _ in range(4):
@@ -411,7 +412,7 @@ def _view(
         return None
     labels = (codes % 10).astype(np.uint8)
     owner = (codes // 10).astype(np.uint8)
-    known = [_truth(hand, camera, int(((labels == HAND) & (owner == hand.number + 1)).sum())) for hand in hands]
+    known = [truth_of(hand, camera, int(((labels == HAND) & (owner == hand.number + 1)).sum())) for hand in hands]
     seen = tuple(truth for truth in known if truth is not None and truth.shown_px >= LEAST_SHOWN_PX)
     sensor, offset = "none", (0, 0)
     color, read = rgb, depth
@@ -424,7 +425,7 @@ def _view(
     return Frame(color, read, depth, labels, owner, seen, camera.k, sensor, offset)
 
 
-def _truth(hand: _Hand, camera: Camera, shown: int) -> HandTruth | None:
+def truth_of(hand: PosedHand, camera: Camera, shown: int) -> HandTruth | None:
     axes, wrist = hand.body.skeleton.palms[hand.side]
     mirror = np.array([-1.0 if hand.side == "L" else 1.0, 1, 1])
     turn, origin = hand.body.turn, hand.body.origin
@@ -458,6 +459,7 @@ def _truth(hand: _Hand, camera: Camera, shown: int) -> HandTruth | None:
         arm_px=(float(arm[0]), float(arm[1])),
         distance_m=float(pixels[0, 2]),
         shown_px=shown,
+        keypoints=camera.pixels(world(keypoints_of(heads[0], tips))),
     )
 
 

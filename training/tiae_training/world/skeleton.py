@@ -164,6 +164,15 @@ def fingertips(rest: HandRest, turns: Array, heads: Array) -> Array:
     return heads[:, last] + np.einsum("nfij,fj->nfi", turns[:, last], rest.tips - rest.heads[last])
 
 
+def keypoints_of(heads: Array, tips: Array) -> Array:
+    """(21, 3) in the order of `simulator.hand.KEYPOINTS`, of heads (20, 3) and fingertips (5, 3)."""
+    rows = [heads[:1]]
+    for number, finger in enumerate(FINGER_NAMES):
+        first = segment(finger, 0)
+        rows += [heads[first : first + 3], tips[number : number + 1]]
+    return np.concatenate(rows)
+
+
 @dataclass(frozen=True)
 class ArmPose:
     """Where an arm is; directions of the body, of a left arm its mirror image."""
@@ -260,14 +269,14 @@ class Skeleton:
             self.heads[bone] = (wrist + axes @ head) * mirror
         self.palms[side] = (axes, wrist)
 
-    def skin(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vertices and normals (V, 3) in the body's axes, by linear blend skinning."""
+    def skin(self, rows: NDArray[np.int64] | slice = slice(None)) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Vertices and normals (V, 3) in the body's axes, by linear blend skinning; of these rows alone."""
         moved = self.heads - np.einsum("bij,bj->bi", self.turns, self.person.heads.astype(float))
         table = np.concatenate([self.turns.reshape(-1, 9), moved], axis=1).astype(np.float32)
-        blended = self.person.rig.weights @ table
+        blended = self.person.rig.weights[rows] @ table
         rotations = blended[:, :9].reshape(-1, 3, 3)
-        vertices = np.einsum("vij,vj->vi", rotations, self.person.vertices) + blended[:, 9:]
-        normals = np.einsum("vij,vj->vi", rotations, self.person.normals)
+        vertices = np.einsum("vij,vj->vi", rotations, self.person.vertices[rows]) + blended[:, 9:]
+        normals = np.einsum("vij,vj->vi", rotations, self.person.normals[rows])
         return vertices, normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
 
 
