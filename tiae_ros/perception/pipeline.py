@@ -251,13 +251,12 @@ class Pipeline:
         description = described.description
         details = None
         if "detail" in self.hand_pose.inputs:
-            shifts = description.parameters[:most, :2]
             details = cut_details(
                 described.images.depth_m,
                 described.labels,
                 described.windows[:most],
-                shifts,
-                self._size,
+                described.seen[:most],
+                description.parameters[:most, :2],
                 self._joint_range_m,
             )
         try:

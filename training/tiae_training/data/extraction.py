@@ -17,7 +17,7 @@ from tiae_ros.streams.depth_units import MILLIMETRE_M, question_unit
 from tiae_ros.streams.recorded_joints import RecordedJoints
 from tiae_ros.streams.recorded_pairs import RecordedPairs
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
-from tiae_ros.vision.detail import STORED_PX, cut_detail
+from tiae_ros.vision.detail import cut_stored
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.sight import Segmentation
 from tiae_ros.vision.window import Window, has_reading
@@ -289,12 +289,7 @@ def _windows_of(
             parts.append(cut_depth(frame.depth_m, labels, window, settings.window_size, settings.range_m))
         detail = None
         if settings.channels == _BOTH:
-            detail = cut_detail(
-                frame.depth_m,
-                labels,
-                window,
-                window_size=settings.window_size,
-                range_m=settings.range_m,
-                size=STORED_PX,
+            detail = cut_stored(
+                frame.depth_m, labels, window, window_size=settings.window_size, range_m=settings.range_m
             )
         yield window, np.concatenate(parts), np.clip(masks.sum(axis=0, keepdims=True), 0, 1), detail

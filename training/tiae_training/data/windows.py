@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiae_ros.vision.cut_windows import cut_depth, cut_masks
-from tiae_ros.vision.detail import STORED_PX, cut_detail
+from tiae_ros.vision.detail import cut_stored
 from tiae_ros.vision.labels import Floats, Labels
 from tiae_ros.vision.window import Window
 from tiae_training.simulator.hand import JOINT_NAMES, KEYPOINTS
@@ -71,7 +71,7 @@ class WindowRow:
     keypoints: NDArray[
         np.float32
     ]  # (21, 3) right and down from the window's middle in its pixels, metres beyond it; NaN
-    detail: NDArray[np.uint8] | None = None  # (3, STORED_PX, STORED_PX) hand, object and depth as they are found
+    detail: NDArray[np.uint8] | None = None  # (3, 80, 80) hand, object and depth as they are found
 
 
 def cut_row(
@@ -93,9 +93,7 @@ def cut_row(
     )
     detail = None
     if shape.details:
-        detail = _bytes(
-            cut_detail(depth_m, found, window, window_size=shape.size, range_m=shape.range_m, size=STORED_PX)
-        )
+        detail = _bytes(cut_stored(depth_m, found, window, window_size=shape.size, range_m=shape.range_m))
     return WindowRow(masks, clean_masks, depth, clean_depth, hand, _in_window(hand, window, shape.size), detail)
 
 

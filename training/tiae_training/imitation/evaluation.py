@@ -28,7 +28,7 @@ from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.model.autoencoder import Autoencoder
 from tiae_ros.model.hand_pose import HandPose, HandPoseEstimate
 from tiae_ros.model.shifts import draw_shifts, shift_images
-from tiae_ros.vision.detail import crop
+from tiae_ros.vision.detail import arm_angles, bring
 from tiae_training.imitation.false_windows import NoHands
 from tiae_training.imitation.networks import pinches_of
 from tiae_training.imitation.others import draw_no_hands
@@ -88,11 +88,11 @@ def seen_by(
     moved = np.zeros((len(windows), 2), np.int64) if shifts is None else shifts
     seen = windows if shifts is None else shift_images(windows, shifts)
     described = autoencoder.describe(seen)
-    fine = (
-        crop(details, (described.parameters[:, :2] - moved).astype(np.float32), windows.shape[-1])
-        if details.shape[1]
-        else None
-    )
+    fine = None
+    if details.shape[1]:
+        found = described.parameters[:, :2]
+        middles = (found - moved).astype(np.float32)
+        fine = bring(details, middles, arm_angles(seen, found), windows.shape[-1])
     return pose.estimate(seen, described.descriptor, fine), described.descriptor
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tiae_ros.model.manifest import Manifest
 from tiae_ros.vision.cut_windows import cut_grasp, cut_masks
-from tiae_ros.vision.detail import CHANNELS, STORED_PX, cut_detail
+from tiae_ros.vision.detail import CHANNELS, STORED_PX, cut_stored
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.sight import Segmentation
 from tiae_training.imitation.rows import Floats
@@ -48,7 +48,9 @@ def false_windows(frames: Sequence[StoredFrame], finders: Sequence[Segmentation]
                         windows.append(cut_masks(sight.labels, hand.window, of.window_size))
                     else:
                         windows.append(cut_grasp(depth_m, sight.labels, hand.window, of.window_size, range_m))
-                    details.append(cut_detail(depth_m, sight.labels, hand.window, range_m=range_m, size=STORED_PX))
+                    details.append(
+                        cut_stored(depth_m, sight.labels, hand.window, window_size=of.window_size, range_m=range_m)
+                    )
     shape = (len(of.channels), of.window_size, of.window_size)
     return NoHands(
         np.stack([np.zeros(shape, np.float32), *windows])[1:].astype(np.float32),

@@ -21,7 +21,7 @@ KEYPOINTS = 21  # `simulator.hand.KEYPOINTS`
 DEEP = 64 * 4 * 4  # numbers of the coarsest maps
 IN_PALM = 3 * KEYPOINTS + 3 * (KEYPOINTS - 1) + 1  # of `in_palm_frame`
 _CELLS = 16  # of a heat map's side
-_WIDTHS = (24, 48, 96, 128)  # of maps, of half the side each time
+_WIDTHS = (24, 48, 64, 128)  # of maps, of half the side each time
 _WRIST, _KNUCKLES = 0, (5, 9, 13, 17)
 _TIPS = (8, 12, 16, 20)
 _PARENTS = [0 if number % 4 == 1 else number - 1 for number in range(1, KEYPOINTS)]
@@ -29,7 +29,7 @@ _FLAT_M = 0.012  # fingertips so far from the palm's plane tell its two sides ap
 
 
 class KeypointNetwork(nn.Module):
-    """(N, 3, 64, 64) -> keypoints (N, 21, 3), and features (N, DEEP)."""
+    """(N, 3, 64, 64) -> keypoints (N, 21, 3), features (N, DEEP), and the heat maps' logits (N, 21, 256)."""
 
     places: Tensor
 
@@ -49,16 +49,35 @@ class KeypointNetwork(nn.Module):
         down, right = torch.meshgrid(middles, middles, indexing="ij")
         self.register_buffer("places", torch.stack((right.flatten(), down.flatten()), 1))  # (256, 2)
 
-    def forward(self, details: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, details: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         quarter = self.from_half(self.at_half(details))
         eighth = self.from_quarter(quarter)
         last = self.from_eighth(eighth)
         wider = self.at_eighth(eighth + F.interpolate(self.to_eighth(last), scale_factor=2.0))
         maps = self.at_quarter(quarter + F.interpolate(self.to_quarter(wider), scale_factor=2.0))
         heat, away = maps.flatten(2).split(KEYPOINTS, 1)  # (N, 21, 256)
-        heat = heat.softmax(2)
-        keypoints = torch.cat((heat @ self.places, (heat * away).sum(2, keepdim=True)), 2)
-        return keypoints, self.deep(last)
+        share = heat.softmax(2)
+        keypoints = torch.cat((share @ self.places, (share * away).sum(2, keepdim=True)), 2)
+        return keypoints, self.deep(last), heat
+
+
+def off_heat(heat: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+    """How unlikely heat maps (N, 21, 256) find the true places (N, 21, 3), nats (N, 21), and which lie in the maps.
+
+    A place between four cells is shared by them. Without this a mean place is learnt from maps that are hot all over.
+    """
+    cells = (keypoints[..., :2].nan_to_num(9.0) + 1) * _CELLS / 2 - 0.5  # (N, 21, 2)
+    within = ((cells > 0) & (cells < _CELLS - 1)).all(-1)
+    first = cells.clamp(0, _CELLS - 1.001).floor()
+    share = cells.clamp(0, _CELLS - 1.001) - first
+    right, down = first.long().unbind(-1)
+    log = heat.log_softmax(2)
+    found = torch.zeros_like(share[..., 0])
+    for dx in (0, 1):
+        for dy in (0, 1):
+            part = (share[..., 0] if dx else 1 - share[..., 0]) * (share[..., 1] if dy else 1 - share[..., 1])
+            found = found - part * log.gather(2, ((down + dy) * _CELLS + right + dx)[..., None])[..., 0]
+    return found, within
 
 
 def in_palm_frame(keypoints: Tensor, units_m: Tensor) -> Tensor:

@@ -22,12 +22,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tiae_ros.errors import ModelError
 from tiae_ros.model.hand_pose import JOINTS, TIPS
-from tiae_training.imitation.keypoints import DEEP, IN_PALM, KeypointNetwork, convolution, in_palm_frame
+from tiae_training.imitation.keypoints import DEEP, IN_PALM, KeypointNetwork, convolution, in_palm_frame, off_heat
 from tiae_training.networks.layers import ResidualBlock
 
 INPUTS = {"descriptor": ("descriptor",), "detail": ("descriptor", "detail"), "window": ("window",)}
 _LIMIT = 4.0  # of the logarithm of a deviation in units of the data's
 _KEYPOINTS_WEIGHT = 6.0  # of half a detail's side
+_HEAT_WEIGHT = 0.5  # of a nat
 _DOUBT = 2.0  # what a spread e times as wide adds to the novelty: hands of a known pose are sure ones
 _SIZES = (JOINTS, JOINTS, 3 * TIPS, TIPS, 1, 1, 1, 3, TIPS - 1)
 _TOUCHING_MM, _APART_MM = 14.0, 30.0  # between the tips of thumb and finger: a pinch for sure, and none
@@ -35,7 +36,7 @@ _TOUCHING_MM, _APART_MM = 14.0, 30.0  # between the tips of thumb and finger: a 
 
 class HandPoseNetwork(nn.Module):
     """Inputs in the order of `INPUTS` -> (N, 25), (N, 25), (N, 5, 3), (N, 5), (N,), (N,), (N,), (N, 3), (N, 4),
-    and where it sees details (N, 21, 3), else None.
+    and where it sees details (N, 21, 3) and their heat maps, else None.
 
     joints and their log deviation; tips and theirs; length; left; no hand at all; whence the hand is seen, which is
     only for the training: what knows it knows more of the rest; pinches; keypoints (`keypoints`). Left, no hand and
@@ -91,8 +92,9 @@ class HandPoseNetwork(nn.Module):
         if self.features is not None:
             seen.append(self.features(given["window"]))
         if self.keypoints is not None:
-            keypoints, deep = self.keypoints(given["detail"])
-            seen += [in_palm_frame(keypoints, self.keypoint_units), deep]
+            places, deep, heat = self.keypoints(given["detail"])
+            keypoints = places, heat
+            seen += [in_palm_frame(places, self.keypoint_units), deep]
         if "descriptor" in given:
             seen.append((given["descriptor"] - self.descriptor_mean) / self.descriptor_scale)
         parts = self.said(self.body(torch.cat(seen, 1))).split(_SIZES, 1)
@@ -222,8 +224,10 @@ def negative_log_likelihood(
     terms.append(0.5 * _mean(crossed, known))
     if keypoints_said is not None:
         known = torch.isfinite(keypoints).all(-1)  # (N, 21)
-        off = torch.where(known[..., None], keypoints_said - keypoints.nan_to_num(), 0.0).abs().sum(-1)
+        places, heat = keypoints_said
+        off = torch.where(known[..., None], places - keypoints.nan_to_num(), 0.0).abs().sum(-1)
         terms.append(_KEYPOINTS_WEIGHT * _mean(off, known))
+        terms.append(_HEAT_WEIGHT * _mean(*off_heat(heat, keypoints)))
     return torch.stack(terms).sum()
 
 
