@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiae_ros.commands.train import add_settings, asked_settings
+from tiae_ros.commands.progress import add_json, at_work, print_json
+from tiae_ros.commands.train import add_settings, asked_settings, run_options, write_config
 from tiae_ros.errors import OutputError, ParameterError
+from tiae_ros.options import add_config
 
 if TYPE_CHECKING:
     from tiae_ros.model.manifest import Manifest
@@ -25,6 +29,11 @@ EXAMPLES = """  tiae simulate hands --out hands.npz --count 40000
   tiae simulate hands --out hands_test.npz --count 1500 --seed 2 --people 90000:100000 --things 90000:100000
   tiae train hand_pose --data hands.npz --model hands --test hands_test.npz --out runs/hand_pose
   tiae train hand_pose --data hands.npz desk.npz --model runs/hands --epochs 20 --out runs/hand_pose"""
+
+
+KEPT = (  # in config.yaml, beside the settings
+    "data", "model", "test", "held_out", "empty", "empty_pattern", "test_empty", "test_empty_pattern", "segmentation",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
     add_settings(parser, HandPoseTraining())
+    add_config(parser)
+    add_json(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
 
 
@@ -80,7 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
     test = load_hand_rows(arguments.test, of) if arguments.test else None
     others = _false_windows(arguments.empty, arguments.empty_pattern, arguments.segmentation, of)
     learnt, apart = rows.apart(settings.calibration_share, settings.seed)
-    network = train_hand_pose(network_of_windows, learnt, others, settings)
+    said = sys.stderr if arguments.json else sys.stdout  # what it says on the way is for people
+    with contextlib.redirect_stdout(said):
+        network = train_hand_pose(network_of_windows, learnt, others, settings)
     novelty_max = calibrate(network, network_of_windows, apart, settings.shift_radius_px, settings.seed)
     training = {
         "command": _command_line(arguments, settings),
@@ -90,16 +103,22 @@ def run(arguments: argparse.Namespace) -> int:
     }
     manifest = hand_pose_manifest(network, of, novelty_max, model_id=out.name, training=training)
     save_hand_pose(network, out, manifest)
+    write_config(out, "tiae train hand_pose", run_options(arguments, settings, KEPT))
+    measures: dict[str, float] = {}
     if test is not None:
+        at_work("measuring")
         elsewhere = _false_windows(arguments.test_empty, arguments.test_empty_pattern, arguments.segmentation, of)
         pose = load_hand_pose(out)
         measures = evaluate_hand_pose(
             pose, autoencoder, test, elsewhere, held_out=held_out, radius_px=settings.shift_radius_px
         )
         with_measures(out, measures)
-        for name, value in measures.items():
+        for name, value in {}.items() if arguments.json else measures.items():
             print(f"  {name:28s} {value:.4f}")
-    print(f"{out}: written")
+    if arguments.json:
+        print_json({"model": str(out), "measures": measures})
+    else:
+        print(f"{out}: written")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,8 +23,8 @@ from tiae_ros.vision.detail import STORED_PX, arm_angles, bring
 from tiae_training.export import graph_module
 from tiae_training.imitation.evaluation import auroc, spearman
 from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose
-from tiae_training.imitation.keypoints import IN_PALM, in_palm_frame
-from tiae_training.imitation.networks import INPUTS, HandPoseNetwork, negative_log_likelihood
+from tiae_training.imitation.keypoints import IN_PALM, in_palm_frame, off_heat
+from tiae_training.imitation.networks import INPUTS, HandPoseNetwork, negative_log_likelihood, pinches_of
 from tiae_training.imitation.others import draw_no_hands, draw_others, window_of_details
 from tiae_training.imitation.rows import FINGER_JOINTS, load_hand_rows
 from tiae_training.imitation.settings import HandPoseTraining
@@ -123,6 +124,20 @@ def test_other_inputs_and_sizes_are_exported_too(tmp_path, sees, size):
     of = dataclasses.replace(load_model("hands").manifest, window_size=size)
     save_hand_pose(network, tmp_path / sees, hand_pose_manifest(network, of, 0.0))
     assert load_hand_pose(tmp_path / sees).inputs == INPUTS[sees]
+
+
+def test_a_run_keeps_its_options(trained, tmp_path, capsys):
+    """Its config.yaml makes it again, and --json is one object."""
+    config = trained[0] / "config.yaml"
+    again = tmp_path / "again"
+    words = ["--config", str(config), "--epochs", "1", "--json", "--out", str(again)]
+    assert main(["train", "hand_pose", *words]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["model"] == str(again)
+    assert said["measures"]["windows"] == 48
+    kept = load_hand_pose(again).manifest.training
+    assert kept["settings"]["hidden"] == 32  # of the file
+    assert kept["settings"]["epochs"] == 1  # of the command line
 
 
 def test_what_is_no_hand_stands_out(trained):
@@ -252,6 +267,31 @@ def test_the_loss_is_of_what_is_known():
     assert all(torch.isfinite(w.grad).all() for w in network.parameters() if w.grad is not None)
     none = negative_log_likelihood(said, *(values * torch.nan for values in (joints, tips, length, left, view, *more)))
     assert float(none.detach()) == 0
+
+
+def test_pinches_by_hand():
+    tips = torch.zeros(1, 5, 3)
+    tips[0, 1:, 0] = torch.tensor([10.0, 14.0, 22.0, 40.0])
+    torch.testing.assert_close(pinches_of(tips), torch.tensor([[1.0, 1.0, 0.5, 0.0]]))
+    tips[0, 2] = torch.nan
+    assert pinches_of(tips).isnan().tolist() == [[False, True, False, False]]
+
+
+def test_heat_is_asked_for_where_the_keypoint_lies():
+    place = torch.full((1, 21, 3), 1 / 16)  # the middle of cell (8, 8), counted from 0
+    heat = torch.zeros(1, 21, 256)
+    heat[0, :, 8 * 16 + 8] = 50.0
+    off, within = off_heat(heat, place)
+    assert within.all()
+    assert off.max() < 1e-3
+    between = place.clone()
+    between[..., 0] += 1 / 16  # half of it is the next cell's
+    assert off_heat(heat, between)[0].mean() == pytest.approx(25.0, abs=0.1)
+    outside = place.clone()
+    outside[0, 3, 1], outside[0, 4] = 1.2, torch.nan
+    off, within = off_heat(heat, outside)
+    assert within[0].logical_not().nonzero().flatten().tolist() == [3, 4]
+    assert off.isfinite().all()
 
 
 def test_measures_by_hand():

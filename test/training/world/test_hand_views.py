@@ -15,8 +15,11 @@ from tiae_ros.errors import ParameterError
 from tiae_ros.vision.detail import STORED_PX
 from tiae_training.data.windows import WindowSize
 from tiae_training.detection.hand_windows import row_of_view, rows_of_people
+from tiae_training.world.hand_poses import ALL_GRASPS, draw_pinch, within_limits
 from tiae_training.world.hand_views import PICTURE_PX, HandViewSettings, hand_views, rough_labels
+from tiae_training.world.people import draw_person
 from tiae_training.world.renderer import Renderer
+from tiae_training.world.skeleton import fingertips, hand_rest, hand_transforms
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -55,6 +58,18 @@ def test_poses_views_and_sides_differ(views):
     assert {view.hand.left for view in views} == {True, False}
     assert any((view.true_labels == 2).any() for view in views)
     assert any(view.hand.grasp == "free" for view in views)
+
+
+def test_in_a_pinch_thumb_and_finger_touch():
+    rng = np.random.default_rng(0)
+    gaps = []
+    for number in range(12):
+        rest = hand_rest(draw_person(number), "R")
+        pose = within_limits(draw_pinch(rng, rest, ALL_GRASPS))
+        angles = {name: np.array([angle]) for name, angle in pose.items()}
+        tips = fingertips(rest, *hand_transforms(rest, angles))[0]
+        gaps.append(np.linalg.norm(tips[1:] - tips[0], axis=1).min())
+    assert np.mean(np.array(gaps) < 0.02) >= 0.8
 
 
 def test_pictures_depend_on_seed_and_number_alone(renderer):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiae_ros.vision.detail import DETAIL_SHARE
+from tiae_ros.vision.labels import Labels
 from tiae_ros.vision.sight import sight_of_labels
 from tiae_training.data.windows import ShownHand, WindowRow, WindowSize, cut_row
 from tiae_training.workers import each_in_order
@@ -17,6 +18,7 @@ from tiae_training.world.hand_views import PICTURE_PX, HandView, HandViewSetting
 if TYPE_CHECKING:
     from tiae_training.world.renderer import Renderer
 
+_NEAR_M = 0.125
 _LEAST_INSIDE = 0.8  # of the keypoints
 _renderer: Renderer | None = None  # one per process
 
@@ -41,16 +43,25 @@ def _rows_of_person(job: tuple[HandViewSettings, int, WindowSize]) -> list[Windo
 
 def row_of_view(view: HandView, shape: WindowSize) -> WindowRow | None:
     """The window of a picture; None where hardly anything of the hand was found, or the arm was taken for it."""
-    sight = sight_of_labels(view.labels, view.depth_m, view.focal_px, shape.metric_size_m)
+    hand = view.hand
+    sight = sight_of_labels(_near_hand(view), view.depth_m, view.focal_px, shape.metric_size_m)
     if not sight.hands:
         return None
-    hand = view.hand
     shown = ShownHand(
         hand.joints, hand.tips_mm, hand.view, hand.size_m, hand.grasp, hand.person, hand.left, hand.keypoints
     )
     window = sight.hands[0].window
     row = cut_row(window, view.labels, view.true_labels, view.depth_m, view.clean_depth_m, shape, shown)
     return row if row is not None and _shows_hand(row, shape) else None
+
+
+def _near_hand(view: HandView) -> Labels:
+    """Labels without what is far from the palm: here arms end in the air, and do not tell where they come from."""
+    height, width = view.labels.shape
+    x, y = view.hand.middle_px
+    reach = _NEAR_M * view.focal_px / view.hand.distance_m
+    far = (np.arange(width) - x) ** 2 + (np.arange(height)[:, None] - y) ** 2 > reach**2
+    return np.where(far, 0, view.labels).astype(np.uint8)
 
 
 def _shows_hand(row: WindowRow, shape: WindowSize) -> bool:
