@@ -41,7 +41,7 @@ def views(renderer):
 def test_hands_lie_where_the_truth_says(views):
     assert len(views) >= 20
     for view in views:
-        ys, xs = np.nonzero(view.true_labels == 1)
+        ys, xs = np.nonzero(view.true_labels)  # a thing may hide the palm
         x, y = (int(np.clip(round(at), 0, PICTURE_PX - 1)) for at in view.hand.middle_px)
         assert np.hypot(ys - y, xs - x).min() < 6
         near = view.clean_depth_m[ys, xs]
@@ -84,7 +84,7 @@ def test_pictures_depend_on_seed_and_number_alone(renderer):
 
 def test_a_view_is_a_window_with_a_detail(views):
     rows = [row_of_view(view, WindowSize(details=True)) for view in views]
-    assert sum(row is not None for row in rows) >= len(views) - 2
+    assert sum(row is not None for row in rows) >= 0.8 * len(views)
     for row in filter(None, rows):
         assert row.detail.shape == (3, STORED_PX, STORED_PX)
         # The same hand in both: a detail's pixel is 3/8 of a window's, and shows 30 of its 32.
