@@ -1,4 +1,4 @@
-"""What a hand pose model should see: the same training on the descriptor, the encoder's features, and rivals.
+"""What a hand pose model should see: the same training on hands in detail, on the descriptor, and rivals.
 
     python benchmarks/hand_pose_rivals.py --data world_both.npz --test world_test_both.npz --held-out ball,phone,key
 

@@ -15,7 +15,8 @@ DESCRIPTION = """Cut a window for each hand in frames of `tiae simulate people`,
 
 Masks are the true ones, or of --segmented-share of the frames those that --segmentation finds; what is to be restored
 (clean) are always the true masks of the window's hand and the depth without the sensor's faults. A file holds images,
-clean, labels, label_names, joints, tips_mm, view, hand_size_m, subjects and left_hand."""
+clean, labels, label_names, joints, tips_mm, keypoints, view, hand_size_m, subjects and left_hand; with --details also
+details."""
 EXAMPLES = """  tiae simulate people --out frames --shards 40
   tiae simulate windows --frames frames --out "world_{channels}.npz" --channels masks both depth
   tiae simulate windows --frames frames --out found_both.npz --channels both --segmented-share 0.5"""

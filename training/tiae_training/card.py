@@ -56,7 +56,8 @@ def _what_it_is(manifest: Manifest) -> list[str]:
     if manifest.kind == HAND_POSE:
         return [
             "Joint angles and fingertips of the hand in a window, its side, and how far off each may be,",
-            f"from the windows ({', '.join(manifest.channels)}) and descriptors of the auto-encoder named below.",
+            f"from the windows ({', '.join(manifest.channels)}), seen in finer pixels, and the descriptors",
+            "of the auto-encoder named below.",
         ]
     size = manifest.window_size
     transforms = (

@@ -9,6 +9,8 @@ background       (M, C, H, W) as images                        optional
 foreground_mask  (N, 1, H, W)                                  optional
 joints           (N, J) radians, with joint_names (J,) text    optional
 subjects         (N,) whole numbers: whose hand it is          optional
+details          (N, 3, 80, 80) uint8 (`tiae_ros.vision.detail`)  optional: a hand pose model reads them
+keypoints        (N, 21, 3) (`tiae_training.data.windows`)     optional: and learns from these
 metric_size_m, range_m  a number: how the windows were cut     optional: goes into a model's preprocessing
 """
 
