@@ -18,7 +18,7 @@ from tiae_ros import load_model
 from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
 from tiae_ros.model.shifts import draw_shifts
-from tiae_training.imitation.evaluation import estimates
+from tiae_training.imitation.seeing import estimates
 
 RADIUS_PX, SEEDS = 8, (0, 1, 2)
 WITHOUT = ("wrist_flexion", "wrist_deviation", "ring_cmc_flexion", "little_cmc_flexion")  # wrist and palm

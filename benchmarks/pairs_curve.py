@@ -31,9 +31,9 @@ from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
 from tiae_ros.model.shifts import draw_shifts, shift_images
 from tiae_training.baselines import fit_baseline
 from tiae_training.data.arrays import ImageArrays, load_arrays
-from tiae_training.imitation.evaluation import seen_by
 from tiae_training.imitation.networks import HandPoseNetwork
 from tiae_training.imitation.rows import FINGER_JOINTS, HandRows, load_hand_rows
+from tiae_training.imitation.seeing import seen_by
 from tiae_training.transforms import shifts as torch_shifts
 
 RADIUS_PX = 8

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("onnx", reason="small models are made with onnx, which is not installed")
 pytest.importorskip("rosbags", reason="reading bags needs the package rosbags")
 
-from made_hand_pose import make_hand_pose
+from made_hand_pose import AT_REST, make_hand_pose
 from synthetic_scenes import make_scene, moved, write_bag
 
 from tiae_ros.cli import main
@@ -30,14 +30,14 @@ def hand_pose(tmp_path_factory):
         tmp_path_factory.mktemp("pose") / "linear",
         slope=1e-4,
         novelty_max=1e6,
-        rest={"joints": 0.3, "joint_spread": 0.05, "tips_mm": 100.0, "tip_spread_mm": 8.0, "left": 0.2,
-              "length_mm": 187.0, "novelty": 1.0},
-    )  # fmt: skip
+        rest={**AT_REST, "joint_spread": 0.05, "tips_mm": 100.0},
+    )
 
 
 def test_a_bag_and_windows_give_targets_within_limits(tmp_path, hand_pose, capsys):
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "windows.npz", images=rng.random((12, 3, 32, 32), dtype=np.float32))
+    images = rng.random((12, 3, 32, 32), dtype=np.float32)
+    np.savez(tmp_path / "windows.npz", images=images, details=np.zeros((12, 3, 80, 80), np.uint8))
     words = ["imitate", "run", str(tmp_path / "windows.npz"), "--hand-pose-model", str(hand_pose)]
     assert main(words) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -53,6 +53,9 @@ def test_a_bag_and_windows_give_targets_within_limits(tmp_path, hand_pose, capsy
     np.testing.assert_allclose(targets[-1], list(lines[-1]["targets"].values()), atol=1e-6)
     assert main([*words, "--out", str(tmp_path / "targets.npz")]) == 2
     assert "--overwrite to replace it" in capsys.readouterr().err
+    np.savez(tmp_path / "coarse.npz", images=images)
+    assert main([*words[:2], str(tmp_path / "coarse.npz"), *words[3:]]) == 2
+    assert "reads hands in detail, and these windows come without" in capsys.readouterr().err
     scene = make_scene()
     write_bag(tmp_path / "bag", [scene, moved(scene, 10, 0), make_scene(hand=False)])
     capsys.readouterr()

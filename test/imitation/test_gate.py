@@ -36,6 +36,8 @@ def gate(**settings):
         (Observation(10.0, TIPS * 10), State.UNSURE, "a fingertip is more than a metre away from its wrist"),
         (Observation(10.0, TIPS, np.zeros(21)), State.UNSURE, "there are not 25 joints"),
         (Observation(10.0, TIPS, np.full(25, np.inf)), State.UNSURE, "a joint is infinite"),
+        (Observation(10.0, TIPS, pinch=np.full(4, np.nan)), State.UNSURE, "the pinches are not four finite numbers"),
+        (Observation(10.0, TIPS, pinch=np.zeros(5)), State.UNSURE, "the pinches are not four finite numbers"),
         (Observation(10.0, TIPS, length_mm=np.nan), State.UNSURE, "the hand is nan mm long; accepted are 80 … 300"),
         (Observation(10.0, TIPS, known=False), State.UNSURE, "this is unlike any hand that the model has learnt"),
         (Observation(10.0, TIPS, spread_rad=1.0), State.UNSURE, SPREAD),

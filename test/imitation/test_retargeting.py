@@ -173,3 +173,6 @@ def test_what_a_caller_must_not_do():
         retargeting.retarget(np.full((5, 3), np.nan))
     with pytest.raises(ValueError, match=r"joints must be \(25,\)"):
         retargeting.retarget(np.zeros((5, 3)), np.zeros(21))
+    for pinch in (np.zeros(5), np.full(4, np.nan)):
+        with pytest.raises(ValueError, match=r"pinch must be \(4,\) finite"):
+            retargeting.retarget(np.zeros((5, 3)), pinch=pinch)

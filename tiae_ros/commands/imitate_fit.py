@@ -118,11 +118,12 @@ def _seen(
 
     from tiae_ros.imitation.calibration import pair_features
     from tiae_ros.imitation.retargeting import Retargeting
-    from tiae_training.imitation.evaluation import seen_by
-    from tiae_training.imitation.rows import details_of
+    from tiae_training.imitation.seeing import details_of, seen_by
 
     said, descriptors = seen_by(pose, autoencoder, pairs.images, details_of(pairs))
     retargeting = Retargeting(hand)
-    rows = zip(said.tips_mm, said.joints, said.length_mm, strict=True)
-    retargeted = np.stack([retargeting.retarget(tips, joints, float(length)) for tips, joints, length in rows])
+    rows = zip(said.tips_mm, said.joints, said.length_mm, said.pinch, strict=True)
+    retargeted = np.stack(
+        [retargeting.retarget(tips, joints, float(length), pinch) for tips, joints, length, pinch in rows]
+    )
     return pair_features(said.joints, said.tips_mm, descriptors), retargeted, said.known

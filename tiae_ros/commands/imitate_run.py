@@ -112,8 +112,7 @@ def _windows(arguments: argparse.Namespace, pipeline: Pipeline) -> Iterator[tupl
     """The same of each window of an npz."""
     from tiae_ros.imitation.observing import observation_of
     from tiae_training.data.arrays import load_arrays
-    from tiae_training.imitation.evaluation import seen_by
-    from tiae_training.imitation.rows import details_of
+    from tiae_training.imitation.seeing import details_of, seen_by
 
     model, hand_pose = pipeline.grasp_model, pipeline.hand_pose
     assert hand_pose is not None  # as robot_hand is set

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tiae_training.train.settings import TrainingSettings
 
 CONFIG = "config.yaml"  # of a run, beside its model
-MODELS = ("start", "average")  # options that name models
+MODELS = ("start", "average", "model", "segmentation")  # options that name models
 KEPT = (
     "data",
     "test",

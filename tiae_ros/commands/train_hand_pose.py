@@ -15,8 +15,11 @@ from tiae_ros.errors import OutputError, ParameterError
 from tiae_ros.options import add_config
 
 if TYPE_CHECKING:
+    from tiae_ros.model.autoencoder import Autoencoder
     from tiae_ros.model.manifest import Manifest
     from tiae_training.imitation.false_windows import NoHands
+    from tiae_training.imitation.networks import HandPoseNetwork
+    from tiae_training.imitation.settings import HandPoseTraining
 
 HELP = "train what tells the joints of the hand in a window"
 DESCRIPTION = """Train a hand pose model for the windows and descriptors of one auto-encoder (--model), on windows with
@@ -32,7 +35,8 @@ EXAMPLES = """  tiae simulate hands --out hands.npz --count 40000
 
 
 KEPT = (  # in config.yaml, beside the settings
-    "data", "model", "test", "held_out", "empty", "empty_pattern", "test_empty", "test_empty_pattern", "segmentation",
+    "data", "model", "start", "test", "held_out", "empty", "empty_pattern", "test_empty", "test_empty_pattern",
+    "segmentation",
 )  # fmt: skip
 
 
@@ -41,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FILE.npz", help="windows with joints")
     parser.add_argument("--model", required=True, metavar="DIR", help="the auto-encoder: a folder or a shipped name")
+    parser.add_argument("--start", metavar="DIR", help="a hand pose model to go on from")
     parser.add_argument(
         "--test", type=Path, nargs="+", metavar="FILE.npz", help="windows of other people, to measure by"
     )
@@ -66,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.model.hand_pose import load_hand_pose
     from tiae_training.imitation.evaluation import evaluate_hand_pose
     from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose, with_measures
-    from tiae_training.imitation.rows import load_hand_rows
+    from tiae_training.imitation.rows import check_details, load_hand_rows
     from tiae_training.imitation.settings import HandPoseTraining
     from tiae_training.imitation.spread import calibrate
     from tiae_training.imitation.training import train_hand_pose
@@ -89,11 +94,15 @@ def run(arguments: argparse.Namespace) -> int:
     rows = load_hand_rows(arguments.data, of)
     rows = rows.take(~np.isin(rows.kinds, held_out))
     test = load_hand_rows(arguments.test, of) if arguments.test else None
+    start, started = _start(arguments.start, settings, autoencoder) if arguments.start else (None, None)
+    if settings.sees == "detail":
+        for some in [rows] if test is None else [rows, test]:
+            check_details(some, of)
     others = _false_windows(arguments.empty, arguments.empty_pattern, arguments.segmentation, of)
     learnt, apart = rows.apart(settings.calibration_share, settings.seed)
     said = sys.stderr if arguments.json else sys.stdout  # what it says on the way is for people
     with contextlib.redirect_stdout(said):
-        network = train_hand_pose(network_of_windows, learnt, others, settings)
+        network = train_hand_pose(network_of_windows, learnt, others, settings, start=start)
     novelty_max = calibrate(network, network_of_windows, apart, settings.shift_radius_px, settings.seed)
     training = {
         "command": _command_line(arguments, settings),
@@ -101,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
         "windows": len(rows),
         "settings": dataclasses.asdict(settings),
     }
+    if started is not None:
+        training["started from"] = dict(started.training)
     manifest = hand_pose_manifest(network, of, novelty_max, model_id=out.name, training=training)
     save_hand_pose(network, out, manifest)
     write_config(out, "tiae train hand_pose", run_options(arguments, settings, KEPT))
@@ -113,13 +124,29 @@ def run(arguments: argparse.Namespace) -> int:
             pose, autoencoder, test, elsewhere, held_out=held_out, radius_px=settings.shift_radius_px
         )
         with_measures(out, measures)
-        for name, value in {}.items() if arguments.json else measures.items():
-            print(f"  {name:28s} {value:.4f}")
     if arguments.json:
         print_json({"model": str(out), "measures": measures})
     else:
+        for name, value in measures.items():
+            print(f"  {name:28s} {value:.4f}")
         print(f"{out}: written")
     return 0
+
+
+def _start(folder: str, settings: HandPoseTraining, autoencoder: Autoencoder) -> tuple[HandPoseNetwork, Manifest]:
+    """What is gone on from. Raises ModelError, or ParameterError where the settings ask for another network."""
+    from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
+    from tiae_training.imitation.folder import load_hand_pose_network
+
+    check_belongs(load_hand_pose(folder), autoencoder)
+    network, manifest = load_hand_pose_network(folder)
+    own = network.parts()
+    for name in ("sees", "hidden"):
+        if own[name] != getattr(settings, name):
+            raise ParameterError(f"--{name} is {getattr(settings, name)}, but that of --start {folder} is {own[name]}")
+    network.joint_factor.fill_(1.0)  # they are measured anew
+    network.tip_factor.fill_(1.0)
+    return network, manifest
 
 
 def _false_windows(rooms: Path | None, pattern: str, models: list[str], of: Manifest) -> NoHands:
@@ -136,6 +163,7 @@ def _command_line(arguments: argparse.Namespace, settings: object) -> str:
     """The command that makes this model again, without this machine's folders."""
     words = [f"tiae train hand_pose --data {' '.join(path.name for path in arguments.data)}"]
     words += [f"--model {Path(arguments.model).name}"]
+    words += [f"--start {Path(arguments.start).name}"] if arguments.start else []
     words += ["--test " + " ".join(path.name for path in arguments.test)] if arguments.test else []
     words += [f"--held-out {arguments.held_out}"] if arguments.held_out else []
     for flag in ("empty", "test_empty"):

@@ -106,13 +106,15 @@ class Retargeting:
             (A,) radians within the hand's limits, in the order of its `names`.
 
         Raises:
-            ValueError: wrong shapes, or tips that are not finite (a fault of the caller's).
+            ValueError: wrong shapes, or tips or pinches that are not finite (a fault of the caller's).
         """
         tips_mm = np.asarray(tips_mm, dtype=float)
         if tips_mm.shape != (5, 3) or not np.isfinite(tips_mm).all():
             raise ValueError(f"tips_mm must be (5, 3) finite millimetres, not {tips_mm.shape}")
         if joints is not None and np.shape(joints) != (len(JOINT_NAMES),):
             raise ValueError(f"joints must be ({len(JOINT_NAMES)},), not {np.shape(joints)}")
+        if pinch is not None and not (np.shape(pinch) == (4,) and np.isfinite(pinch).all()):
+            raise ValueError(f"pinch must be (4,) finite numbers, not {pinch!r:.60}")
         # What no fingertip tells and the human joints do not, either, stays: a wrist that is not known is not at rest.
         unknown = None if self._last is None else np.where(self._moves_tips, self.hand.rest, self._last)
         alike = self._alike.angles(joints, unknown)

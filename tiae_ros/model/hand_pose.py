@@ -183,6 +183,11 @@ def input_shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
 def graph_names(folder: ModelFolder) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of inputs and outputs of a folder's graph, in its order. Raises ModelError for others than are known."""
     inputs, outputs = names_of_graph(folder.files[POSE])
+    if "shift" in inputs:
+        raise ModelError(
+            f"the network of {folder.path / POSE} is of an earlier version, which saw hands in coarse pixels; train it "
+            "again: tiae train hand_pose"
+        )
     if not inputs or not set(inputs) <= set(INPUTS) or sorted(outputs) != sorted(SHAPES):
         raise ModelError(
             f"the network of {folder.path / POSE} maps {', '.join(inputs)[:200]} to {', '.join(outputs)[:200]}; needed "
@@ -196,7 +201,10 @@ def _details(given: Floats) -> Floats:
     details = np.asarray(given, np.float32)
     wanted = (CHANNELS, DETAIL_PX, DETAIL_PX)
     if details.ndim != 4 or details.shape[1:] != wanted or not np.isfinite(details).all():
-        raise DataError(f"details have shape {details.shape}; accepted are finite numbers of shape (N, {wanted})")
+        raise DataError(
+            f"details have shape {details.shape}; accepted are finite numbers of shape (N, {CHANNELS}, {DETAIL_PX}, "
+            f"{DETAIL_PX})"
+        )
     return details
 
 

@@ -9,6 +9,11 @@ from typing import Any
 from tiae_ros.model.folder import CARD, CLOSE_UP_INT8, NETWORK_INT8, write_whole
 from tiae_ros.model.manifest import DETECTOR, HAND_POSE, SEGMENTATION, Manifest
 
+_SEEN = {  # by a hand pose model
+    "detail": "the descriptors, and from the hand in finer pixels than the windows'",
+    "descriptor": "the descriptors",
+    "window": "the windows",
+}
 _EIGHT_BITS = [
     "On CPUs with VNNI it runs in whole numbers of 8 bits; what that costs is the difference to the rows",
     "with `_int8`.",
@@ -54,10 +59,10 @@ def _what_it_is(manifest: Manifest) -> list[str]:
         ]
         return [*lines, *(_EIGHT_BITS if NETWORK_INT8 in manifest.files else [])]
     if manifest.kind == HAND_POSE:
+        seen = _SEEN.get(str(manifest.network.get("sees")), "what it sees")
         return [
-            "Joint angles and fingertips of the hand in a window, its side, and how far off each may be,",
-            f"from the windows ({', '.join(manifest.channels)}), seen in finer pixels, and the descriptors",
-            "of the auto-encoder named below.",
+            "Joint angles, fingertips and pinches of the hand in a window, its side, and how far off each may be,",
+            f"from {seen} of the auto-encoder named below ({', '.join(manifest.channels)}).",
         ]
     size = manifest.window_size
     transforms = (

@@ -24,9 +24,10 @@ from tiae_training.export import graph_module
 from tiae_training.imitation.evaluation import auroc, spearman
 from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose
 from tiae_training.imitation.keypoints import IN_PALM, in_palm_frame, off_heat
-from tiae_training.imitation.networks import INPUTS, HandPoseNetwork, negative_log_likelihood, pinches_of
+from tiae_training.imitation.networks import INPUTS, HandPoseNetwork, negative_log_likelihood
 from tiae_training.imitation.others import draw_no_hands, draw_others, window_of_details
 from tiae_training.imitation.rows import FINGER_JOINTS, load_hand_rows
+from tiae_training.imitation.seeing import estimates, pinches_of
 from tiae_training.imitation.settings import HandPoseTraining
 from tiae_training.imitation.training import Batches
 
@@ -51,6 +52,7 @@ def write_windows(path: Path, count: int = 160, seed: int = 0, **changes: np.nda
     content = {
         "images": images,
         "details": fine,
+        "keypoints": np.zeros((count, 21, 3), np.float32),
         "channels": np.array(CHANNELS),
         "joints": np.tile(bend[:, None].astype(np.float32), (1, len(JOINT_NAMES))),
         "joint_names": np.array(JOINT_NAMES),
@@ -138,6 +140,32 @@ def test_a_run_keeps_its_options(trained, tmp_path, capsys):
     kept = load_hand_pose(again).manifest.training
     assert kept["settings"]["hidden"] == 32  # of the file
     assert kept["settings"]["epochs"] == 1  # of the command line
+
+
+def test_a_training_goes_on_from_a_model(trained, tmp_path, capsys):
+    data = write_windows(tmp_path / "data.npz", 160, seed=3)
+    test = write_windows(tmp_path / "test.npz", 48, seed=4)
+    words = ["train", "hand_pose", "--data", str(data), "--test", str(test), "--model", "hands", "--epochs", "1",
+             "--learning-rate", "0.0001", "--turned-share", "0", "--start", str(trained[0])]  # fmt: skip
+    assert main([*words, "--hidden", "32", "--out", str(tmp_path / "more")]) == 0
+    more, before = load_hand_pose(tmp_path / "more").manifest, load_hand_pose(trained[0]).manifest
+    assert more.training["started from"]["command"] == before.training["command"]
+    assert "--start trained" in more.training["command"]
+    assert more.measures["joints_deg"] < 1.15 * before.measures["joints_deg"]  # 14 for the mean of all
+    capsys.readouterr()
+    assert main([*words, "--out", str(tmp_path / "other")]) == 2
+    assert "--hidden is 192, but that of --start" in capsys.readouterr().err
+
+
+def test_three_percent_of_held_out_hands_are_called_unknown(trained):
+    """The limit of novelty is their quantile, and drawn windows of no hand are mostly above it."""
+    folder, test = trained
+    pose, autoencoder = load_hand_pose(folder), load_model("hands")
+    rows = load_hand_rows([test], autoencoder.manifest)
+    said = estimates(pose, autoencoder, rows.images, rows.details)
+    assert said.novelty.min() < pose.novelty_max < said.novelty.max() + 0.5
+    drawn = draw_no_hands(rows, CHANNELS, seed=7)
+    assert estimates(pose, autoencoder, drawn.windows, drawn.details).known.mean() < 0.7 * said.known.mean()
 
 
 def test_what_is_no_hand_stands_out(trained):
@@ -270,11 +298,11 @@ def test_the_loss_is_of_what_is_known():
 
 
 def test_pinches_by_hand():
-    tips = torch.zeros(1, 5, 3)
-    tips[0, 1:, 0] = torch.tensor([10.0, 14.0, 22.0, 40.0])
-    torch.testing.assert_close(pinches_of(tips), torch.tensor([[1.0, 1.0, 0.5, 0.0]]))
-    tips[0, 2] = torch.nan
-    assert pinches_of(tips).isnan().tolist() == [[False, True, False, False]]
+    tips = np.zeros((1, 5, 3), np.float32)
+    tips[0, 1:, 0] = 10.0, 14.0, 22.0, 40.0
+    np.testing.assert_allclose(pinches_of(tips), [[1.0, 1.0, 0.5, 0.0]])
+    tips[0, 2] = np.nan
+    assert np.isnan(pinches_of(tips)).tolist() == [[False, True, False, False]]
 
 
 def test_heat_is_asked_for_where_the_keypoint_lies():
@@ -311,7 +339,8 @@ def test_measures_by_hand():
         ({}, ["--model", "depth"], "needed are depth"),
         ({}, ["--held-out", "fist"], "needed are at least 8"),
         ({"details": np.zeros((12, 3, 8, 8), np.uint8)}, [], "details are uint8 of shape (12, 3, 8, 8); accepted"),
-        ({"details": None}, [], "not all files hold details; make them with `tiae simulate hands`"),
+        ({"keypoints": None}, [], "tells no keypoints; `tiae simulate hands` makes them"),
+        ({"details": None}, [], "holds no details; `tiae simulate hands` makes them"),
     ],
 )
 def test_what_is_refused(tmp_path, capsys, changes, words, line):

@@ -56,6 +56,20 @@ def one_of_each() -> list[Sample]:
     return [render_scene(settings, number)[0] for number in range(len(GRASP_NAMES))]
 
 
+def test_keypoints_are_the_hands(one_of_each):
+    """Tips as far from the wrist as the truth says, and most of them on the hand or on what it holds."""
+    on_hand = []
+    for sample in one_of_each:
+        palm, points = sample.palm, sample.palm.keypoints_px(sample.k)
+        tips = np.linalg.norm((palm.keypoints_m[[4, 8, 12, 16, 20]] - palm.keypoints_m[0]), axis=1)
+        np.testing.assert_allclose(tips * 1000, np.linalg.norm(palm.tips_mm, axis=1), atol=1e-3)
+        height, width = sample.labels.shape
+        x, y = np.rint(points[:, 0]).astype(int), np.rint(points[:, 1]).astype(int)
+        within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        on_hand.append((sample.labels[y[within], x[within]] > 0).mean())
+    assert np.mean(on_hand) > 0.85
+
+
 def test_hands_in_any_pose_and_on_their_way():
     settings = SimulatorSettings(seed=6, views_per_scene=4, grasps=("mug",), free_share=0.5, closing_share=0.5)
     samples = [sample for number in range(3) for sample in render_scene(settings, number)]

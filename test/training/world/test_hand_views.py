@@ -46,7 +46,22 @@ def test_hands_lie_where_the_truth_says(views):
         assert np.hypot(ys - y, xs - x).min() < 6
         near = view.clean_depth_m[ys, xs]
         assert near.min() - 0.03 < view.hand.distance_m < near.max() + 0.12
-        assert view.hand.size_m * 500 < np.linalg.norm(view.hand.tips_mm[2]) + 100
+
+
+def test_keypoints_lie_on_what_is_seen_and_are_as_far_apart_as_the_tips(views):
+    on_hand, errors = [], []
+    for view in views:
+        x, y, away = view.hand.keypoints.T
+        columns, rows = (np.rint(np.clip(at, 0, PICTURE_PX - 1)).astype(int) for at in (x, y))
+        on_hand.append((view.true_labels[rows, columns] > 0).mean())
+        depth = view.clean_depth_m[rows, columns]
+        assert np.median(away - depth) > -0.002  # bones lie in the flesh, not before it
+        middle = (PICTURE_PX - 1) / 2
+        points = np.stack([(x - middle) * away / view.focal_px, (y - middle) * away / view.focal_px, away], axis=1)
+        tips = points[[4, 8, 12, 16, 20]] - points[0]
+        errors.append(np.abs(np.linalg.norm(tips, axis=1) * 1000 - np.linalg.norm(view.hand.tips_mm, axis=1)).max())
+    assert np.mean(on_hand) > 0.9
+    assert max(errors) < 0.5  # millimetres
 
 
 def test_poses_views_and_sides_differ(views):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def rows_of_people(
     settings: HandViewSettings, shape: WindowSize, workers: int = 1
 ) -> Generator[list[WindowRow], None, None]:
     """Windows of one person after another, without end; the number of workers changes the speed, not the windows."""
+    os.environ.setdefault("LP_NUM_THREADS", "1")  # of software rendering: processes share the cores
     yield from each_in_order(_rows_of_person, ((settings, number, shape) for number in itertools.count()), workers, 16)
 
 

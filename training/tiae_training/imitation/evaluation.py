@@ -21,24 +21,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.model.autoencoder import Autoencoder
 from tiae_ros.model.hand_pose import HandPose, HandPoseEstimate
-from tiae_ros.model.shifts import draw_shifts, shift_images
-from tiae_ros.vision.detail import arm_angles, bring
+from tiae_ros.model.shifts import draw_shifts
 from tiae_training.imitation.false_windows import NoHands
-from tiae_training.imitation.networks import pinches_of
 from tiae_training.imitation.others import draw_no_hands
 from tiae_training.imitation.rows import FINGER_JOINTS, Floats, HandRows
+from tiae_training.imitation.seeing import estimates, pinches_of
 from tiae_training.simulator.grasps import BY_NAME
 from tiae_training.world.holding import STYLES
 
 FLEXION = np.array([n for n in FINGER_JOINTS if JOINT_NAMES[n].endswith("flexion")])
 _LEAST_GROUP = 5
-Whole = NDArray[np.int64]
 
 
 def evaluate_hand_pose(
@@ -59,7 +56,8 @@ def evaluate_hand_pose(
         if chosen.sum() >= _LEAST_GROUP:
             part = errors(_rows_of(said, chosen), rows.take(chosen))
             measures |= {f"{measure}_{name}": value for measure, value in part.items() if measure in _GROUPED}
-    drawn = draw_no_hands(rows, autoencoder.manifest.channels, seed + 1)
+    as_seen = rows if "detail" in pose.inputs else rows.without()
+    drawn = draw_no_hands(as_seen, autoencoder.manifest.channels, seed + 1)
     for name, no_hands in (("drawn", drawn), ("others", others)):
         if no_hands is not None and len(no_hands):
             moved = draw_shifts(len(no_hands), radius_px, shifts)
@@ -71,36 +69,12 @@ def evaluate_hand_pose(
 _GROUPED = ("joints_deg", "flexion_deg", "tips_mm")
 
 
-def estimates(
-    pose: HandPose, autoencoder: Autoencoder, windows: Floats, details: NDArray[np.uint8], shifts: Whole | None = None
-) -> HandPoseEstimate:
-    """As `seen_by`, without the descriptors."""
-    return seen_by(pose, autoencoder, windows, details, shifts)[0]
-
-
-def seen_by(
-    pose: HandPose, autoencoder: Autoencoder, windows: Floats, details: NDArray[np.uint8], shifts: Whole | None = None
-) -> tuple[HandPoseEstimate, Floats]:
-    """Hands as the node has them, and descriptors (N, K), of windows (N, C, S, S) under shifts (N, 2), window pixels.
-
-    details: (N, 3, 80, 80) around the windows' middles, or (N, 0, 0, 0). Raises DataError where they are needed.
-    """
-    moved = np.zeros((len(windows), 2), np.int64) if shifts is None else shifts
-    seen = windows if shifts is None else shift_images(windows, shifts)
-    described = autoencoder.describe(seen)
-    fine = None
-    if details.shape[1]:
-        found = described.parameters[:, :2]
-        middles = (found - moved).astype(np.float32)
-        fine = bring(details, middles, arm_angles(seen, found), windows.shape[-1])
-    return pose.estimate(seen, described.descriptor, fine), described.descriptor
-
-
 def errors(said: HandPoseEstimate, rows: HandRows) -> dict[str, float]:
     """Of joints, fingertips, side and length; NaN where no truth is known."""
     off_deg = np.degrees(np.abs(said.joints - rows.joints))
     known = np.isfinite(rows.left)
-    touching, told = pinches_of(torch.from_numpy(rows.tips_mm)).numpy() > 0.5, said.pinch > 0.5
+    pinches = pinches_of(rows.tips_mm)
+    touching, told = pinches > 0.5, (said.pinch > 0.5) & np.isfinite(pinches)
     return {
         "joints_deg": _mean(off_deg[:, FINGER_JOINTS]),
         "flexion_deg": _mean(off_deg[:, FLEXION]),

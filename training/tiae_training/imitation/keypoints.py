@@ -16,15 +16,16 @@ from torch.nn import functional as F
 
 from tiae_ros.vision.detail import CHANNELS
 from tiae_training.networks.layers import ResidualBlock
+from tiae_training.simulator.hand import KEYPOINTS
 
-KEYPOINTS = 21  # `simulator.hand.KEYPOINTS`
+COUNT = len(KEYPOINTS)
 DEEP = 64 * 4 * 4  # numbers of the coarsest maps
-IN_PALM = 3 * KEYPOINTS + 3 * (KEYPOINTS - 1) + 1  # of `in_palm_frame`
+IN_PALM = 3 * COUNT + 3 * (COUNT - 1) + 1  # of `in_palm_frame`
 _CELLS = 16  # of a heat map's side
 _WIDTHS = (24, 48, 64, 128)  # of maps, of half the side each time
 _WRIST, _KNUCKLES = 0, (5, 9, 13, 17)
 _TIPS = (8, 12, 16, 20)
-_PARENTS = [0 if number % 4 == 1 else number - 1 for number in range(1, KEYPOINTS)]
+_PARENTS = [0 if number % 4 == 1 else number - 1 for number in range(1, COUNT)]
 _FLAT_M = 0.012  # fingertips so far from the palm's plane tell its two sides apart
 
 
@@ -44,7 +45,7 @@ class KeypointNetwork(nn.Module):
         self.to_eighth = nn.Conv2d(four, three, 1)
         self.at_eighth = nn.Sequential(*convolution(three, 64, 3))
         self.to_quarter = nn.Conv2d(64, two, 1)
-        self.at_quarter = nn.Sequential(*convolution(two, two, 3), nn.Conv2d(two, 2 * KEYPOINTS, 1))
+        self.at_quarter = nn.Sequential(*convolution(two, two, 3), nn.Conv2d(two, 2 * COUNT, 1))
         middles = (torch.arange(_CELLS) + 0.5) * 2 / _CELLS - 1
         down, right = torch.meshgrid(middles, middles, indexing="ij")
         self.register_buffer("places", torch.stack((right.flatten(), down.flatten()), 1))  # (256, 2)
@@ -55,7 +56,7 @@ class KeypointNetwork(nn.Module):
         last = self.from_eighth(eighth)
         wider = self.at_eighth(eighth + F.interpolate(self.to_eighth(last), scale_factor=2.0))
         maps = self.at_quarter(quarter + F.interpolate(self.to_quarter(wider), scale_factor=2.0))
-        heat, away = maps.flatten(2).split(KEYPOINTS, 1)  # (N, 21, 256)
+        heat, away = maps.flatten(2).split(COUNT, 1)  # (N, 21, 256)
         share = heat.softmax(2)
         keypoints = torch.cat((share @ self.places, (share * away).sum(2, keepdim=True)), 2)
         return keypoints, self.deep(last), heat

@@ -29,9 +29,9 @@ INPUTS = {"descriptor": ("descriptor",), "detail": ("descriptor", "detail"), "wi
 _LIMIT = 4.0  # of the logarithm of a deviation in units of the data's
 _KEYPOINTS_WEIGHT = 6.0  # of half a detail's side
 _HEAT_WEIGHT = 0.5  # of a nat
+_PINCH_WEIGHT = 3.0  # of the four fingers' mean: few touch the thumb
 _DOUBT = 2.0  # what a spread e times as wide adds to the novelty: hands of a known pose are sure ones
 _SIZES = (JOINTS, JOINTS, 3 * TIPS, TIPS, 1, 1, 1, 3, TIPS - 1)
-_TOUCHING_MM, _APART_MM = 14.0, 30.0  # between the tips of thumb and finger: a pinch for sure, and none
 
 
 class HandPoseNetwork(nn.Module):
@@ -221,7 +221,7 @@ def negative_log_likelihood(
     terms.append(0.5 * _mean((view_said - view.nan_to_num()).square(), known))
     known = torch.isfinite(pinch)
     crossed = F.binary_cross_entropy_with_logits(pinch_said, pinch.nan_to_num(), reduction="none")
-    terms.append(0.5 * _mean(crossed, known))
+    terms.append(_PINCH_WEIGHT * _mean(crossed, known))
     if keypoints_said is not None:
         known = torch.isfinite(keypoints).all(-1)  # (N, 21)
         places, heat = keypoints_said
@@ -229,12 +229,6 @@ def negative_log_likelihood(
         terms.append(_KEYPOINTS_WEIGHT * _mean(off, known))
         terms.append(_HEAT_WEIGHT * _mean(*off_heat(heat, keypoints)))
     return torch.stack(terms).sum()
-
-
-def pinches_of(tips_mm: Tensor) -> Tensor:
-    """How surely the thumb touches each finger where tips (N, 5, 3) lie so: (N, 4) 0..1, NaN unknown."""
-    distance = (tips_mm[:, 1:] - tips_mm[:, :1]).norm(dim=-1)
-    return ((_APART_MM - distance) / (_APART_MM - _TOUCHING_MM)).clamp(0, 1)
 
 
 def _mean(values: Tensor, known: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tiae_ros.imitation.human_hand import FINGERS
 from tiae_ros.vision.detail import DETAIL_PX, DETAIL_SHARE, STORED_PX
 from tiae_training.imitation.false_windows import NoHands
-from tiae_training.imitation.rows import Floats, HandRows, no_details
+from tiae_training.imitation.rows import Floats, HandRows
+from tiae_training.imitation.seeing import no_details
 
 _LEAST_PIXELS = 20
 _NOTHING = 0.02

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from tiae_ros.errors import DataError
 from tiae_ros.imitation.human_hand import FINGERS, JOINT_NAMES
 from tiae_ros.model.manifest import Manifest
-from tiae_ros.vision.detail import CHANNELS, STORED_PX
 from tiae_training.data.arrays import ImageArrays, load_arrays
+from tiae_training.data.windows import CHANNELS as WINDOW_CHANNELS
+from tiae_training.imitation.seeing import details_of, no_details
 from tiae_training.simulator.hand import KEYPOINTS
 
 Floats = NDArray[np.float32]
@@ -25,6 +26,7 @@ FINGER_JOINTS = np.array(
 )
 """Rows of the 21 joints of the fingers: without the wrist and the two bends of the palm."""
 FINGER_JOINTS.sort()
+WITH_DEPTH = WINDOW_CHANNELS["both"]
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,18 @@ class HandRows:
     keypoints: Floats  # (N, 21, 3) from the window's middle: window pixels right and down, metres away from its depth
     details: NDArray[np.uint8]  # (N, 3, 80, 80) 0..255 (`tiae_ros.vision.detail`); (N, 0, 0, 0): there are none
     data_id: str
+    without_details: str = ""  # files that have none
 
     def __len__(self) -> int:
         return len(self.images)
 
-    @property
-    def have_details(self) -> bool:
-        """Whether all are told in detail, too."""
-        return self.details.shape[1] > 0
-
     def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> HandRows:
         """The chosen rows."""
         return dataclasses.replace(self, **{name: getattr(self, name)[index] for name in _COLUMNS})
+
+    def without(self) -> HandRows:
+        """The same without details."""
+        return dataclasses.replace(self, details=no_details(len(self)))
 
     def apart(self, share: float, seed: int) -> tuple[HandRows, HandRows]:
         """Two parts without a person in common, the second of about this share; by windows where none are told."""
@@ -66,7 +68,7 @@ class HandRows:
         return self.take(~held_out), self.take(held_out)
 
 
-_COLUMNS = [field.name for field in dataclasses.fields(HandRows) if field.name != "data_id"]
+_COLUMNS = [field.name for field in dataclasses.fields(HandRows) if field.name not in ("data_id", "without_details")]
 
 
 def load_hand_rows(paths: Sequence[Path], of: Manifest) -> HandRows:
@@ -84,12 +86,30 @@ def load_hand_rows(paths: Sequence[Path], of: Manifest) -> HandRows:
             if of.preprocessing.get(name, value) != value:
                 raise DataError(f"{path} was cut with {name} {value:g}, {of.model_id} with {of.preprocessing[name]:g}")
     rows = [_rows_of(path, part) for path, part in zip(paths, parts, strict=True)]
-    if not all(row.have_details for row in rows):
+    without = " ".join(part.data_id for part, row in zip(parts, rows, strict=True) if not row.details.shape[1])
+    if without:
         rows = [dataclasses.replace(row, details=no_details(len(row))) for row in rows]
     ids = " ".join(part.data_id for part in parts)
     return dataclasses.replace(
-        rows[0], data_id=ids, **{name: np.concatenate([getattr(row, name) for row in rows]) for name in _COLUMNS}
+        rows[0],
+        data_id=ids,
+        without_details=without,
+        **{name: np.concatenate([getattr(row, name) for row in rows]) for name in _COLUMNS},
     )
+
+
+def check_details(rows: HandRows, of: Manifest) -> None:
+    """Raise DataError unless hands are told in detail, with keypoints, for a model with the node's three channels."""
+    if of.channels != WITH_DEPTH:
+        raise DataError(
+            f"{of.model_id} sees {', '.join(of.channels)}; hands are seen in detail beside {', '.join(WITH_DEPTH)}; "
+            "train with --sees descriptor, or for another --model"
+        )
+    how = "`tiae simulate hands` makes them, `tiae simulate` and `tiae simulate windows` with --details"
+    if rows.without_details:
+        raise DataError(f"{rows.without_details} holds no details; {how}; or train with --sees descriptor")
+    if not np.isfinite(rows.keypoints).any():
+        raise DataError(f"{rows.data_id} tells no keypoints; {how}; frames of an earlier version have to be drawn anew")
 
 
 def _rows_of(path: Path, arrays: ImageArrays) -> HandRows:
@@ -130,21 +150,3 @@ def _rows_of(path: Path, arrays: ImageArrays) -> HandRows:
         details=details_of(arrays),
         data_id=arrays.data_id,
     )
-
-
-def details_of(arrays: ImageArrays) -> NDArray[np.uint8]:
-    """The details of a file, (N, 3, 80, 80); (N, 0, 0, 0) where it has none. Raises DataError for other arrays."""
-    given = arrays.others.get("details")
-    if given is None:
-        return no_details(len(arrays))
-    wanted = (len(arrays), CHANNELS, STORED_PX, STORED_PX)
-    if given.shape != wanted or given.dtype != np.uint8:
-        raise DataError(
-            f"{arrays.data_id}: details are {given.dtype} of shape {given.shape}; accepted is uint8 of {wanted}"
-        )
-    return given
-
-
-def no_details(count: int) -> NDArray[np.uint8]:
-    """What stands for details where there are none."""
-    return np.zeros((count, 0, 0, 0), np.uint8)

@@ -16,9 +16,10 @@ from torch.nn import functional as F
 from tiae_ros.errors import DataError, TrainingError
 from tiae_ros.vision.detail import DETAIL_PX, arm_angles, bring, pixel_of, turns_of
 from tiae_training.imitation.false_windows import NoHands
-from tiae_training.imitation.networks import HandPoseNetwork, negative_log_likelihood, pinches_of
+from tiae_training.imitation.networks import HandPoseNetwork, negative_log_likelihood
 from tiae_training.imitation.others import no_hands_like
-from tiae_training.imitation.rows import HandRows, no_details
+from tiae_training.imitation.rows import HandRows, check_details
+from tiae_training.imitation.seeing import no_details, pinches_of
 from tiae_training.imitation.settings import HandPoseTraining
 from tiae_training.model import TransformInvariantAutoencoder
 from tiae_training.transforms.poses import place_by_pose
@@ -80,26 +81,25 @@ def train_hand_pose(
     others: NoHands | None,
     settings: HandPoseTraining,
     say: Callable[[str], None] = say_now,
+    start: HandPoseNetwork | None = None,
 ) -> HandPoseNetwork:
     """A network trained on some windows, on the CPU, in units of their own mean and deviation.
 
-    others: windows of what is no hand, beside those that are drawn. Raises DataError for too few windows, or where
-    the network sees details and there are none.
+    others: windows of what is no hand, beside those that are drawn. start: goes on from there, in its units.
+    Raises DataError for too few windows, or where the network sees details and there are none.
     """
-    if settings.sees == "detail" and not rows.have_details:
-        raise DataError(
-            f"{rows.data_id}: not all files hold details; make them with `tiae simulate hands`, or with --details by "
-            "`tiae simulate` and `tiae simulate windows`; or train with --sees descriptor"
-        )
+    if settings.sees == "detail":
+        check_details(rows, autoencoder.manifest)
     if len(rows) < _LEAST_ROWS:
         raise DataError(f"{rows.data_id} has {len(rows)} windows to train on; needed are at least {_LEAST_ROWS}")
     manifest = autoencoder.manifest
     torch.manual_seed(settings.seed)
-    network = HandPoseNetwork(
+    network = start or HandPoseNetwork(
         settings.sees, len(manifest.channels), manifest.window_size, manifest.descriptor_size, settings.hidden
     )
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster
-    take_units(network, autoencoder, rows, settings.seed)
+    if start is None:
+        take_units(network, autoencoder, rows, settings.seed)
     batch = min(settings.batch_size, len(rows))
     steps = settings.epochs * (len(rows) // batch)
     optimizer = torch.optim.AdamW(_groups(network, settings), lr=settings.learning_rate)
@@ -170,7 +170,7 @@ class Batches:
         self._halves = DETAIL_PX / 2 * pixel_of(size), half_m
         across_m = self._halves[0] * float(preprocessing.get("metric_size_m", 0.3)) / size
         network.keypoint_units.copy_(torch.tensor([across_m, across_m, half_m]))
-        self._pinches = pinches_of(torch.from_numpy(rows.tips_mm))
+        self._pinches = torch.from_numpy(pinches_of(rows.tips_mm))
         self._left = torch.from_numpy(rows.left)
         self._view = torch.from_numpy(rows.view)
         self._generator = torch.Generator().manual_seed(settings.seed)

@@ -70,7 +70,7 @@ def begin_pinch(rng: np.random.Generator, grasps: tuple[str, ...]) -> tuple[Pose
 
 
 def _close_pinch(rest: HandRest, pose: Pose, finger: str, gap_m: float) -> bool:
-    """Bring both tips to that distance, by damped least squares on the joints of both; whether it succeeds."""
+    """Change the pose until both tips are that far apart, by damped least squares; whether it succeeds."""
     names = [name for name in pose if name.startswith(("thumb", finger))]
     limits = np.array([JOINT_LIMITS[name] for name in names])
     row = FINGER_NAMES.index(finger)

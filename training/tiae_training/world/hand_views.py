@@ -39,7 +39,7 @@ class HandViewSettings:
     things: tuple[int, int] = (0, 90_000)
     grasps: tuple[str, ...] = ALL_GRASPS
     views: int = 8  # of each person drawn, each of another pose
-    free_share: float = 0.5  # of hands that hold nothing and are about to take nothing
+    free_share: float = 0.5  # of hands that are to hold nothing; some of the others find nothing to hold
     pinch_share: float = 0.25  # of these, whose thumb and finger touch
     rough_share: float = 0.6  # of pictures whose masks are as rough as a segmentation's
     hidden_share: float = 0.12  # of pictures in which something stands before the hand
