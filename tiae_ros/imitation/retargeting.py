@@ -33,8 +33,8 @@ class Weights:
     apart: float = 0.2  # per millimetre of the vector between two tips that do not pinch
     pinch_full_mm: float = 14.0  # tips of the human hand that are closer than this touch
     pinch_none_mm: float = 40.0  # tips farther apart than this do not pinch
-    pinch_unsure: float = 0.3  # a pinch that is seen less surely than this is told by the tips alone
-    pinch_sure: float = 0.6  # and more surely than this it touches
+    pinch_unsure: float = 0.12  # a pinch that is seen less surely than this is told by the tips alone
+    pinch_sure: float = 0.32  # and more surely than this it touches
     human: float = 4.0  # per radian away from the human joint that turns alike
     rest: float = 1.0  # per radian away from the rest pose, of joints that follow no human one
     last: float = 2.0  # per radian away from the frame before
