@@ -1,9 +1,8 @@
 """What the shipped hand pose model reaches on windows of people it has not seen: joints, fingertips, side, spread.
 
-    python benchmarks/hand_pose.py desk_test_both.npz any_test_both.npz free_test_both.npz world_test_both.npz
+    python benchmarks/hand_pose.py desk_test.npz any_test.npz moving_test.npz free_test.npz hands_test.npz
 
-Windows are those of `tiae simulate --channels both` and `tiae simulate windows` (scripts/train_models makes them),
-under random shifts of ±8 pixels; medians over three seeds. Degrees are the mean over the 21 joints of the fingers,
+Windows are those of `tiae simulate hands`, and with --details of `tiae simulate` (scripts/train_models makes them), random shifts of ±8 pixels; medians over three seeds. Degrees are the mean over the 21 joints of the fingers,
 `mean pose` is what the median of the file's own poses would be off.
 """
 
@@ -18,7 +17,7 @@ from tiae_ros import load_model
 from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
 from tiae_ros.model.shifts import draw_shifts
-from tiae_training.imitation.seeing import estimates
+from tiae_training.imitation.seeing import estimates, no_details
 
 RADIUS_PX, SEEDS = 8, (0, 1, 2)
 WITHOUT = ("wrist_flexion", "wrist_deviation", "ring_cmc_flexion", "little_cmc_flexion")  # wrist and palm
@@ -40,7 +39,8 @@ def main() -> None:
     )
     for path in options.windows:
         with np.load(path) as stored:
-            truth = {name: stored[name] for name in ("images", "details", "joints", "tips_mm", "left_hand")}
+            truth = {name: stored[name] for name in ("images", "joints", "tips_mm", "left_hand")}
+            truth["details"] = stored["details"] if "details" in stored else no_details(len(truth["images"]))
         images, joints = truth["images"].astype(np.float32) / 255, truth["joints"][:, OF_FINGERS]
         rows = []
         for seed in SEEDS:

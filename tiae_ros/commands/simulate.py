@@ -192,6 +192,8 @@ def _arrays(arguments: argparse.Namespace) -> int:
         )
     if "frames" in channels and len(channels) > 1:
         raise ParameterError("--channels frames goes alone: its pictures are drawn with other variations than windows")
+    if arguments.details and "both" not in channels:
+        raise ParameterError(f"--details goes with --channels both; --channels are {' '.join(channels)}")
     from tiae_training.data.arrays import refuse_existing, save_arrays
     from tiae_training.data.windows import WindowSize, window_arrays
     from tiae_training.simulator import frame_set, window_set

@@ -70,6 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         value = getattr(arguments, name)
         if value is not None and value < least:
             raise ParameterError(f"--{name} is {value}; it must be at least {least}")
+    if arguments.details and "both" not in channels:
+        raise ParameterError(f"--details goes with --channels both; --channels are {' '.join(channels)}")
     outputs = {kind: Path(arguments.out.replace("{channels}", kind)) for kind in channels}
     for path in outputs.values():
         refuse_existing(path, overwrite=arguments.overwrite)

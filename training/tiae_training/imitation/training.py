@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tiae_ros.errors import DataError, TrainingError
+from tiae_ros.model.manifest import Manifest
 from tiae_ros.vision.detail import DETAIL_PX, arm_angles, bring, pixel_of, turns_of
 from tiae_training.imitation.false_windows import NoHands
 from tiae_training.imitation.networks import HandPoseNetwork, negative_log_likelihood
@@ -132,6 +133,10 @@ def take_units(network: HandPoseNetwork, autoencoder: TransformInvariantAutoenco
     ).descriptor
     network.descriptor_mean.copy_(descriptors.mean(0))
     network.descriptor_scale.copy_(descriptors.std(0).clamp_min(1e-6))
+    of = autoencoder.manifest
+    half_px, half_m = _halves(of)
+    across_m = half_px * float(of.preprocessing.get("metric_size_m", 0.3)) / of.window_size
+    network.keypoint_units.copy_(torch.tensor([across_m, across_m, half_m]))
     for values, mean, scale, least in (
         (rows.joints, network.joint_mean, network.joint_scale, _LEAST_SCALE),
         (rows.tips_mm, network.tip_mean, network.tip_scale, 1.0),
@@ -144,6 +149,11 @@ def take_units(network: HandPoseNetwork, autoencoder: TransformInvariantAutoenco
         if deviation.ndim == 2:  # of a fingertip, the same for its three axes
             deviation = np.sqrt(np.square(deviation).mean(1, keepdims=True))
         scale.copy_(torch.from_numpy(np.maximum(deviation, least)))
+
+
+def _halves(of: Manifest) -> tuple[float, float]:
+    """Half of a detail's side in window pixels, and half of the depth's range in metres: units of keypoints."""
+    return DETAIL_PX / 2 * pixel_of(of.window_size), float(of.preprocessing.get("range_m", 0.3)) / 2
 
 
 class Batches:
@@ -165,11 +175,7 @@ class Batches:
         self._tips = (torch.from_numpy(rows.tips_mm) - network.tip_mean) / network.tip_scale
         self._length = (torch.from_numpy(rows.length_mm) - network.length_mean) / network.length_scale
         self._keypoints = torch.from_numpy(rows.keypoints)
-        preprocessing, size = autoencoder.manifest.preprocessing, rows.images.shape[-1]
-        half_m = float(preprocessing.get("range_m", 0.3)) / 2
-        self._halves = DETAIL_PX / 2 * pixel_of(size), half_m
-        across_m = self._halves[0] * float(preprocessing.get("metric_size_m", 0.3)) / size
-        network.keypoint_units.copy_(torch.tensor([across_m, across_m, half_m]))
+        self._halves = _halves(autoencoder.manifest)
         self._pinches = torch.from_numpy(pinches_of(rows.tips_mm))
         self._left = torch.from_numpy(rows.left)
         self._view = torch.from_numpy(rows.view)
