@@ -2,7 +2,8 @@
 
     python benchmarks/hand_pose.py desk_test.npz any_test.npz moving_test.npz free_test.npz hands_test.npz
 
-Windows are those of `tiae simulate hands`, and with --details of `tiae simulate` (scripts/train_models makes them), random shifts of ±8 pixels; medians over three seeds. Degrees are the mean over the 21 joints of the fingers,
+Windows are those of `tiae simulate hands`, and with --details of `tiae simulate` (scripts/train_models makes them),
+under random shifts of ±8 pixels; medians over three seeds. Degrees are the mean over the 21 joints of the fingers,
 `mean pose` is what the median of the file's own poses would be off.
 """
 
