@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="there is no rclpy: neither a ROS installati
 pytest.importorskip("onnx", reason="small models are made with onnx, which is not installed")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from made_hand_pose import make_hand_pose
+from made_hand_pose import AT_REST, make_hand_pose
 from ros_processes import Camera, node_process, stamp_of
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
@@ -41,7 +41,8 @@ TOPICS = {
 def node(tmp_path_factory, shipped_models):
     """The node with a hand pose model that says another pose for every window."""
     folder = tmp_path_factory.mktemp("imitation")
-    pose = make_hand_pose(folder / "linear", "grasp", slope=2e-3, novelty_max=1e6)
+    never_pinches = {**AT_REST, "pinch": -10.0}
+    pose = make_hand_pose(folder / "linear", "grasp", slope=3e-4, novelty_max=1e6, rest=never_pinches)
     parameters = {
         **shipped_models, "robot_hand": "shadow", "hand_pose_model": str(pose), "imitation_trajectory": True,
         "imitation_max_spread_rad": 3.0, "max_age_s": 5.0,

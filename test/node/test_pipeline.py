@@ -433,7 +433,7 @@ def test_the_python_door_tells_the_hands_joints(tmp_path, shipped_models):
     scene = two_hands()
     depth_m = (scene.depth_mm * 1e-3).astype(np.float32)
     assert Perception(**shipped_models).frame(scene.color, depth_m)[0].hand is None
-    told = Perception(**shipped_models, hand_pose_model=make_hand_pose(tmp_path / "linear", "grasp", slope=1e-3))
+    told = Perception(**shipped_models, hand_pose_model=make_hand_pose(tmp_path / "linear", "grasp", slope=1e-4))
     grasps = told.frame(scene.color, depth_m)
     assert [grasp.hand.joints.shape for grasp in grasps] == [(25,)] * 2
     assert grasps[0].hand.tips_mm.shape == (5, 3)

@@ -274,7 +274,7 @@ def test_in_the_palms_frame_nothing_turns_or_moves_the_hand():
 def test_info_names_what_it_is(trained, capsys):
     assert main(["info", str(trained[0])]) == 0
     said = capsys.readouterr().out
-    assert "Joint angles and fingertips of the hand in a window" in said
+    assert "Joint angles, fingertips and pinches of the hand in a window" in said
     assert "autoencoder = hands" in said
 
 

@@ -59,8 +59,18 @@ def own_windows(tmp_path_factory):
     return tmp_path_factory.getbasetemp() / "own0" / "own.npz"
 
 
-# pages are another kind of data, and recipes of poses differ in their settings alone
-OWN = [name for name in RECIPES if name not in ("document", "rotation", "scale", "shift-rotation-scale")]
+# pages are another kind of data, and recipes of one kind differ in their settings or their backgrounds alone
+ALIKE = (
+    "rotation", "scale", "shift-rotation-scale", "affnist-like", "shift-rotation-scale-photographs", "foreground-noise",
+)  # fmt: skip
+    "rotation",
+    "scale",
+    "shift-rotation-scale",
+    "affnist-like",
+    "shift-rotation-scale-photographs",
+    "foreground-noise",
+)
+OWN = [name for name in RECIPES if name not in ("document", *ALIKE)]
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -108,7 +108,7 @@ def check_details(rows: HandRows, of: Manifest) -> None:
     how = "`tiae simulate hands` makes them, `tiae simulate` and `tiae simulate windows` with --details"
     if rows.without_details:
         raise DataError(f"{rows.without_details} holds no details; {how}; or train with --sees descriptor")
-    if not np.isfinite(rows.keypoints).any():
+    if len(rows) and not np.isfinite(rows.keypoints).any():
         raise DataError(f"{rows.data_id} tells no keypoints; {how}; frames of an earlier version have to be drawn anew")
 
 
