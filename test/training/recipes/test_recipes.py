@@ -61,8 +61,6 @@ def own_windows(tmp_path_factory):
 
 # pages are another kind of data, and recipes of one kind differ in their settings or their backgrounds alone
 ALIKE = (
-    "rotation", "scale", "shift-rotation-scale", "affnist-like", "shift-rotation-scale-photographs", "foreground-noise",
-)  # fmt: skip
     "rotation",
     "scale",
     "shift-rotation-scale",
