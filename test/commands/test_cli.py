@@ -129,7 +129,10 @@ def test_info_takes_a_shipped_model_s_name(capsys, name, said):
         ("play --bag {absent} --rate 0", "--rate"),
         ("simulate --out {new}.npz --count 0", "--count"),
         ("simulate --out {new}.npz --count 1 --workers 0", "--workers"),
-        ("simulate --out {new}.npz --count 1 --channels masks --details", "--details goes with --channels both"),
+        (
+            "simulate --out {new}.npz --count 1 --channels masks --details",
+            "--details goes with windows of --channels both",
+        ),
     ],
 )
 def test_an_error_is_one_line_leaving_nothing(files, tmp_path, capsys, words, said):

@@ -141,6 +141,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     at_work("rendering")
     import_mujoco()  # complain before workers start
+    if arguments.details and not (arguments.out.endswith(".npz") and "both" in arguments.channels):
+        raise ParameterError(
+            f"--details goes with windows of --channels both; --out is {arguments.out}, --channels are "
+            f"{' '.join(arguments.channels)}"
+        )
     if arguments.out.endswith(".npz"):
         return _arrays(arguments)
     return _bag(arguments)
@@ -192,8 +197,6 @@ def _arrays(arguments: argparse.Namespace) -> int:
         )
     if "frames" in channels and len(channels) > 1:
         raise ParameterError("--channels frames goes alone: its pictures are drawn with other variations than windows")
-    if arguments.details and "both" not in channels:
-        raise ParameterError(f"--details goes with --channels both; --channels are {' '.join(channels)}")
     from tiae_training.data.arrays import refuse_existing, save_arrays
     from tiae_training.data.windows import WindowSize, window_arrays
     from tiae_training.simulator import frame_set, window_set

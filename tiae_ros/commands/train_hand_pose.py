@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.hand_pose import load_hand_pose
+    from tiae_training.data.arrays import refuse_existing
     from tiae_training.imitation.evaluation import evaluate_hand_pose
     from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose, with_measures
     from tiae_training.imitation.rows import check_details, load_hand_rows
@@ -86,8 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     if out.is_file():
         raise OutputError(f"{out} is a file; --out takes a folder")
-    if out.exists() and not arguments.overwrite:
-        raise OutputError(f"{out} exists; give another --out or --overwrite")
+    refuse_existing(out, overwrite=arguments.overwrite)
     set_threads()
     network_of_windows, autoencoder = load_network(arguments.model), load_model(arguments.model, threads=1)
     of = autoencoder.manifest
@@ -103,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     said = sys.stderr if arguments.json else sys.stdout  # what it says on the way is for people
     with contextlib.redirect_stdout(said):
         network = train_hand_pose(network_of_windows, learnt, others, settings, start=start)
+    at_work("measuring how far off it is")
     novelty_max = calibrate(network, network_of_windows, apart, settings.shift_radius_px, settings.seed)
     training = {
         "command": _command_line(arguments, settings),

@@ -29,7 +29,7 @@ from tiae_training.imitation.others import draw_no_hands, draw_others, window_of
 from tiae_training.imitation.rows import FINGER_JOINTS, load_hand_rows
 from tiae_training.imitation.seeing import estimates, pinches_of
 from tiae_training.imitation.settings import HandPoseTraining
-from tiae_training.imitation.training import Batches
+from tiae_training.imitation.training import Batches, train_hand_pose
 
 pytestmark = pytest.mark.timeout(600)
 CHANNELS = ("hand_mask", "object_mask", "depth")
@@ -140,6 +140,14 @@ def test_a_run_keeps_its_options(trained, tmp_path, capsys):
     kept = load_hand_pose(again).manifest.training
     assert kept["settings"]["hidden"] == 32  # of the file
     assert kept["settings"]["epochs"] == 1  # of the command line
+
+
+def test_few_steps_are_enough(tmp_path):
+    """Four: a learning rate that rises for exactly one step would divide by zero."""
+    rows = load_hand_rows([write_windows(tmp_path / "data.npz", 32)], ByCentroid.manifest)
+    settings = HandPoseTraining(sees="descriptor", epochs=1, batch_size=8, hidden=8)
+    for epochs in (1, 2):
+        train_hand_pose(ByCentroid(), rows, None, dataclasses.replace(settings, epochs=epochs), say=lambda line: None)
 
 
 def test_a_training_goes_on_from_a_model(trained, tmp_path, capsys):

@@ -104,8 +104,10 @@ def train_hand_pose(
     batch = min(settings.batch_size, len(rows))
     steps = settings.epochs * (len(rows) // batch)
     optimizer = torch.optim.AdamW(_groups(network, settings), lr=settings.learning_rate)
+    # A rise of exactly one step divides by zero there.
+    rise = 0.2 if abs(0.2 * (steps + 1) - 1) > 0.5 else 0.5
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=0.2
+        optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=rise
     )
     batches = Batches(autoencoder, network, rows, others, settings)
     network.train()
