@@ -34,6 +34,7 @@ from tiae_training.data.arrays import ImageArrays, load_arrays
 from tiae_training.imitation.networks import HandPoseNetwork
 from tiae_training.imitation.rows import FINGER_JOINTS, HandRows, load_hand_rows
 from tiae_training.imitation.seeing import seen_by
+from tiae_training.train.one_cycle import one_cycle
 from tiae_training.transforms import shifts as torch_shifts
 
 RADIUS_PX = 8
@@ -124,7 +125,7 @@ def _cnn(pairs: HandRows, shown: np.ndarray, steps: int, seed: int, batch: int =
     images, joints = torch.from_numpy(pairs.images), torch.from_numpy(pairs.joints)
     mean, scale = joints.mean(0), joints.std(0).clamp_min(0.05)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps + 1, pct_start=0.2)
+    schedule = one_cycle(optimizer, 2e-3, steps)
     for _ in range(steps):
         rows = torch.randint(len(images), (batch,), generator=generator)
         moved = torch_shifts.shift_images(images[rows], torch_shifts.draw_shifts(batch, RADIUS_PX, generator))

@@ -6,12 +6,11 @@ import argparse
 import contextlib
 import itertools
 import os
-import sys
 import time
 from pathlib import Path
 
 from tiae_ros.commands.progress import add_json, at_work, counted, print_json
-from tiae_ros.commands.simulate_people import add_worlds, leave_out, number_range
+from tiae_ros.commands.simulate_people import add_worlds, drawn_from
 from tiae_ros.errors import ParameterError
 
 HELP = "render hands near and from all around: windows with joints, many a second"
@@ -53,10 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"--out {arguments.out} is not a FILE.npz")
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     settings = HandViewSettings(
-        seed=arguments.seed,
-        people=number_range(arguments.people, "--people"),
-        things=number_range(arguments.things, "--things"),
-        grasps=leave_out(arguments.leave_out),
+        **drawn_from(arguments),
         free_share=arguments.free_share,
         rough_share=arguments.rough_share,
         hidden_share=arguments.hidden_share,
@@ -74,5 +70,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"file": str(arguments.out), "windows": len(rows), "per_second": round(rate, 1)})
     else:
-        print(f"{arguments.out}: {len(rows)} windows, {rate:.0f} a second", file=sys.stdout)
+        print(f"{arguments.out}: {len(rows)} windows, {rate:.0f} a second")
     return 0

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from tiae_ros.commands.progress import add_json, at_work, print_json
 from tiae_ros.errors import ParameterError
@@ -59,12 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.shards < 1 or arguments.workers < 1:
         raise ParameterError(f"--shards is {arguments.shards}, --workers {arguments.workers}; both must be at least 1")
     settings = WorldSettings(
-        seed=arguments.seed,
+        **drawn_from(arguments),
         width=arguments.width,
         height=arguments.height,
-        people=number_range(arguments.people, "--people"),
-        things=number_range(arguments.things, "--things"),
-        grasps=leave_out(arguments.leave_out),
         scenes=arguments.scenes,
         views=arguments.views,
         empty_share=arguments.empty_share,
@@ -81,19 +79,23 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def leave_out(names: str) -> tuple[str, ...]:
-    """All grasps but those of ``--leave-out``. Raises ParameterError."""
+def drawn_from(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `add_worlds` asked for, as settings have it. Raises ParameterError."""
     from tiae_training.world.hand_poses import ALL_GRASPS
 
-    left_out = [name for name in names.split(",") if name]
+    left_out = [name for name in arguments.leave_out.split(",") if name]
     unknown = [name for name in left_out if name not in ALL_GRASPS]
     if unknown:
         raise ParameterError(f"--leave-out has no grasp {', '.join(unknown)}; there are {', '.join(ALL_GRASPS)}")
-    return tuple(name for name in ALL_GRASPS if name not in left_out)
+    return {
+        "seed": arguments.seed,
+        "people": _range(arguments.people, "--people"),
+        "things": _range(arguments.things, "--things"),
+        "grasps": tuple(name for name in ALL_GRASPS if name not in left_out),
+    }
 
 
-def number_range(text: str, option: str) -> tuple[int, int]:
-    """``FIRST:END``. Raises ParameterError."""
+def _range(text: str, option: str) -> tuple[int, int]:
     first, _, end = text.partition(":")
     if not (first.isdigit() and end.isdigit()):
         raise ParameterError(f"{option} {text!r} is not FIRST:END, for example 0:1000")

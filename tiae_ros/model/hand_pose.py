@@ -105,19 +105,18 @@ class HandPose:
         Raises DataError for other shapes, ModelError for a result that is not finite.
         """
         manifest = self.manifest
-        if details is None:
-            if "detail" in self.inputs:
-                raise DataError(
-                    f"hand pose model {manifest.model_id} reads hands in detail, and these windows come without; cut "
-                    "them anew: tiae extract, tiae simulate hands, or --details"
-                )
-            details = np.zeros((len(seen), *self._shapes["detail"]), np.float32)
+        if details is None and "detail" in self.inputs:
+            raise DataError(
+                f"hand pose model {manifest.model_id} reads hands in detail, and these windows come without; cut them "
+                "anew: tiae extract, tiae simulate hands, or --details"
+            )
         windows = list(pixel_batches(seen, manifest.channels, manifest.window_size))
         given = {
             "window": np.concatenate(windows) if windows else np.zeros((0, *self._shapes["window"]), np.float32),
             "descriptor": number_rows(descriptors, "descriptors", manifest.descriptor_size),
-            "detail": _details(details),
         }
+        if details is not None:
+            given["detail"] = _details(details)
         counts = {name: len(rows) for name, rows in given.items()}
         if len(set(counts.values())) > 1:
             raise DataError(f"there are {counts} rows; accepted are as many of each")

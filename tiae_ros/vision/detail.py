@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tiae_ros.errors import DataError
 from tiae_ros.vision.cut_windows import cut_grasp
 from tiae_ros.vision.labels import Floats, Labels
-from tiae_ros.vision.window import DEFAULT_RANGE_M, Window
+from tiae_ros.vision.window import DEFAULT_RANGE_M, Window, window_to_image
 
 DETAIL_PX = 64
 DETAIL_SHARE = 0.75  # of the window's side
@@ -41,13 +41,10 @@ def cut_stored(
 
     shift: (dx, dy) in pixels of a window of ``window_size``, right and down.
     """
-    step = window.side_px / window_size
-    around = dataclasses.replace(
-        window,
-        center_x=window.center_x + float(shift[0]) * step,
-        center_y=window.center_y + float(shift[1]) * step,
-        side_px=window.side_px * DETAIL_SHARE * STORED_PX / DETAIL_PX,
-    )
+    middle = (window_size - 1) / 2
+    x, y = window_to_image(middle + float(shift[0]), middle + float(shift[1]), window, window_size)
+    side_px = window.side_px * DETAIL_SHARE * STORED_PX / DETAIL_PX
+    around = dataclasses.replace(window, center_x=x, center_y=y, side_px=side_px)
     return cut_grasp(depth_m, labels, around, STORED_PX, range_m)
 
 

@@ -35,6 +35,7 @@ from tiae_training.data.arrays import ImageArrays
 from tiae_training.moments import centroids, mean_size, moment_poses, moments
 from tiae_training.networks.slide import SlideNetwork
 from tiae_training.peers import PEERS, describe_by_peer, fit_peer
+from tiae_training.train.one_cycle import one_cycle
 from tiae_training.transforms.poses import bring_back, place_by_pose
 from tiae_training.transforms.shift import Shift
 from tiae_training.transforms.shifts import best_shifts_subpixel, shift_images, shift_images_subpixel
@@ -273,9 +274,7 @@ def _train(
         images = epoch_of_images()
         rows = torch.randperm(len(images), generator=generator).split(batch_size)
         if schedule is None:
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, LARGEST_RATE, total_steps=epochs * len(rows) + 1, pct_start=0.2
-            )
+            schedule = one_cycle(optimizer, LARGEST_RATE, epochs * len(rows))
         for chosen in rows:
             loss = objective.restoration(restore(network, images[chosen]), images[chosen])
             optimizer.zero_grad(set_to_none=True)

@@ -12,7 +12,7 @@ pytest.importorskip("anny", reason="people need anny (extra `sim`)")
 
 from tiae_ros.cli import main
 from tiae_ros.errors import ParameterError
-from tiae_ros.vision.detail import STORED_PX
+from tiae_ros.vision.detail import STORED_PX, arm_angles
 from tiae_training.data.windows import WindowSize
 from tiae_training.detection.hand_windows import row_of_view, rows_of_people
 from tiae_training.world.hand_poses import ALL_GRASPS, draw_pinch, within_limits
@@ -105,6 +105,18 @@ def test_a_view_is_a_window_with_a_detail(views):
         # The same hand in both: a detail's pixel is 3/8 of a window's, and shows 30 of its 32.
         inner = row.masks[0, 1:31, 1:31].sum() / 255
         assert row.detail[0].sum() / 255 * (3 / 8) ** 2 == pytest.approx(inner, rel=0.03, abs=1.0)
+
+
+def test_the_hand_reaches_farthest_towards_its_arm(views):
+    """As `arm_angles` says of rendered hands: the line from the knuckles to the wrist, more or less."""
+    rows = [row for row in (row_of_view(view, WindowSize()) for view in views) if row is not None]
+    seen = np.stack([row.masks for row in rows]).astype(np.float32)
+    angles = arm_angles(seen, np.zeros((len(rows), 2), np.float32))
+    wrist, knuckle = (np.stack([row.keypoints[number, :2] for row in rows]) for number in (0, 9))
+    true = np.arctan2(*(wrist - knuckle).T[::-1])
+    off = np.degrees(np.abs(np.angle(np.exp(1j * (angles - true)))))
+    assert np.median(off) < 25
+    assert (off > 90).mean() < 0.2
 
 
 def test_rough_masks_are_nearly_the_true_ones(views):

@@ -52,9 +52,5 @@ def false_windows(frames: Sequence[StoredFrame], finders: Sequence[Segmentation]
                         cut_stored(depth_m, sight.labels, hand.window, window_size=of.window_size, range_m=range_m)
                     )
     shape = (len(of.channels), of.window_size, of.window_size)
-    return NoHands(
-        np.stack([np.zeros(shape, np.float32), *windows])[1:].astype(np.float32),
-        np.rint(255 * np.stack([np.zeros((CHANNELS, STORED_PX, STORED_PX), np.float32), *details])[1:]).astype(
-            np.uint8
-        ),
-    )
+    fine = np.array(details, np.float32).reshape(-1, CHANNELS, STORED_PX, STORED_PX)
+    return NoHands(np.array(windows, np.float32).reshape(-1, *shape), np.rint(255 * fine).astype(np.uint8))

@@ -23,6 +23,7 @@ from tiae_training.imitation.rows import HandRows, check_details
 from tiae_training.imitation.seeing import no_details, pinches_of
 from tiae_training.imitation.settings import HandPoseTraining
 from tiae_training.model import TransformInvariantAutoencoder
+from tiae_training.train.one_cycle import one_cycle
 from tiae_training.transforms.poses import place_by_pose
 from tiae_training.transforms.shifts import draw_shifts, shift_images
 
@@ -104,11 +105,7 @@ def train_hand_pose(
     batch = min(settings.batch_size, len(rows))
     steps = settings.epochs * (len(rows) // batch)
     optimizer = torch.optim.AdamW(_groups(network, settings), lr=settings.learning_rate)
-    # A rise of exactly one step divides by zero there.
-    rise = 0.2 if abs(0.2 * (steps + 1) - 1) > 0.5 else 0.5
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=rise
-    )
+    schedule = one_cycle(optimizer, settings.learning_rate, steps)
     batches = Batches(autoencoder, network, rows, others, settings)
     network.train()
     for epoch in range(settings.epochs):

@@ -22,7 +22,7 @@ from .clothes import ARM, arm_mesh, draw_outfit, dressed_arm
 from .hand_poses import ALL_GRASPS, as_row, draw_free_pose, draw_pinch
 from .people import Person, draw_person
 from .renderer import Camera, Light, Renderer, Solid, joined, look_at
-from .scene import Body, HandTruth, PosedHand, draw_held, draw_light, thing_in_hand, truth_of
+from .scene import Body, HandTruth, PosedHand, check_drawn_from, draw_held, draw_light, thing_in_hand, truth_of
 from .skeleton import ArmPose, Skeleton, hand_rest
 
 PICTURE_PX = 240
@@ -45,15 +45,7 @@ class HandViewSettings:
     hidden_share: float = 0.12  # of pictures in which something stands before the hand
 
     def __post_init__(self) -> None:
-        for name in ("people", "things"):
-            first, end = getattr(self, name)
-            if not 0 <= first < end:
-                raise ParameterError(f"{name} {first}:{end} is empty; give FIRST:END with END > FIRST >= 0")
-        unknown = [name for name in self.grasps if name not in ALL_GRASPS]
-        if unknown or not self.grasps:
-            raise ParameterError(
-                f"unknown grasp {', '.join(unknown) or '(none given)'}; accepted: {', '.join(ALL_GRASPS)}"
-            )
+        check_drawn_from(self.people, self.things, self.grasps)
         for name in ("free_share", "pinch_share", "rough_share", "hidden_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be within 0 to 1")

@@ -33,6 +33,16 @@ _NEAREST_M = 0.12  # nothing stands so near the lens
 LEAST_SHOWN_PX = 60
 
 
+def check_drawn_from(people: tuple[int, int], things: tuple[int, int], grasps: tuple[str, ...]) -> None:
+    """Raise ParameterError unless there is somebody, something and some grasp to draw."""
+    for name, (first, end) in (("people", people), ("things", things)):
+        if not 0 <= first < end:
+            raise ParameterError(f"{name} {first}:{end} is empty; give FIRST:END with END > FIRST >= 0")
+    unknown = [name for name in grasps if name not in ALL_GRASPS]
+    if unknown or not grasps:
+        raise ParameterError(f"unknown grasp {', '.join(unknown) or '(none given)'}; accepted: {', '.join(ALL_GRASPS)}")
+
+
 @dataclass(frozen=True)
 class WorldSettings:
     """What is drawn; every value is part of what makes the bytes."""
@@ -53,15 +63,7 @@ class WorldSettings:
     clean: bool = False  # no sensor noise
 
     def __post_init__(self) -> None:
-        for name in ("people", "things"):
-            first, end = getattr(self, name)
-            if not 0 <= first < end:
-                raise ParameterError(f"{name} {first}:{end} is empty; give FIRST:END with END > FIRST >= 0")
-        unknown = [name for name in self.grasps if name not in ALL_GRASPS]
-        if unknown or not self.grasps:
-            raise ParameterError(
-                f"unknown grasp {', '.join(unknown) or '(none given)'}; accepted: {', '.join(ALL_GRASPS)}"
-            )
+        check_drawn_from(self.people, self.things, self.grasps)
         if not 0 < self.nearest_m < self.farthest_m:
             raise ParameterError(f"distances {self.nearest_m} to {self.farthest_m} m are no range")
         for name, low, high in (
