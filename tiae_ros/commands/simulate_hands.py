@@ -32,7 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rough-share", type=float, default=0.6, metavar="SHARE", help="of masks as rough as a segmentation's (0.6)"
     )
-    parser.add_argument("--hidden-share", type=float, default=0.12, metavar="SHARE", help="of hands half hidden (0.12)")
+    parser.add_argument(
+        "--hidden-share",
+        type=float,
+        default=0.12,
+        metavar="SHARE",
+        help="of hands with something before up to a third (0.12)",
+    )
     parser.add_argument("--window-size", type=int, default=32, help="pixels (32)")
     add_json(parser)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
