@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,11 @@ _PALM = (0, 5, 9, 13, 17)  # wrist and knuckles
 
 
 def serve() -> None:
-    """Answer each picture (height, width, rgb) with a line of JSON: hands: score, landmarks (21, 2) of its size."""
+    """Answer each picture (height, width, rgb) with a line of JSON: its hands.
+
+    score; landmarks (21, 2) in shares of the picture's size; in_space (21, 3) metres, the camera's axes; left: 1 or 0.
+    It takes pictures for those of a mirror, so that its sides are the other ones.
+    """
     import mediapipe
 
     hands = mediapipe.solutions.hands.Hands(
@@ -32,10 +37,20 @@ def serve() -> None:
         height, width = _HEADER.unpack(header)
         picture = np.frombuffer(sys.stdin.buffer.read(3 * height * width), np.uint8).reshape(height, width, 3)
         told = hands.process(picture)
-        found = zip(told.multi_hand_landmarks or [], told.multi_handedness or [], strict=True)
+        found = zip(
+            told.multi_hand_landmarks or [],
+            told.multi_hand_world_landmarks or [],
+            told.multi_handedness or [],
+            strict=True,
+        )
         answer = [
-            {"score": side.classification[0].score, "landmarks": [(point.x, point.y) for point in hand.landmark]}
-            for hand, side in found
+            {
+                "score": side.classification[0].score,
+                "landmarks": [(point.x, point.y) for point in hand.landmark],
+                "in_space": [(point.x, point.y, point.z) for point in in_space.landmark],
+                "left": int(side.classification[0].label == "Right"),
+            }
+            for hand, in_space, side in found
         ]
         print(json.dumps(answer), flush=True)
 
@@ -61,6 +76,20 @@ class MediaPipeHands(Segmentation):
             [python, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
+    def ask(self, color: Picture) -> list[dict[str, Any]]:
+        """What it says of a picture (H, W, 3): see `serve`."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(_HEADER.pack(*color.shape[:2]) + np.ascontiguousarray(color).tobytes())
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(
+                f"MediaPipe's process ended with {self._process.wait(10)}; does its interpreter have mediapipe?"
+            )
+        hands: list[dict[str, Any]] = json.loads(answer)
+        return hands
+
     def see(
         self,
         color: Picture | None,
@@ -74,18 +103,9 @@ class MediaPipeHands(Segmentation):
         labels = np.zeros(depth_m.shape, np.uint8)
         if color is None:
             return Sight(labels, [], WHOLE_PICTURE)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         height, width = depth_m.shape
-        self._process.stdin.write(_HEADER.pack(height, width) + np.ascontiguousarray(color).tobytes())
-        self._process.stdin.flush()
         focal, found = usable_focal_px(focal_px, max(depth_m.shape)), []
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise SystemExit(
-                f"MediaPipe's process ended with {self._process.wait(10)}; does its interpreter have mediapipe?"
-            )
-        for hand in json.loads(answer):
+        for hand in self.ask(color):
             points = np.array(hand["landmarks"]) * (width, height)
             x, y = points[list(_PALM)].mean(0)
             rows, columns = points.round().astype(int)[:, ::-1].T

@@ -14,7 +14,7 @@ from small_training import patterns
 
 from tiae_ros import load_model
 from tiae_ros.cli import main
-from tiae_ros.errors import ModelError
+from tiae_ros.errors import ModelError, ParameterError
 from tiae_ros.model.folder import DECODER, ENCODER, NETWORK_INT8, WEIGHTS, read_folder, read_manifest
 from tiae_ros.model.segmenter import load_segmentation
 from tiae_ros.model.shipped import find_model
@@ -23,8 +23,10 @@ from tiae_training.data.arrays import save_arrays
 from tiae_training.explore.decoder_graph import read_decoder
 from tiae_training.export import example_inputs, export_graph, graphs_of, save_model
 from tiae_training.networks.config import NETWORKS
+from tiae_training.networks.pattern import FINDS_POSE
 from tiae_training.networks.segmentation import SegmentationNetwork
 from tiae_training.segmentation.folder import save_segmentation, segmentation_manifest
+from tiae_training.train.run import started_settings, take_up
 
 SIZE = 16
 PARTS = {"trunk": "eyes", "linear_encoder": "describe_straight", "linear_decoder": "expand_straight",
@@ -238,3 +240,21 @@ def test_fine_tuning_takes_network_and_size_from_start(tmp_path, capsys):
     assert "--start first" in second.manifest.training["command"]
     for one, other in zip(model.network.parameters(), second.network.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
+def test_what_finds_poses_goes_on_from_what_finds_shifts():
+    planes = ("hand_mask", "object_mask", "depth")
+    start = fresh("masks-and-depth", channels=planes)
+    settings = started_settings({"network": "pose-masks-and-depth", "transforms": "shift,rotation"}, start)
+    assert (settings.network, settings.descriptor_size) == ("pose-masks-and-depth", 9)
+    model = fresh("pose-masks-and-depth", channels=planes)
+    votes = {name: value.clone() for name, value in model.network.state_dict().items() if name.startswith(FINDS_POSE)}
+    take_up(model, start)
+    taken, given = model.network.state_dict(), start.network.state_dict()
+    assert len(votes) > 10
+    for name, value in taken.items():
+        torch.testing.assert_close(value, votes[name] if name in votes else given[name], atol=0, rtol=0)
+    with pytest.raises(ParameterError, match="network is pose, but the model to start from has masks-and-depth"):
+        started_settings({"network": "pose", "transforms": "shift,rotation"}, start)
+    with pytest.raises(ParameterError, match="has network masks-and-depth of other parts; needed is pose"):
+        take_up(fresh("pose", channels=planes), start)

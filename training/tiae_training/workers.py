@@ -34,6 +34,7 @@ def each_in_order(
     # New interpreters, since an OpenGL context does not survive a fork.
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // count)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))  # numpy's own, else as many as cores in each process
     with ProcessPoolExecutor(count, context, _start, (threads,)) as pool:
         coming, futures = iter(jobs), deque[Future[_Result]]()
         try:

@@ -257,6 +257,20 @@ def test_keypoints_go_where_their_picture_goes(tmp_path):
     assert max(off) < 0.8  # pixels of a detail
 
 
+@torch.inference_mode()
+def test_maps_in_bfloat16_say_nearly_the_same():
+    torch.manual_seed(3)
+    network = HandPoseNetwork("detail", 3, 32, 96, 8).eval()
+    seen = torch.randn(4, 96), torch.rand(4, 3, 64, 64)
+    whole = network(*seen)
+    network.compute_maps_in(torch.bfloat16)
+    places, heat = network(*seen)[-1]
+    assert places.dtype == heat.dtype == torch.float32
+    assert 0 < float((places - whole[-1][0]).abs().max()) < 0.02
+    network.compute_maps_in(None)
+    torch.testing.assert_close(network(*seen)[-1], whole[-1], atol=0, rtol=0)
+
+
 def test_in_the_palms_frame_nothing_turns_or_moves_the_hand():
     torch.manual_seed(0)
     hand = torch.randn(2, 21, 3) * 0.02

@@ -33,6 +33,7 @@ class KeypointNetwork(nn.Module):
     """(N, 3, 64, 64) -> keypoints (N, 21, 3), features (N, DEEP), and the heat maps' logits (N, 21, 256)."""
 
     places: Tensor
+    reduced: torch.dtype | None = None  # what maps are computed in while this is trained; all else is float32
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,15 +52,23 @@ class KeypointNetwork(nn.Module):
         self.register_buffer("places", torch.stack((right.flatten(), down.flatten()), 1))  # (256, 2)
 
     def forward(self, details: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        quarter = self.from_half(self.at_half(details))
-        eighth = self.from_quarter(quarter)
-        last = self.from_eighth(eighth)
-        wider = self.at_eighth(eighth + F.interpolate(self.to_eighth(last), scale_factor=2.0))
-        maps = self.at_quarter(quarter + F.interpolate(self.to_quarter(wider), scale_factor=2.0))
+        if self.reduced is None:
+            maps, last = self._maps(details)
+        else:
+            with torch.autocast(details.device.type, self.reduced):
+                maps, last = (part.float() for part in self._maps(details))
         heat, away = maps.flatten(2).split(COUNT, 1)  # (N, 21, 256)
         share = heat.softmax(2)
         keypoints = torch.cat((share @ self.places, (share * away).sum(2, keepdim=True)), 2)
         return keypoints, self.deep(last), heat
+
+    def _maps(self, details: Tensor) -> tuple[Tensor, Tensor]:
+        """Two for each keypoint (N, 42, 16, 16), how likely it is there and how far away, and the coarsest ones."""
+        quarter = self.from_half(self.at_half(details))
+        eighth = self.from_quarter(quarter)
+        last = self.from_eighth(eighth)
+        wider = self.at_eighth(eighth + F.interpolate(self.to_eighth(last), scale_factor=2.0))
+        return self.at_quarter(quarter + F.interpolate(self.to_quarter(wider), scale_factor=2.0)), last
 
 
 def off_heat(heat: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:

@@ -112,6 +112,11 @@ class HandPoseNetwork(nn.Module):
             keypoints,
         )
 
+    def compute_maps_in(self, reduced: torch.dtype | None) -> None:
+        """Multiply the maps of details in a reduced type while this is trained; None: in float32."""
+        if self.keypoints is not None:
+            self.keypoints.reduced = reduced
+
     def parts(self) -> dict[str, Any]:
         """For a manifest: what builds it again."""
         return {"name": "hand_pose", "sees": self.sees, "hidden": self.said.in_features}

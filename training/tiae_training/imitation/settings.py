@@ -8,6 +8,7 @@ from tiae_ros.errors import ParameterError
 from tiae_training.transforms.ranges import setting
 
 SEES = ("detail", "descriptor", "window")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,15 @@ class HandPoseTraining:
     others_share: float = setting(0.12, "--others-share", "windows that show no hand, beside each batch")
     calibration_share: float = setting(0.1, "--calibration-share", "of people kept apart, to measure the spread by")
     seed: int = setting(0, "--seed", "of weights, order, shifts and the people kept apart")
+    precision: str = setting(
+        "auto", "--precision", "of the detail's maps: float32, bfloat16, or auto: the latter where hardware has it"
+    )
 
     def __post_init__(self) -> None:
         if self.sees not in SEES:
             raise ParameterError(f"sees is {self.sees!r}; accepted are {', '.join(SEES)}")
+        if self.precision not in PRECISIONS:
+            raise ParameterError(f"precision is {self.precision!r}; accepted are {', '.join(PRECISIONS)}")
         for name, least in (("epochs", 1), ("batch_size", 2), ("hidden", 1), ("shift_radius_px", 0)):
             if getattr(self, name) < least:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be at least {least}")

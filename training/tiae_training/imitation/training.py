@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from tiae_training.imitation.seeing import no_details, pinches_of
 from tiae_training.imitation.settings import HandPoseTraining
 from tiae_training.model import TransformInvariantAutoencoder
 from tiae_training.train.one_cycle import one_cycle
+from tiae_training.train.precision import autocast_type
 from tiae_training.transforms.poses import place_by_pose
 from tiae_training.transforms.shifts import draw_shifts, shift_images
 
@@ -108,10 +110,11 @@ def train_hand_pose(
     schedule = one_cycle(optimizer, settings.learning_rate, steps)
     batches = Batches(autoencoder, network, rows, others, settings)
     network.train()
+    network.compute_maps_in(autocast_type(settings.precision, torch.device("cpu")))
     for epoch in range(settings.epochs):
         total = 0.0
-        for chosen in batches.order(batch):
-            loss = batches.loss(chosen)
+        for chosen, shown in batches.in_order(batch):
+            loss = batches.loss(chosen, shown)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -121,6 +124,7 @@ def train_hand_pose(
         say(f"epoch {epoch + 1}/{settings.epochs}: loss {total / max(1, len(rows) // batch):.3f}")
         if not np.isfinite(total):
             raise TrainingError(f"the loss is not finite in epoch {epoch + 1}; try a lower --learning-rate")
+    network.compute_maps_in(None)
     return network.eval()
 
 
@@ -155,6 +159,10 @@ def _halves(of: Manifest) -> tuple[float, float]:
     return DETAIL_PX / 2 * pixel_of(of.window_size), float(of.preprocessing.get("range_m", 0.3)) / 2
 
 
+Shown = tuple[Seen, Tensor, Tensor]
+"""Hands and then others; of the hands keypoints (N, 21, 3) and sides (N,)."""
+
+
 class Batches:
     """Rows of hands as a network is shown them, and its loss."""
 
@@ -181,13 +189,20 @@ class Batches:
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._rng = np.random.default_rng(settings.seed)
 
-    def order(self, batch: int) -> list[Tensor]:
-        """Whole batches of all rows, in a new order."""
+    def in_order(self, batch: int) -> Iterator[tuple[Tensor, Shown]]:
+        """Rows in whole batches, in a new order, and what is shown of them; the next is made in a thread meanwhile."""
         parts = torch.randperm(len(self._rows), generator=self._generator).split(batch)
-        return [part for part in parts if len(part) == batch]
+        whole = [part for part in parts if len(part) == batch]
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(self.show, whole[0])
+            for chosen, following in zip(whole, [*whole[1:], None], strict=True):
+                shown = coming.result()
+                if following is not None:
+                    coming = thread.submit(self.show, following)
+                yield chosen, shown
 
-    def loss(self, chosen: Tensor) -> Tensor:
-        seen, keypoints, left = self.show(chosen)
+    def loss(self, chosen: Tensor, shown: Shown) -> Tensor:
+        seen, keypoints, left = shown
         count = len(chosen)
         said = self._network(*seen.of(self._network))
         of_hands = tuple(part if part is None else _first(part, count) for part in said)
@@ -204,8 +219,8 @@ class Batches:
         is_other = torch.arange(len(seen.window)) >= count
         return loss + _OTHERS_WEIGHT * F.binary_cross_entropy_with_logits(said[6], is_other.float())
 
-    def show(self, chosen: Tensor) -> tuple[Seen, Tensor, Tensor]:
-        """Hands, mirrored, turned and shifted, and then others; of the hands keypoints (N, 21, 3) and sides (N,)."""
+    def show(self, chosen: Tensor) -> Shown:
+        """Hands, mirrored, turned and shifted, and then others."""
         count = len(chosen)
         mirrored = torch.rand(count, generator=self._generator) < 0.5
         left = torch.where(mirrored, 1 - self._left[chosen], self._left[chosen])

@@ -59,6 +59,10 @@ class NetworkConfig:
         """For a manifest."""
         return dataclasses.asdict(self)
 
+    def differs_in_pose_alone(self, other: NetworkConfig) -> bool:
+        """Whether it describes and restores as another one does, once a pattern is brought back."""
+        return self.pose != other.pose and dataclasses.replace(self, name=other.name, pose=other.pose) == other
+
     @staticmethod
     def from_dict(parts: Mapping[str, Any]) -> NetworkConfig:
         """Raises ModelError that names the part."""
@@ -77,6 +81,9 @@ NETWORKS = {
     for config in (
         NetworkConfig("standard"),
         NetworkConfig("masks-and-depth", trunk="residual", restored="on_masks", decoder_hidden=384),
+        NetworkConfig(
+            "pose-masks-and-depth", pose="similarity", trunk="residual", restored="on_masks", decoder_hidden=384
+        ),
         NetworkConfig("depth", seen="outlined", trunk="residual", restored="relief"),
         NetworkConfig("pose", pose="similarity", activation="relu"),
         NetworkConfig("pose-mirrored", pose="mirrored", activation="relu"),

@@ -23,6 +23,7 @@ from tiae_training.networks.pose_votes import PoseVotes, Votes
 from tiae_training.transforms.poses import bring_back, compose
 from tiae_training.transforms.shifts import shift_images_subpixel
 
+FINDS_POSE = ("find_pose.", "pose_head.")  # names of the weights that do so begin with
 _STEEPNESS = 6.0  # of a relief's step from nothing to something, at the middle
 _MIDDLE = 0.5  # depth value about which a hand's surface lies
 _FULL = 0.125  # depth value from which on a pixel counts as covered

@@ -26,7 +26,9 @@ from tiae_training.data.arrays import ImageArrays, split
 from tiae_training.devices import choose_device
 from tiae_training.export import save_model
 from tiae_training.model import TransformInvariantAutoencoder, round_weights
+from tiae_training.networks.config import NETWORKS, NetworkConfig
 from tiae_training.networks.network import Network
+from tiae_training.networks.pattern import FINDS_POSE
 from tiae_training.processes import process_count, process_rank
 from tiae_training.prototypes import add_prototypes
 from tiae_training.train.checkpoint import Clock, Progress, read_progress, restore_checkpoint, save_checkpoint
@@ -272,11 +274,15 @@ def add_measures(run: Path, measures: dict[str, float], test_data: str) -> None:
 def started_settings(asked: dict[str, Any], start: TransformInvariantAutoencoder | None) -> TrainingSettings:
     """The settings of a new training: what was asked for, and of a model to start from what it fixes.
 
+    A network that finds poses may go on from one that finds shifts, where they are alike in all else.
     Raises ParameterError where both differ.
     """
     fixed: dict[str, Any] = {}
     if start is not None:
         fixed = {"network": start.manifest.network_name, "descriptor_size": start.manifest.descriptor_size}
+        other = NETWORKS.get(asked.get("network", ""))
+        if other is not None and other.differs_in_pose_alone(NetworkConfig.from_dict(start.manifest.network)):
+            fixed["network"] = other.name
     for name, value in fixed.items():
         if asked.get(name, value) != value:
             raise ParameterError(f"{name} is {asked[name]}, but the model to start from has {value}; leave it out")
@@ -293,14 +299,21 @@ def fit_to_start(arrays: ImageArrays, start: TransformInvariantAutoencoder) -> I
 
 
 def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoencoder) -> None:
-    """Give a model the weights of another. Raises ParameterError where they are not of one kind."""
-    for name in ("network_name", "channels", "window_size", "descriptor_size"):
+    """Give a model the weights of another; what finds the pose begins anew where that is another.
+
+    Raises ParameterError where they are not of one kind.
+    """
+    for name in ("channels", "window_size", "descriptor_size"):
         wanted, given = getattr(model.manifest, name), getattr(start.manifest, name)
         if wanted != given:
             raise ParameterError(f"the model to start from has {name} {given}; needed is {wanted}")
-    if model.manifest.network != start.manifest.network:
-        raise ParameterError("the model to start from has other sizes of its network")
-    model.network.load_state_dict(start.network.state_dict())
+    own, other = (NetworkConfig.from_dict(one.manifest.network) for one in (model, start))
+    weights = start.network.state_dict()
+    if own.differs_in_pose_alone(other):
+        weights = {name: value for name, value in weights.items() if not name.startswith(FINDS_POSE)}
+    elif own != other:
+        raise ParameterError(f"the model to start from has network {other.name} of other parts; needed is {own.name}")
+    model.network.load_state_dict(weights, strict=own == other)
 
 
 def make_optimizer(network: Network, settings: TrainingSettings) -> torch.optim.Adam:

@@ -1,0 +1,163 @@
+"""Imitation beside its peers, on the same rendered frames: MediaPipe and true keypoints, each with our retargeting.
+
+    python -m venv mediapipe && mediapipe/bin/pip install mediapipe==0.10.14
+    python benchmarks/imitation_peers.py --mediapipe mediapipe/bin/python
+
+Frames are of people who are in no training: known grasps from where people look at them; the same with something before
+the hand; hands in free poses; and known grasps from anywhere above. `found` is the share of hands that a method sees.
+Of these: fingertips in the frame of the palm against the truth, for a hand of 187 mm, and what the robot hand makes of
+them against what it makes of the true joints and tips. Means over frames, of fingers and of the robot's joints.
+
+`true keypoints` is what a method could reach that knows the 21 keypoints and nothing else. Of keypoints, the palm's frame
+is the one in which wrist and knuckles lie most like those of the hand that is imitated.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mediapipe_hands import MediaPipeHands
+
+from tiae_ros.imitation.human_hand import KNUCKLES_MM, LENGTH_MM
+from tiae_ros.imitation.retargeting import Retargeting
+from tiae_ros.imitation.robot_hand import load_hand
+from tiae_ros.parameters import Settings
+from tiae_ros.perception import Images, load_pipeline
+from tiae_training.simulator.simulator import Sample, Simulator
+
+SETS: dict[str, dict[str, Any]] = {
+    "known grasps, desk": {},
+    "something before the hand": {"occluder_share": 1.0},
+    "free poses": {"free_share": 1.0},
+    "known grasps, anywhere above": {"view": "any"},
+}
+PALM = (0, 5, 9, 13, 17)  # wrist and knuckles among the keypoints
+TIPS = (4, 8, 12, 16, 20)
+NEAR_M = 0.08  # of the true middle: another hand, or none, is farther
+
+
+@dataclass(frozen=True)
+class Told:
+    """Of one hand: tips (5, 3) mm in the palm's frame and its length; joints (25,) and pinches (4,) where told."""
+
+    tips_mm: np.ndarray
+    length_mm: float
+    joints: np.ndarray | None = None
+    pinch: np.ndarray | None = None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mediapipe", metavar="PYTHON", help="an interpreter that has mediapipe==0.10.14")
+    parser.add_argument("--count", type=int, default=120, help="frames of each kind (120)")
+    parser.add_argument("--hand", default="shadow", help="the robot hand (shadow)")
+    parser.add_argument("--seed", type=int, default=71)
+    parser.add_argument("--model", default="hands")
+    parser.add_argument("--hand-pose-model", default="auto")
+    options = parser.parse_args()
+    given = {"model": options.model, "robot_hand": options.hand, "hand_pose_model": options.hand_pose_model}
+    ours = Ours(Settings().with_changes(given))
+    methods = {"ours": ours.tell, "true keypoints": lambda sample: of_keypoints(sample.palm.keypoints_m, sample.left)}
+    if options.mediapipe:
+        mediapipe = MediaPipeHands(options.mediapipe)
+        methods["MediaPipe"] = lambda sample: by_mediapipe(mediapipe, sample)
+    retargeting = Retargeting(load_hand(options.hand))
+
+    def aimed(told: Told) -> np.ndarray:
+        retargeting.reset()
+        return retargeting.retarget(told.tips_mm, told.joints, told.length_mm, told.pinch)
+
+    print("| frames | method | found | fingertips, mm | robot joints, degrees | robot fingertips, mm |")
+    print("|---|---|---|---|---|---|")
+    for name, how in SETS.items():
+        rows: dict[str, list[tuple[float, ...]]] = {method: [] for method in methods}
+        for sample in frames(options.count, options.seed, how):
+            truth = Told(sample.palm.tips_mm, 1000 * sample.palm.length_m, sample.joints)
+            wanted = aimed(truth)
+            for method, tell in methods.items():
+                told = tell(sample)
+                if told is not None:
+                    angles = aimed(told)
+                    apart = retargeting.tips.positions(angles) - retargeting.tips.positions(wanted)
+                    rows[method].append(
+                        (
+                            float(np.linalg.norm(of_one_size(told) - of_one_size(truth), axis=1).mean()),
+                            float(np.degrees(np.abs(angles - wanted)).mean()),
+                            float(np.linalg.norm(apart, axis=1).mean()),
+                        )
+                    )
+        for method, values in rows.items():
+            means = np.mean(values, 0) if values else [np.nan] * 3
+            told_of = " | ".join(f"{value:.1f}" for value in means)
+            print(f"| {name} | {method} | {len(values) / options.count:.2f} | {told_of} |", flush=True)
+
+
+def frames(count: int, seed: int, how: dict[str, Any]) -> Iterator[Sample]:
+    """Pictures of the simulator, one of each scene."""
+    simulator = Simulator(seed=seed, width=640, height=480, subjects=(1000, 1200), views_per_scene=1, smooth_skin=True, **how)
+    for _ in range(count):
+        yield simulator.sample()
+
+
+class Ours:
+    """The node's road."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._pipeline = settings, load_pipeline(settings)
+
+    def tell(self, sample: Sample) -> Told | None:
+        """None where no window is near the hand."""
+        self._pipeline.forget()
+        described = self._pipeline.describe(Images(sample.rgb, sample.depth_m, sample.k), self._settings)
+        hands = self._pipeline.estimate_hands(described, most=4)
+        if hands is None or not len(hands.joints):
+            return None
+        places = np.array([(window.center_x, window.center_y) for window in described.windows])[: len(hands.joints)]
+        index = nearest(places, sample)
+        if index is None:
+            return None
+        return Told(hands.tips_mm[index], float(hands.length_mm[index]), hands.joints[index], hands.pinch[index])
+
+
+def by_mediapipe(mediapipe: MediaPipeHands, sample: Sample) -> Told | None:
+    """Its landmarks in space; None where none are near the hand."""
+    height, width = sample.depth_m.shape
+    hands = mediapipe.ask(sample.rgb)
+    places = np.array([np.array(hand["landmarks"])[list(PALM)].mean(0) * (width, height) for hand in hands])
+    index = nearest(places, sample) if hands else None
+    if index is None:
+        return None
+    return of_keypoints(np.array(hands[index]["in_space"]), bool(hands[index]["left"]))
+
+
+def nearest(places: np.ndarray, sample: Sample) -> int | None:
+    """Which of places (N, 2) in the picture is the true hand's, None for none."""
+    x, y, z = sample.palm.middle_m
+    true = np.array([sample.k[0, 0] * x / z + sample.k[0, 2], sample.k[1, 1] * y / z + sample.k[1, 2]])
+    off = np.linalg.norm(places - true, axis=1) * z / sample.k[0, 0]
+    return int(off.argmin()) if off.min() <= NEAR_M else None
+
+
+def of_keypoints(keypoints_m: np.ndarray, left: bool) -> Told:
+    """Keypoints (21, 3) in a camera's axes -> tips in the palm's frame (Kabsch 1976, with a scale)."""
+    mirrored = keypoints_m * np.array([-1.0 if left else 1.0, 1, 1])
+    palm, own = mirrored[list(PALM)], np.concatenate((np.zeros((1, 3)), KNUCKLES_MM[1:])) / 1000
+    seen, wanted = palm - palm.mean(0), own - own.mean(0)
+    u, values, v = np.linalg.svd(seen.T @ wanted)
+    sign = np.array([1, 1, np.sign(np.linalg.det(u @ v))])
+    scale = float((values * sign).sum() / np.square(seen).sum())
+    placed = scale * (mirrored - palm.mean(0)) @ (u * sign) @ v + own.mean(0)
+    return Told(1000 * placed[list(TIPS)] / scale, LENGTH_MM / scale)
+
+
+def of_one_size(told: Told) -> np.ndarray:
+    """(5, 3) mm of a hand of `LENGTH_MM`."""
+    return told.tips_mm * (LENGTH_MM / told.length_mm)
+
+
+if __name__ == "__main__":
+    main()
