@@ -8,8 +8,8 @@ the hand; hands in free poses; and known grasps from anywhere above. `found` is 
 Of these: fingertips in the frame of the palm against the truth, for a hand of 187 mm, and what the robot hand makes of
 them against what it makes of the true joints and tips. Means over frames, of fingers and of the robot's joints.
 
-`true keypoints` is what a method could reach that knows the 21 keypoints and nothing else. Of keypoints, the palm's frame
-is the one in which wrist and knuckles lie most like those of the hand that is imitated.
+`true keypoints` is what a method could reach that knows the 21 keypoints and nothing else. Of keypoints, the palm's
+frame is the one in which wrist and knuckles lie most like those of the hand that is imitated.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def main() -> None:
 
 def frames(count: int, seed: int, how: dict[str, Any]) -> Iterator[Sample]:
     """Pictures of the simulator, one of each scene."""
-    simulator = Simulator(seed=seed, width=640, height=480, subjects=(1000, 1200), views_per_scene=1, smooth_skin=True, **how)
+    simulator = Simulator(
+        seed=seed, width=640, height=480, subjects=(1000, 1200), views_per_scene=1, smooth_skin=True, **how
+    )
     for _ in range(count):
         yield simulator.sample()
 
