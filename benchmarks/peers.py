@@ -85,6 +85,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 METHODS = ("centroid-pca", "moments-pca", "tiae")
+BY_DIRECTIONS = ("tiae",)  # the term that gathers its descriptors sees no lengths: their directions are clustered
 CLASSES = 10
 SVM_ROWS = 10_000  # of the gallery: a kernel machine of more takes hours
 POSED_ROWS = 2000  # of the test: poses are searched, which takes longer than all else
@@ -247,7 +248,8 @@ def main() -> int:
             return 0
         if options.descriptors:
             name, file = options.descriptors
-            add(rows, name, seed, measure_descriptors(windows, task.measures, read_descriptors(file), seed), options)
+            row = measure_descriptors(name, windows, task.measures, read_descriptors(file), seed)
+            add(rows, name, seed, row, options)
             continue
         for name in options.only:
             print(f"{name}, seed {seed}: training …", file=sys.stderr, flush=True)
@@ -282,7 +284,7 @@ def measure(name: str, windows: Windows, measures: Measures, seed: int, options:
         told["epochs"] = model.epochs
     told["cpu_minutes"] = (time.process_time() - started) / 60.0
     said = {what: described(model, arrays.images) for what, arrays in windows.described.items()} | told
-    row = measure_descriptors(windows, measures, said, seed)
+    row = measure_descriptors(name, windows, measures, said, seed)
     if windows.upright is not None:
         test = windows.upright.take(np.arange(min(POSED_ROWS, len(windows.upright))))
         posed = measure_poses(model, windows.transform, test, ImageArrays(test.images), seed)
@@ -290,7 +292,9 @@ def measure(name: str, windows: Windows, measures: Measures, seed: int, options:
     return row
 
 
-def measure_descriptors(windows: Windows, measures: Measures, said: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def measure_descriptors(
+    name: str, windows: Windows, measures: Measures, said: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
     """What a method's descriptors (or clusters) are worth, as far as the task asks: epochs and measures."""
     asked = [m for m, _ in measures]
     found = {m: float(said[m]) for m in ("cpu_minutes", "encoder_parameters") if m in said}
@@ -309,6 +313,8 @@ def measure_descriptors(windows: Windows, measures: Measures, said: Mapping[str,
             found["svm_accuracy"] = svm_accuracy(gallery, labels, test, windows.test.labels)
         if "nmi" in asked or "purity_gmm" in asked:
             descriptors = test if windows.gallery is None else gallery
+            if name in BY_DIRECTIONS:
+                descriptors = descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)
             _, near = k_means(descriptors, CLASSES, seed=seed, attempts=10)
             found |= agreement(labels, near, ("accuracy", "nmi", "purity_kmeans"))
             mixed = gaussian_mixture(few(descriptors), CLASSES, seed=seed)

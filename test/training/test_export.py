@@ -66,7 +66,7 @@ def traced_anew(traced_once, monkeypatch):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_engine_and_torch_agree_whatever_the_batch(network, tmp_path, traced_anew):
-    channels = ("hand_mask", "object_mask", "depth") if network == "masks-and-depth" else ("depth",)
+    channels = ("hand_mask", "object_mask", "depth") if network.endswith("masks-and-depth") else ("depth",)
     size = 32 if network.startswith("slide") else SIZE
     model = fresh(network, size, channels)
     save_model(model, tmp_path)
