@@ -15,7 +15,6 @@ from tiae_ros.errors import OutputError, ParameterError
 from tiae_ros.options import add_config
 
 if TYPE_CHECKING:
-    from tiae_ros.model.autoencoder import Autoencoder
     from tiae_ros.model.manifest import Manifest
     from tiae_training.imitation.false_windows import NoHands
     from tiae_training.imitation.networks import HandPoseNetwork
@@ -45,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FILE.npz", help="windows with joints")
     parser.add_argument("--model", required=True, metavar="DIR", help="the auto-encoder: a folder or a shipped name")
-    parser.add_argument("--start", metavar="DIR", help="a hand pose model to go on from")
+    parser.add_argument(
+        "--start", metavar="DIR", help="a hand pose model to go on from, of --model or of another like it"
+    )
     parser.add_argument(
         "--test", type=Path, nargs="+", metavar="FILE.npz", help="windows of other people, to measure by"
     )
@@ -68,14 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from tiae_ros.model.autoencoder import load_model
-    from tiae_ros.model.hand_pose import load_hand_pose
+    from tiae_ros.model.hand_pose import belongs, load_hand_pose
     from tiae_training.data.arrays import refuse_existing
     from tiae_training.imitation.evaluation import evaluate_hand_pose
     from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose, with_measures
     from tiae_training.imitation.rows import check_details, load_hand_rows
     from tiae_training.imitation.settings import HandPoseTraining
     from tiae_training.imitation.spread import calibrate
-    from tiae_training.imitation.training import train_hand_pose
+    from tiae_training.imitation.training import take_descriptor_units, train_hand_pose
     from tiae_training.model import load_network
     from tiae_training.simulator.grasps import BY_NAME
     from tiae_training.train.precision import set_threads
@@ -94,12 +95,14 @@ def run(arguments: argparse.Namespace) -> int:
     rows = load_hand_rows(arguments.data, of)
     rows = rows.take(~np.isin(rows.kinds, held_out))
     test = load_hand_rows(arguments.test, of) if arguments.test else None
-    start, started = _start(arguments.start, settings, autoencoder) if arguments.start else (None, None)
+    start, started = _start(arguments.start, settings, of) if arguments.start else (None, None)
     if settings.sees == "detail":
         for some in [rows] if test is None else [rows, test]:
             check_details(some, of)
     others = _false_windows(arguments.empty, arguments.empty_pattern, arguments.segmentation, of)
     learnt, apart = rows.apart(settings.calibration_share, settings.seed)
+    if start is not None and started is not None and not belongs(started, of):
+        take_descriptor_units(start, network_of_windows, learnt, settings.seed)
     said = sys.stderr if arguments.json else sys.stdout  # what it says on the way is for people
     with contextlib.redirect_stdout(said):
         network = train_hand_pose(network_of_windows, learnt, others, settings, start=start)
@@ -134,13 +137,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _start(folder: str, settings: HandPoseTraining, autoencoder: Autoencoder) -> tuple[HandPoseNetwork, Manifest]:
-    """What is gone on from. Raises ModelError, or ParameterError where the settings ask for another network."""
-    from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
+def _start(folder: str, settings: HandPoseTraining, of: Manifest) -> tuple[HandPoseNetwork, Manifest]:
+    """What is gone on from, of this auto-encoder or of another one with windows and descriptors of the same sizes.
+
+    Raises ModelError, or ParameterError where sizes are others, or the settings ask for another network.
+    """
     from tiae_training.imitation.folder import load_hand_pose_network
 
-    check_belongs(load_hand_pose(folder), autoencoder)
     network, manifest = load_hand_pose_network(folder)
+    for name in ("channels", "window_size", "descriptor_size"):
+        if getattr(manifest, name) != getattr(of, name):
+            raise ParameterError(
+                f"--start {folder} has {name} {getattr(manifest, name)}, but that of --model is {getattr(of, name)}; "
+                "give a start for windows like those"
+            )
     own = network.parts()
     for name in ("sees", "hidden"):
         if own[name] != getattr(settings, name):

@@ -158,10 +158,15 @@ def load_hand_pose(folder: str | os.PathLike[str], *, threads: int = 1) -> HandP
     return HandPose(content, threads=threads)
 
 
+def belongs(pose: Manifest, autoencoder: Manifest) -> bool:
+    """Whether a hand pose model was trained on the windows and descriptors of this auto-encoder."""
+    return pose.preprocessing.get(ENCODER_SHA256) == autoencoder.files.get(ENCODER)
+
+
 def check_belongs(pose: HandPose, autoencoder: Autoencoder) -> None:
     """Raise ModelError unless a hand pose model was trained on the windows and descriptors of this auto-encoder."""
     own, other = pose.manifest, autoencoder.manifest
-    if own.preprocessing.get(ENCODER_SHA256) != other.files.get(ENCODER):
+    if not belongs(own, other):
         raise ModelError(
             f"hand pose model {own.model_id} was trained on the auto-encoder {own.preprocessing.get(AUTOENCODER_ID)} "
             f"(encoder {str(own.preprocessing.get(ENCODER_SHA256))[:12]}…), not on {other.model_id} (encoder "

@@ -17,8 +17,9 @@ import torch
 from tiae_ros import load_model
 from tiae_ros.cli import main
 from tiae_ros.imitation.human_hand import JOINT_NAMES
-from tiae_ros.model.folder import POSE, WEIGHTS, read_folder
-from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
+from tiae_ros.model.folder import POSE, WEIGHTS, read_folder, write_folder
+from tiae_ros.model.hand_pose import ENCODER_SHA256, check_belongs, load_hand_pose
+from tiae_ros.model.manifest import HAND_POSE
 from tiae_ros.vision.detail import STORED_PX, arm_angles, bring
 from tiae_training.export import graph_module
 from tiae_training.imitation.evaluation import auroc, spearman
@@ -150,15 +151,24 @@ def test_few_steps_are_enough(tmp_path):
         train_hand_pose(ByCentroid(), rows, None, dataclasses.replace(settings, epochs=epochs), say=lambda line: None)
 
 
+def of_another_auto_encoder(folder: Path, other: Path) -> str:
+    content = read_folder(folder, HAND_POSE)
+    preprocessing = {**content.manifest.preprocessing, ENCODER_SHA256: "0" * 64}
+    write_folder(other, dataclasses.replace(content.manifest, preprocessing=preprocessing), content.files)
+    return str(other)
+
+
 def test_a_training_goes_on_from_a_model(trained, tmp_path, capsys):
+    start = of_another_auto_encoder(trained[0], tmp_path / "start")
     data = write_windows(tmp_path / "data.npz", 160, seed=3)
     test = write_windows(tmp_path / "test.npz", 48, seed=4)
     words = ["train", "hand_pose", "--data", str(data), "--test", str(test), "--model", "hands", "--epochs", "1",
-             "--learning-rate", "0.0001", "--turned-share", "0", "--start", str(trained[0])]  # fmt: skip
+             "--learning-rate", "0.0001", "--turned-share", "0", "--start", start]  # fmt: skip
     assert main([*words, "--hidden", "32", "--out", str(tmp_path / "more")]) == 0
     more, before = load_hand_pose(tmp_path / "more").manifest, load_hand_pose(trained[0]).manifest
     assert more.training["started from"]["command"] == before.training["command"]
-    assert "--start trained" in more.training["command"]
+    assert "--start start" in more.training["command"]
+    check_belongs(load_hand_pose(tmp_path / "more"), load_model("hands"))
     assert more.measures["joints_deg"] < 1.15 * before.measures["joints_deg"]  # 14 for the mean of all
     capsys.readouterr()
     assert main([*words, "--out", str(tmp_path / "other")]) == 2

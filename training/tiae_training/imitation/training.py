@@ -128,14 +128,20 @@ def train_hand_pose(
     return network.eval()
 
 
-def take_units(network: HandPoseNetwork, autoencoder: TransformInvariantAutoencoder, rows: HandRows, seed: int) -> None:
-    """Mean and deviation of what is learnt and of what is seen."""
+def take_descriptor_units(
+    network: HandPoseNetwork, autoencoder: TransformInvariantAutoencoder, rows: HandRows, seed: int
+) -> None:
+    """Mean and deviation of an auto-encoder's descriptors."""
     some = np.random.default_rng(seed).permutation(len(rows))[:2000]
-    descriptors = see(
-        autoencoder, torch.from_numpy(rows.images[some]), torch.from_numpy(no_details(len(some)))
-    ).descriptor
+    windows = torch.from_numpy(rows.images[some])
+    descriptors = see(autoencoder, windows, torch.from_numpy(no_details(len(some)))).descriptor
     network.descriptor_mean.copy_(descriptors.mean(0))
     network.descriptor_scale.copy_(descriptors.std(0).clamp_min(1e-6))
+
+
+def take_units(network: HandPoseNetwork, autoencoder: TransformInvariantAutoencoder, rows: HandRows, seed: int) -> None:
+    """Mean and deviation of what is learnt and of what is seen."""
+    take_descriptor_units(network, autoencoder, rows, seed)
     of = autoencoder.manifest
     half_px, half_m = _halves(of)
     across_m = half_px * float(of.preprocessing.get("metric_size_m", 0.3)) / of.window_size
