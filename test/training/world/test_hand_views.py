@@ -14,7 +14,7 @@ from tiae_ros.cli import main
 from tiae_ros.errors import ParameterError
 from tiae_ros.vision.detail import STORED_PX, arm_angles
 from tiae_training.data.windows import WindowSize
-from tiae_training.detection.hand_windows import row_of_view, rows_of_people
+from tiae_training.imitation.hand_windows import row_of_view, rows_of_people
 from tiae_training.world.hand_poses import ALL_GRASPS, draw_pinch, within_limits
 from tiae_training.world.hand_views import PICTURE_PX, HandViewSettings, hand_views, rough_labels
 from tiae_training.world.people import draw_person
