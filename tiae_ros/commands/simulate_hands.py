@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from tiae_training.data.arrays import refuse_existing, save_arrays
     from tiae_training.data.windows import WindowSize, window_arrays
-    from tiae_training.imitation.hand_windows import rows_of_people
     from tiae_training.detection.windows import LABEL_NAMES
+    from tiae_training.imitation.hand_windows import rows_of_people
     from tiae_training.world.hand_views import HandViewSettings
 
     if arguments.count < 1 or arguments.workers < 1:
