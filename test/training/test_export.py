@@ -249,12 +249,24 @@ def test_what_finds_poses_goes_on_from_what_finds_shifts():
     assert (settings.network, settings.descriptor_size) == ("pose-masks-and-depth", 9)
     model = fresh("pose-masks-and-depth", channels=planes)
     votes = {name: value.clone() for name, value in model.network.state_dict().items() if name.startswith(FINDS_POSE)}
-    take_up(model, start)
+    assert take_up(model, start)
     taken, given = model.network.state_dict(), start.network.state_dict()
     assert len(votes) > 10
     for name, value in taken.items():
         torch.testing.assert_close(value, votes[name] if name in votes else given[name], atol=0, rtol=0)
-    with pytest.raises(ParameterError, match="network is pose, but the model to start from has masks-and-depth"):
+    said = "network is pose, but the model to start from has masks-and-depth; leave it out, or one of pose-masks-and-d"
+    with pytest.raises(ParameterError, match=said):
         started_settings({"network": "pose", "transforms": "shift,rotation"}, start)
-    with pytest.raises(ParameterError, match="has network masks-and-depth of other parts; needed is pose"):
+    with pytest.raises(ParameterError, match=r"has pose-masks-and-depth; leave it out$"):
+        started_settings({"network": "masks-and-depth"}, model)
+    with pytest.raises(ParameterError, match=r"of other parts: .*trunk residual .needed is plain"):
         take_up(fresh("pose", channels=planes), start)
+
+
+def test_what_goes_on_keeps_the_transforms_that_were_learnt():
+    start = fresh("pose")
+    learnt = {"transforms": "shift,rotation", "rotation_deg": 90.0, "upright_fraction": 0.0, "epochs": 3}
+    start.manifest = dataclasses.replace(start.manifest, training={"settings": learnt})
+    kept, anew = (started_settings(asked, start) for asked in ({"rotation_deg": 20.0}, {"transforms": "shift,scale"}))
+    assert (kept.transforms, kept.rotation_deg, kept.upright_fraction, kept.epochs) == ("shift,rotation", 20.0, 0.0, 40)
+    assert (anew.transforms, anew.rotation_deg, anew.upright_fraction) == ("shift,scale", 180.0, 0.6)

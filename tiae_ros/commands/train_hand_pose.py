@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from tiae_ros.model.autoencoder import load_model
-    from tiae_ros.model.hand_pose import belongs, load_hand_pose
+    from tiae_ros.model.hand_pose import AUTOENCODER_ID, ENCODER_SHA256, belongs, load_hand_pose
     from tiae_training.data.arrays import refuse_existing
     from tiae_training.imitation.evaluation import evaluate_hand_pose
     from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose, with_measures
@@ -102,6 +102,12 @@ def run(arguments: argparse.Namespace) -> int:
     others = _false_windows(arguments.empty, arguments.empty_pattern, arguments.segmentation, of)
     learnt, apart = rows.apart(settings.calibration_share, settings.seed)
     if start is not None and started is not None and not belongs(started, of):
+        of_another = started.preprocessing.get(AUTOENCODER_ID)
+        print(
+            f"tiae train hand_pose: --start is of the auto-encoder {of_another}; it learns to read that of --model, "
+            f"{of.model_id}",
+            file=sys.stderr,
+        )
         take_descriptor_units(start, network_of_windows, learnt, settings.seed)
     said = sys.stderr if arguments.json else sys.stdout  # what it says on the way is for people
     with contextlib.redirect_stdout(said):
@@ -115,7 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
         "settings": dataclasses.asdict(settings),
     }
     if started is not None:
-        training["started from"] = dict(started.training)
+        whose = {name: started.preprocessing.get(name) for name in (AUTOENCODER_ID, ENCODER_SHA256)}
+        training["started from"] = {**started.training, **whose}
     manifest = hand_pose_manifest(network, of, novelty_max, model_id=out.name, training=training)
     save_hand_pose(network, out, manifest)
     write_config(out, "tiae train hand_pose", run_options(arguments, settings, KEPT))
@@ -142,14 +149,23 @@ def _start(folder: str, settings: HandPoseTraining, of: Manifest) -> tuple[HandP
 
     Raises ModelError, or ParameterError where sizes are others, or the settings ask for another network.
     """
+    from tiae_ros.model.hand_pose import load_hand_pose
     from tiae_training.imitation.folder import load_hand_pose_network
 
+    load_hand_pose(folder)  # says what to do where it is of an earlier version
     network, manifest = load_hand_pose_network(folder)
-    for name in ("channels", "window_size", "descriptor_size"):
-        if getattr(manifest, name) != getattr(of, name):
+    own, other = (
+        {
+            **{name: getattr(one, name) for name in ("channels", "window_size", "descriptor_size")},
+            **{name: one.preprocessing.get(name) for name in ("metric_size_m", "range_m")},
+        }
+        for one in (manifest, of)
+    )
+    for name, value in other.items():
+        if own[name] != value:
             raise ParameterError(
-                f"--start {folder} has {name} {getattr(manifest, name)}, but that of --model is {getattr(of, name)}; "
-                "give a start for windows like those"
+                f"--start {folder} has {name} {own[name]}, but that of --model is {value}; give a start for windows "
+                "like those"
             )
     own = network.parts()
     for name in ("sees", "hidden"):

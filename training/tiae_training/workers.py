@@ -1,18 +1,20 @@
-"""Work shared by processes of one machine: results come in the order of the jobs, whoever did them."""
+"""Work shared by processes of one machine, or done ahead by a thread: results come in the order of the jobs."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from tiae_ros.errors import TrainingError
+from tiae_ros.model.engines.onnx_runtime import usual_threads
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -33,9 +35,8 @@ def each_in_order(
     others = set(multiprocessing.active_children())
     # New interpreters, since an OpenGL context does not survive a fork.
     context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // count)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))  # numpy's own, else as many as cores in each process
-    with ProcessPoolExecutor(count, context, _start, (threads,)) as pool:
+    threads = max(1, usual_threads() // count)
+    with _numpy_threads(threads), ProcessPoolExecutor(count, context, _start, (threads,)) as pool:
         coming, futures = iter(jobs), deque[Future[_Result]]()
         try:
             while True:
@@ -53,6 +54,31 @@ def each_in_order(
             if futures:  # nobody waits for what is in work
                 for child in set(multiprocessing.active_children()) - others:
                     child.terminate()
+
+
+def made_ahead(make: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> Iterator[_Result]:
+    """What `make` gives for each job, in order: the next one is made by a thread meanwhile."""
+    with ThreadPoolExecutor(1) as thread:
+        coming: Future[_Result] | None = None
+        for job in jobs:
+            before, coming = coming, thread.submit(make, job)
+            if before is not None:
+                yield before.result()
+        if coming is not None:
+            yield coming.result()
+
+
+@contextlib.contextmanager
+def _numpy_threads(threads: int) -> Iterator[None]:
+    """So many in processes that start meanwhile: numpy reads it once, and takes all cores in each without it."""
+    name = "OPENBLAS_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, str(threads))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
 
 
 def _start(threads: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from tiae_ros.errors import TrainingError
 from tiae_ros.model.segmenter import cpu_flags
 from tiae_training.processes import average, process_count, process_rank
 from tiae_training.train.distributed import average_gradients, same_everywhere
+from tiae_training.workers import made_ahead
 
 from .batches import CropBatch, GridBatch, Rows, Worse
 
@@ -179,7 +179,6 @@ def _ahead(
 ) -> Iterator[Any]:
     """Batches, made by a thread while the network works on the one before."""
     chances = None if weights is None else weights / weights.sum()
-    steps = range(schedule.first, schedule.end)
 
     def batch(step: int) -> Any:
         rng = np.random.default_rng([schedule.seed, step, 7])
@@ -188,9 +187,4 @@ def _ahead(
             rng = np.random.default_rng([schedule.seed, step, 7, process_rank()])
         return make(rows, chosen[process_rank() :: process_count()], rng, worse)
 
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(batch, steps.start)
-        for step in steps:
-            ready = coming.result()
-            coming = pool.submit(batch, step + 1)
-            yield ready
+    yield from made_ahead(batch, range(schedule.first, schedule.end))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +27,7 @@ from tiae_training.train.one_cycle import one_cycle
 from tiae_training.train.precision import autocast_type
 from tiae_training.transforms.poses import place_by_pose
 from tiae_training.transforms.shifts import draw_shifts, shift_images
+from tiae_training.workers import made_ahead
 
 _LEAST_ROWS = 8
 _ARM_OFF_RAD = 0.15  # deviation of what the arm is off, beside what it is anyway
@@ -199,13 +199,7 @@ class Batches:
         """Rows in whole batches, in a new order, and what is shown of them; the next is made in a thread meanwhile."""
         parts = torch.randperm(len(self._rows), generator=self._generator).split(batch)
         whole = [part for part in parts if len(part) == batch]
-        with ThreadPoolExecutor(1) as thread:
-            coming = thread.submit(self.show, whole[0])
-            for chosen, following in zip(whole, [*whole[1:], None], strict=True):
-                shown = coming.result()
-                if following is not None:
-                    coming = thread.submit(self.show, following)
-                yield chosen, shown
+        yield from zip(whole, made_ahead(self.show, whole), strict=True)
 
     def loss(self, chosen: Tensor, shown: Shown) -> Tensor:
         seen, keypoints, left = shown

@@ -59,9 +59,10 @@ class NetworkConfig:
         """For a manifest."""
         return dataclasses.asdict(self)
 
-    def differs_in_pose_alone(self, other: NetworkConfig) -> bool:
-        """Whether it describes and restores as another one does, once a pattern is brought back."""
-        return self.pose != other.pose and dataclasses.replace(self, name=other.name, pose=other.pose) == other
+    def may_follow(self, other: NetworkConfig) -> bool:
+        """Whether it finds poses where another one finds shifts, and describes and restores as that does."""
+        own, others = ({**one.to_dict(), "name": "", "pose": ""} for one in (self, other))
+        return other.pose == "shift" and self.pose in ("similarity", "mirrored") and own == others
 
     @staticmethod
     def from_dict(parts: Mapping[str, Any]) -> NetworkConfig:

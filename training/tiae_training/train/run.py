@@ -40,7 +40,9 @@ from tiae_training.train.folder import write_history
 from tiae_training.train.settings import TrainingSettings
 from tiae_training.train.trainer import Trainer
 from tiae_training.transforms.build import build_transform
+from tiae_training.transforms.ranges import Ranges
 
+_OF_TRANSFORMS = ("transforms", "upright_fraction", *(field.name for field in dataclasses.fields(Ranges)))
 Report = Callable[[int, dict[str, float]], None]
 
 
@@ -64,9 +66,9 @@ def train(
     """Train, save the model folder and return the model.
 
     half_weights: round the weights in the end to what float16 holds, for a file of half the size.
-    start: a model to go on from, of the same network and sizes (ParameterError else), whose channels are taken by
-    name (DataError where they differ); without one, weights are drawn by chance, as those of a second attempt are in
-    any case.
+    start: a model to go on from, of the same network, or one that finds shifts where this one finds poses, and of the
+    same sizes (ParameterError else), whose channels are taken by name (DataError where they differ). Without one,
+    weights are drawn by chance, as those of a second attempt are in any case.
     report is told every epoch's number (from 0) and terms, announce in a line when a collapse or patience ends an
     attempt. checkpoint_minutes: what a kill may cost; 0 saves after every step. Where several processes train
     together, each calls this with the same arguments and the first one writes.
@@ -151,8 +153,8 @@ class _Training:
             descriptor_size=self.settings.descriptor_size,
             network=self.settings.network,
         ).to(self.device)
-        if self.start is not None and attempt == 0:
-            take_up(self.model, self.start)
+        if self.start is not None and attempt == 0 and take_up(self.model, self.start):
+            self.announce("what finds the pose learns from the beginning: the model to start from finds shifts alone")
         same_everywhere(self.model.network)
         use_global_batch_norms(self.model.network)
         network = self.model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -274,19 +276,28 @@ def add_measures(run: Path, measures: dict[str, float], test_data: str) -> None:
 def started_settings(asked: dict[str, Any], start: TransformInvariantAutoencoder | None) -> TrainingSettings:
     """The settings of a new training: what was asked for, and of a model to start from what it fixes.
 
-    A network that finds poses may go on from one that finds shifts, where they are alike in all else.
+    Where no transforms are asked for, they and how far they go are those that the model to start from has learnt: what
+    finds poses would forget them under shifts alone. A network that finds poses may go on from one that finds shifts,
+    where they are alike in all else.
     Raises ParameterError where both differ.
     """
-    fixed: dict[str, Any] = {}
-    if start is not None:
-        fixed = {"network": start.manifest.network_name, "descriptor_size": start.manifest.descriptor_size}
-        other = NETWORKS.get(asked.get("network", ""))
-        if other is not None and other.differs_in_pose_alone(NetworkConfig.from_dict(start.manifest.network)):
-            fixed["network"] = other.name
-    for name, value in fixed.items():
-        if asked.get(name, value) != value:
-            raise ParameterError(f"{name} is {asked[name]}, but the model to start from has {value}; leave it out")
-    return TrainingSettings(**{**fixed, **asked})
+    if start is None:
+        return TrainingSettings(**asked)
+    of = start.manifest
+    own = NetworkConfig.from_dict(of.network)
+    may_follow = [name for name, config in NETWORKS.items() if config.may_follow(own)]
+    network = asked.get("network", own.name)
+    if network != own.name and network not in may_follow:
+        others = f", or one of {', '.join(may_follow)}" if may_follow else ""
+        raise ParameterError(f"network is {network}, but the model to start from has {own.name}; leave it out{others}")
+    if asked.get("descriptor_size", of.descriptor_size) != of.descriptor_size:
+        raise ParameterError(
+            f"descriptor_size is {asked['descriptor_size']}, but the model to start from has {of.descriptor_size}; "
+            "leave it out"
+        )
+    learnt = of.training.get("settings", {}) if network == own.name and "transforms" not in asked else {}
+    kept = {name: learnt[name] for name in _OF_TRANSFORMS if name in learnt}
+    return TrainingSettings(**{**kept, **asked, "network": network, "descriptor_size": of.descriptor_size})
 
 
 def fit_to_start(arrays: ImageArrays, start: TransformInvariantAutoencoder) -> ImageArrays:
@@ -298,8 +309,8 @@ def fit_to_start(arrays: ImageArrays, start: TransformInvariantAutoencoder) -> I
     return arrays.in_order(start.manifest.channels).called(start.manifest.channels)
 
 
-def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoencoder) -> None:
-    """Give a model the weights of another; what finds the pose begins anew where that is another.
+def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoencoder) -> bool:
+    """Give a model the weights of another; whether what finds the pose begins anew, since that is another.
 
     Raises ParameterError where they are not of one kind.
     """
@@ -309,11 +320,18 @@ def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoe
             raise ParameterError(f"the model to start from has {name} {given}; needed is {wanted}")
     own, other = (NetworkConfig.from_dict(one.manifest.network) for one in (model, start))
     weights = start.network.state_dict()
-    if own.differs_in_pose_alone(other):
-        weights = {name: value for name, value in weights.items() if not name.startswith(FINDS_POSE)}
+    anew = own.may_follow(other)
+    if anew:
+        fresh = {name: value for name, value in model.network.state_dict().items() if name.startswith(FINDS_POSE)}
+        weights = {name: value for name, value in weights.items() if not name.startswith(FINDS_POSE)} | fresh
     elif own != other:
-        raise ParameterError(f"the model to start from has network {other.name} of other parts; needed is {own.name}")
-    model.network.load_state_dict(weights, strict=own == other)
+        mine, theirs = own.to_dict(), other.to_dict()
+        parts = ", ".join(
+            f"{name} {theirs[name]} (needed is {mine[name]})" for name in mine if mine[name] != theirs[name]
+        )
+        raise ParameterError(f"the model to start from has a network of other parts: {parts}")
+    model.network.load_state_dict(weights)
+    return anew
 
 
 def make_optimizer(network: Network, settings: TrainingSettings) -> torch.optim.Adam:
