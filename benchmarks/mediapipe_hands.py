@@ -25,8 +25,7 @@ _PALM = (0, 5, 9, 13, 17)  # wrist and knuckles
 def serve() -> None:
     """Answer each picture (height, width, rgb) with a line of JSON: its hands.
 
-    score; landmarks (21, 2) in shares of the picture's size; in_space (21, 3) metres, the camera's axes; left: 1 or 0.
-    It takes pictures for those of a mirror, so that its sides are the other ones.
+    score; landmarks (21, 2) in shares of the picture's size; in_space (21, 3) metres, the camera's axes.
     """
     import mediapipe
 
@@ -48,7 +47,6 @@ def serve() -> None:
                 "score": side.classification[0].score,
                 "landmarks": [(point.x, point.y) for point in hand.landmark],
                 "in_space": [(point.x, point.y, point.z) for point in in_space.landmark],
-                "left": int(side.classification[0].label == "Right"),
             }
             for hand, in_space, side in found
         ]
