@@ -128,6 +128,17 @@ def test_a_pose_that_pushes_the_pattern_out_costs_all_of_it():
     assert found[0, :2].abs().max() < 1.0
 
 
+def test_estimates_cannot_lead_a_pattern_out_of_its_window():
+    """Once outside, nothing is left to be restored, and nothing leads back."""
+    kind = Similarity(6, math.pi, 1.0)
+    whole = torch.zeros(1, 1, 32, 32)
+    whole[..., 12:20, 10:22] = 1.0
+    outside = torch.tensor([[25.0, -20.0, 0.3, 0.0]])
+    nearest, found = kind.nearest_whole(torch.zeros_like(whole), whole, torch.zeros(1, 4), outside, 1.0, upright=False)
+    assert found[:, :2].abs().max() <= 6
+    assert nearest.sum() > 0.5 * whole.sum()
+
+
 def test_what_lies_behind_a_mask_is_drawn_anew():
     arrays = with_others(background=np.zeros((2, 1, 20, 20), np.uint8), foreground_mask=np.ones((240, 1, 16, 16), bool))
     assert background_pool(arrays, "background", 0).shape == (2, 1, 20, 20)

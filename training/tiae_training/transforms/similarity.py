@@ -121,12 +121,18 @@ class Similarity(Transform):
         return nearest, compose(drawn, found)
 
     def _near(self, restored: Tensor, targets: Tensor, start: Tensor) -> Tensor:
-        """The best pose within a step or so of a start: (N, P) -> (N, P)."""
+        """The best pose within a step or so of a start: (N, P) -> (N, P).
+
+        A pattern's own middle stays within the shift radius of its window's. Estimates could otherwise lead it out of
+        the window, where all poses of nothing are as good as each other.
+        """
         radius = max(1, self.shift_radius_px)
+        start = _within(start, radius)
         start = compose_shift(start, best_shifts_subpixel(restored, bring_back(targets, start), radius))
         angles, scales = self._steps(informed=True)
         grid = self.candidates(start, informed=True)[: len(angles) * len(scales)]
-        return self._placed(restored, targets, self._search(restored, targets, grid, informed=True), radius)
+        found = self._placed(restored, targets, self._search(restored, targets, grid, informed=True), radius)
+        return _within(found, radius)
 
     def _placed(self, restored: Tensor, targets: Tensor, poses: Tensor, radius: int) -> Tensor:
         """Poses with the anchor's pull at their scales and the best shifts for them. (N, P)"""
@@ -225,6 +231,11 @@ class Similarity(Transform):
         if scales == 3:
             found[:, 3] += inside * _parabola_offset(grid[row, :, sample].T, column) * (fraction * _SCALE_STEP)
         return self._within_reach(found)
+
+
+def _within(poses: Tensor, radius: int) -> Tensor:
+    """Poses whose shifts are cut at ±radius: (N, P) -> (N, P)."""
+    return torch.cat((poses[:, :2].clamp(-radius, radius), poses[:, 2:]), 1)
 
 
 def _halved(images: Tensor) -> Tensor:
