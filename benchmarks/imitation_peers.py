@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mediapipe_hands import MediaPipeHands
+from mediapipe_hands import MediaPipeHands, has_mediapipe
 
+from tiae_ros.errors import TiaeError
 from tiae_ros.imitation.human_hand import KNUCKLES_MM, LENGTH_MM
 from tiae_ros.imitation.retargeting import Retargeting
 from tiae_ros.imitation.robot_hand import load_hand
@@ -63,13 +64,22 @@ def main() -> None:
     parser.add_argument("--model", default="hands")
     parser.add_argument("--hand-pose-model", default="auto")
     options = parser.parse_args()
+    if options.count < 1 or options.seed < 0:
+        parser.error(f"--count is {options.count}, --seed {options.seed}; accepted are 1 and more, 0 and more")
     given = {"model": options.model, "robot_hand": options.hand, "hand_pose_model": options.hand_pose_model}
-    ours = Ours(Settings().with_changes(given))
+    try:
+        ours, hand = Ours(Settings().with_changes(given)), load_hand(options.hand)
+    except TiaeError as error:
+        parser.error(str(error))
     methods = {"ours": ours.tell, "true keypoints": lambda sample: of_keypoints(sample.palm.keypoints_m, sample.left)}
     if options.mediapipe:
+        if not has_mediapipe(options.mediapipe):
+            parser.error(
+                f"--mediapipe {options.mediapipe} is no interpreter with mediapipe; install mediapipe==0.10.14"
+            )
         mediapipe = MediaPipeHands(options.mediapipe)
         methods["MediaPipe"] = lambda sample: by_mediapipe(mediapipe, sample)
-    retargeting = Retargeting(load_hand(options.hand))
+    retargeting = Retargeting(hand)
 
     def aimed(told: Told) -> np.ndarray:
         retargeting.reset()

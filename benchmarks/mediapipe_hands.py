@@ -63,6 +63,14 @@ from tiae_ros.vision.sight import WHOLE_PICTURE, FoundHand, Segmentation, Sight 
 from tiae_ros.vision.window import Window, has_reading  # noqa: E402
 
 
+def has_mediapipe(python: str) -> bool:
+    """Whether this interpreter is there, and has it."""
+    try:
+        return subprocess.run([python, "-c", "import mediapipe"], capture_output=True, timeout=60).returncode == 0
+    except OSError:
+        return False
+
+
 class MediaPipeHands(Segmentation):
     """Windows around MediaPipe's hands; depth tells how large they are."""
 

@@ -254,9 +254,13 @@ def test_what_finds_poses_goes_on_from_what_finds_shifts():
     assert len(votes) > 10
     for name, value in taken.items():
         torch.testing.assert_close(value, votes[name] if name in votes else given[name], atol=0, rtol=0)
-    said = "network is pose, but the model to start from has masks-and-depth; leave it out, or one of pose-masks-and-d"
+    said = "network is pose, but the model to start from has masks-and-depth; leave it out, or give pose-masks-and-de"
     with pytest.raises(ParameterError, match=said):
         started_settings({"network": "pose", "transforms": "shift,rotation"}, start)
+    with pytest.raises(
+        ParameterError, match="transforms are shift; accepted is a list with rotation or scale or mirror"
+    ):
+        started_settings({"network": "pose-masks-and-depth"}, start)
     with pytest.raises(ParameterError, match=r"has pose-masks-and-depth; leave it out$"):
         started_settings({"network": "masks-and-depth"}, model)
     with pytest.raises(ParameterError, match=r"of other parts: .*trunk residual .needed is plain"):

@@ -35,7 +35,7 @@ class Weights:
     pinch_none_mm: float = 40.0  # tips farther apart than this do not pinch
     pinch_unsure: float = 0.12  # a pinch that is seen less surely than this is told by the tips alone
     pinch_sure: float = 0.32  # and more surely than this it touches
-    human: float = 4.0  # per radian away from the human joint that turns alike
+    human: float = 20.0  # per radian away from the human joint that turns alike: tips are seen less well than joints
     rest: float = 1.0  # per radian away from the rest pose, of joints that follow no human one
     last: float = 2.0  # per radian away from the frame before
     not_above: float = 60.0  # per radian above the joint that a joint must not exceed

@@ -40,7 +40,7 @@ from tiae_training.train.folder import write_history
 from tiae_training.train.settings import TrainingSettings
 from tiae_training.train.trainer import Trainer
 from tiae_training.transforms.build import build_transform
-from tiae_training.transforms.ranges import Ranges
+from tiae_training.transforms.ranges import POSES, Ranges, parse_kinds
 
 _OF_TRANSFORMS = ("transforms", "upright_fraction", *(field.name for field in dataclasses.fields(Ranges)))
 Report = Callable[[int, dict[str, float]], None]
@@ -67,8 +67,8 @@ def train(
 
     half_weights: round the weights in the end to what float16 holds, for a file of half the size.
     start: a model to go on from, of the same network, or one that finds shifts where this one finds poses, and of the
-    same sizes (ParameterError else), whose channels are taken by name (DataError where they differ). Without one,
-    weights are drawn by chance, as those of a second attempt are in any case.
+    same sizes (ParameterError else), whose channels are taken by name (DataError where they differ); every attempt
+    begins there, with other draws. Without one, weights are drawn by chance.
     report is told every epoch's number (from 0) and terms, announce in a line when a collapse or patience ends an
     attempt. checkpoint_minutes: what a kill may cost; 0 saves after every step. Where several processes train
     together, each calls this with the same arguments and the first one writes.
@@ -153,7 +153,7 @@ class _Training:
             descriptor_size=self.settings.descriptor_size,
             network=self.settings.network,
         ).to(self.device)
-        if self.start is not None and attempt == 0 and take_up(self.model, self.start):
+        if self.start is not None and take_up(self.model, self.start):
             self.announce("what finds the pose learns from the beginning: the model to start from finds shifts alone")
         same_everywhere(self.model.network)
         use_global_batch_norms(self.model.network)
@@ -288,8 +288,13 @@ def started_settings(asked: dict[str, Any], start: TransformInvariantAutoencoder
     may_follow = [name for name, config in NETWORKS.items() if config.may_follow(own)]
     network = asked.get("network", own.name)
     if network != own.name and network not in may_follow:
-        others = f", or one of {', '.join(may_follow)}" if may_follow else ""
+        others = f", or give {' or '.join(may_follow)}" if may_follow else ""
         raise ParameterError(f"network is {network}, but the model to start from has {own.name}; leave it out{others}")
+    if network in may_follow and not set(POSES) & set(parse_kinds(asked.get("transforms", "shift"))):
+        raise ParameterError(
+            f"network is {network}, which finds poses, and transforms are {asked.get('transforms', 'shift')}; accepted "
+            f"is a list with {' or '.join(POSES)}"
+        )
     if asked.get("descriptor_size", of.descriptor_size) != of.descriptor_size:
         raise ParameterError(
             f"descriptor_size is {asked['descriptor_size']}, but the model to start from has {of.descriptor_size}; "

@@ -5,6 +5,8 @@ Camera axes: x right, y down, z ahead, metres; pixel centres at integers.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,6 +192,10 @@ class Renderer:
             import moderngl
         except ImportError:
             raise MissingExtraError(f"pictures of people need moderngl; install it: {install_hint('sim')}") from None
+        # Software OpenGL and torch's compiler, where its build has one, each bring an LLVM. Once OpenGL's has begun, to
+        # load the other one, which bodies of people ask for, ends the process.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("triton")
         self.width, self.height = width, height
         gl: Any = moderngl.create_context(standalone=True, backend="egl")  # type: ignore[arg-type]
         self._gl = gl
