@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
-from mediapipe_hands import MediaPipeHands, has_mediapipe
+from mediapipe_hands import PALM, MediaPipeHands, has_mediapipe
 
 from tiae_ros.errors import TiaeError
 from tiae_ros.imitation.human_hand import KNUCKLES_MM, LENGTH_MM
@@ -40,8 +41,7 @@ SETS: dict[str, dict[str, Any]] = {
     "free poses": {"free_share": 1.0},
     "known grasps, anywhere above": {"view": "any"},
 }
-PALM = (0, 5, 9, 13, 17)  # wrist and knuckles among the keypoints
-TIPS = (4, 8, 12, 16, 20)
+TIPS = (4, 8, 12, 16, 20)  # among the keypoints
 NEAR_M = 0.08  # of the true middle: another hand, or none, is farther
 
 
@@ -113,14 +113,9 @@ def main() -> None:
 def frames(count: int, seed: int, how: dict[str, Any]) -> Iterator[Sample]:
     """Pictures of the simulator, one of each scene."""
     grasps = tuple(name for name in GRASP_NAMES if name not in HELD_OUT)
-    drawn: dict[str, Any] = {
-        "grasps": grasps,
-        "subjects": (1000, 1200),
-        "views_per_scene": 1,
-        "smooth_skin": True,
-        **how,
-    }
-    simulator = Simulator(seed=seed, width=640, height=480, **drawn)
+    simulator = Simulator(
+        seed, width=640, height=480, grasps=grasps, subjects=(1000, 1200), views_per_scene=1, smooth_skin=True, **how
+    )
     for _ in range(count):
         yield simulator.sample()
 
@@ -165,15 +160,12 @@ def nearest(places: np.ndarray, sample: Sample) -> int | None:
 
 
 def of_keypoints(keypoints_m: np.ndarray, left: bool) -> Told:
-    """Keypoints (21, 3) in a camera's axes -> tips in the palm's frame (Kabsch 1976, with a scale)."""
-    mirrored = keypoints_m * np.array([-1.0 if left else 1.0, 1, 1])
-    palm, own = mirrored[list(PALM)], np.concatenate((np.zeros((1, 3)), KNUCKLES_MM[1:])) / 1000
-    seen, wanted = palm - palm.mean(0), own - own.mean(0)
-    u, values, v = np.linalg.svd(seen.T @ wanted)
-    sign = np.array([1, 1, np.sign(np.linalg.det(u @ v))])
-    scale = float((values * sign).sum() / np.square(seen).sum())
-    placed = scale * (mirrored - palm.mean(0)) @ (u * sign) @ v + own.mean(0)
-    return Told(1000 * placed[list(TIPS)] / scale, LENGTH_MM / scale)
+    """Keypoints (21, 3) in a camera's axes -> tips in the palm's frame, by the similarity that fits the palm best."""
+    mirrored = 1000 * keypoints_m * np.array([-1.0 if left else 1.0, 1, 1])
+    own = np.concatenate((np.zeros((1, 3)), KNUCKLES_MM[1:]))
+    moved, scale = cv2.estimateAffine3D(mirrored[list(PALM)], own, force_rotation=True)
+    tips_mm = mirrored[list(TIPS)] @ moved[:, :3].T + moved[:, 3] / scale  # of a hand of the size that is seen
+    return Told(tips_mm, LENGTH_MM / scale)
 
 
 def of_one_size(told: Told) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 
 _HEADER = struct.Struct("<2i")
 _MOST_HANDS = 4
-_PALM = (0, 5, 9, 13, 17)  # wrist and knuckles
+PALM = (0, 5, 9, 13, 17)  # wrist and knuckles
 
 
 def serve() -> None:
@@ -113,7 +113,7 @@ class MediaPipeHands(Segmentation):
         focal, found = usable_focal_px(focal_px, max(depth_m.shape)), []
         for hand in self.ask(color):
             points = np.array(hand["landmarks"]) * (width, height)
-            x, y = points[list(_PALM)].mean(0)
+            x, y = points[list(PALM)].mean(0)
             rows, columns = points.round().astype(int)[:, ::-1].T
             inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
             readings = depth_m[rows[inside], columns[inside]]

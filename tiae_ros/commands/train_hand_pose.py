@@ -167,10 +167,10 @@ def _start(folder: str, settings: HandPoseTraining, of: Manifest) -> tuple[HandP
                 f"--start {folder} has {name} {own[name]}, but that of --model is {value}; give a start for windows "
                 "like those"
             )
-    own = network.parts()
+    parts = network.parts()
     for name in ("sees", "hidden"):
-        if own[name] != getattr(settings, name):
-            raise ParameterError(f"--{name} is {getattr(settings, name)}, but that of --start {folder} is {own[name]}")
+        if (asked := getattr(settings, name)) != parts[name]:
+            raise ParameterError(f"--{name} is {asked}, but that of --start {folder} is {parts[name]}")
     network.joint_factor.fill_(1.0)  # they are measured anew
     network.tip_factor.fill_(1.0)
     return network, manifest

@@ -126,7 +126,8 @@ class Retargeting:
         start = alike if self._last is None else self._last
         start = np.where(self._moves_tips, start, alike)  # a wrist follows at once
         goal, weights = self._vector_goals(tips_mm, targets, pinch)
-        angles = self._solve(start, alike, goal, weights, self.iterations * (5 if jumped else 1))
+        to_alike = np.where(self._alike.follows & (joints is not None), self.weights.human, self.weights.rest)
+        angles = self._solve(start, alike, to_alike**2, goal, weights, self.iterations * (5 if jumped else 1))
         self._last, self._last_targets = angles, targets
         return angles.copy()
 
@@ -155,10 +156,15 @@ class Retargeting:
         )
 
     def _solve(
-        self, start: np.ndarray, alike: np.ndarray, goal: np.ndarray, weights: np.ndarray, iterations: int
+        self,
+        start: np.ndarray,
+        alike: np.ndarray,
+        to_alike: np.ndarray,
+        goal: np.ndarray,
+        weights: np.ndarray,
+        iterations: int,
     ) -> np.ndarray:
         w = self.weights
-        to_alike = np.where(self._alike.follows, w.human**2, w.rest**2)
         to_last = np.where(self._moves_tips, w.last**2, 0.0)
         pull = to_alike + to_last
         centre = (to_alike * alike + to_last * start) / pull

@@ -193,8 +193,7 @@ class Similarity(Transform):
         """Where the search begins: the estimate within what is possible, no pose without one. (N, P)"""
         if estimate is None:
             estimate = targets.new_zeros(len(targets), 2)
-        start = widened(estimate.to(targets.dtype), len(self.columns)).clone()
-        start[:, :2] = start[:, :2].clamp(-2 * self.shift_radius_px, 2 * self.shift_radius_px)
+        start = _within(widened(estimate.to(targets.dtype), len(self.columns)), 2 * self.shift_radius_px)
         if not self.angle_rad:
             start[:, 2] = 0.0
         if self.scale_factor == 1.0:
