@@ -4,9 +4,10 @@
     python benchmarks/imitation_peers.py --mediapipe mediapipe/bin/python
 
 Frames are of people who are in no training: known grasps from where people look at them; the same with something
-before the hand; hands in free poses; and known grasps from anywhere above. `found` is the share of hands that a method
-sees. Of these: fingertips in the frame of the palm against the truth, for a hand of 187 mm, and the fingertips of the
-robot hand against where they are for the true joints, tips and pinches. Means over fingers and each method's frames.
+before the hand; with gloves; hands in free poses; and known grasps from anywhere above. `found` is the share of hands
+that a method sees. Of these: fingertips in the frame of the palm against the truth, for a hand of 187 mm, and the
+fingertips of the robot hand against where they are for the true joints, tips and pinches. Means over fingers and each
+method's frames.
 
 `true keypoints` knows where wrist, knuckles and tips are; MediaPipe guesses them in space and is told the side. Their
 tips are seen in the frame in which wrist and knuckles lie most like those of the hand that is imitated, and retargeting
@@ -38,6 +39,7 @@ HELD_OUT = ("ball", "phone", "key")  # of which the shipped model learnt nothing
 SETS: dict[str, dict[str, Any]] = {
     "known grasps, desk": {},
     "something before the hand": {"occluder_share": 1.0},
+    "gloves": {"glove_share": 1.0},
     "free poses": {"free_share": 1.0},
     "known grasps, anywhere above": {"view": "any"},
 }

@@ -87,6 +87,17 @@ def test_hands_in_any_pose_and_on_their_way():
     assert any(np.abs(sample.joints[fingers] - first).max() > 0.2 for sample in closing)
 
 
+def test_gloves_are_of_any_colour_and_skin_is_not() -> None:
+    def redder(share: float) -> list[bool]:
+        """Of a few hands: is there more red than blue in them?"""
+        samples = [Simulator(seed=seed, glove_share=share, colour_noise=0).sample() for seed in range(6)]
+        means = [sample.rgb[sample.labels == 1].mean(0) for sample in samples]
+        return [bool(mean[0] > mean[2]) for mean in means]
+
+    assert sum(redder(0.0)) >= 5
+    assert 1 <= sum(redder(1.0)) <= 4
+
+
 # --- what is in a sample -----------------------------------------------------------------------------------------
 
 

@@ -90,7 +90,7 @@ def render_gestures(
     _show(stage, moments[0].joints, Pose(upright, np.zeros(3)))
     centres, radii = bounding_spheres(stage)
     room.furnish(stage, (centres @ upright.T, radii), camera, target, rng)
-    room.dress(stage, [], rng.random(3), rng)
+    room.dress(stage, [], rng.random(3), rng, settings.glove_share)
     room.paint_room(stage, rng)
     view = View(stage.model, stage.data, settings.width, settings.height)
     room.light(stage.model, rng)

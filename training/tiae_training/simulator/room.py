@@ -103,10 +103,12 @@ def _pattern(rng: np.random.Generator, number: int) -> np.ndarray:
     return (np.clip(np.repeat(grey[..., None], 3, axis=2), 0, 1) * 255).astype(np.uint8)
 
 
-def dress(stage: Stage, colours: list[np.ndarray], cloth: np.ndarray, rng: np.random.Generator) -> list[int]:
+def dress(
+    stage: Stage, colours: list[np.ndarray], cloth: np.ndarray, rng: np.random.Generator, glove_share: float
+) -> list[int]:
     """Colours and textures for hand and things; returns the numbers of the textures that changed."""
     model = stage.model
-    glove = rng.random() < 0.04
+    glove = rng.random() < glove_share
     skin = np.clip(np.array(stage.subject.skin) * rng.uniform(0.9, 1.08), 0, 1)
     for number in stage.hand_geoms:
         name = model.geom(number).name

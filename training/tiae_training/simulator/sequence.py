@@ -104,7 +104,7 @@ def render_sequence(
     focal, camera, target = _stand_camera(settings, swept, margin_px, rng)
     everything = np.concatenate([centres for centres, _, _ in swept]), np.concatenate([r for _, r, _ in swept])
     room.furnish(stage, everything, camera, target, rng, table_gap_m=0.004)
-    room.dress(stage, [draw_colours(rng) for _ in stage.things], rng.random(3), rng)
+    room.dress(stage, [draw_colours(rng) for _ in stage.things], rng.random(3), rng, settings.glove_share)
     room.paint_room(stage, rng)
     view = View(stage.model, stage.data, settings.width, settings.height)
     room.light(stage.model, rng)

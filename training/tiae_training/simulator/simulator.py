@@ -111,6 +111,7 @@ class SimulatorSettings:
     # And how hands are shown that hold a thing, or nothing, in another way than its grasp.
     free_share: float = 0.0  # the hand alone, in any pose
     closing_share: float = 0.0  # fingers somewhere on their way to the thing
+    glove_share: float = 0.04  # of scenes whose hand wears a glove of the sleeve's cloth
     smooth_skin: bool = False  # hands drawn with one smooth surface: nearer to people, and slower
     photographs: str = ""  # folder of pictures that replace the walls of every second picture
 
@@ -140,7 +141,7 @@ class SimulatorSettings:
             raise ParameterError(f"seed is {self.seed}; it must not be negative")
         if not self.max_depth_m > 0.3:
             raise ParameterError(f"max_depth_m is {self.max_depth_m} m; it must be above 0.3 m")
-        for name in ("empty_share", "reaching_share", "occluder_share", "free_share", "closing_share"):
+        for name in ("empty_share", "reaching_share", "occluder_share", "free_share", "closing_share", "glove_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be within 0 to 1")
         if not 0 <= self.bystanders <= 6:
@@ -207,7 +208,7 @@ def render_scene(settings: SimulatorSettings, number: int) -> list[Sample]:
     writer = HandWriter(subject, left, sleeve, cuff, smooth=settings.smooth_skin)
     held = grasp_thing(grasp, writer, rng, bystanders=others)
     colours, cloth = [draw_colours(rng) for _ in [*held.stage.things, *others]], rng.random(3)
-    room.dress(held.stage, colours, cloth, rng)
+    room.dress(held.stage, colours, cloth, rng, settings.glove_share)
     view = View(held.stage.model, held.stage.data, settings.width, settings.height)
     try:
         return [_picture(settings, held, view, rng) for _ in range(settings.views_per_scene)]
