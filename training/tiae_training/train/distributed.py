@@ -181,6 +181,7 @@ def joined_processes(device_name: str) -> Iterator[torch.device]:
             "start them by torchrun --nproc-per-node N -m tiae_training …"
         ) from None
     yield device
+    first_alone("ended", lambda: None)  # one that leaves while the first still writes can be aborted by gloo's threads
     dist.destroy_process_group()  # after an error the process ends anyway, and waiting for others might take long
 
 
