@@ -8,23 +8,19 @@ itself is refused with one line that names the file, the entry, its value and wh
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
-import reprlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
 
 import numpy as np
-import yaml
 
 from tiae_ros.errors import HandError
+from tiae_ros.imitation.checked_yaml import LARGEST_FILE_BYTES, Entry, parse, some
 from tiae_ros.imitation.hand_files import find_hand
 from tiae_ros.imitation.human_hand import FINGERS, JOINT_NAMES
 
 FORMAT = 1
-LARGEST_FILE_BYTES = 1_000_000
 SHORTEST_FINGER_MM = 5.0  # from the knuckle to the tip
 MIMIC_TOLERANCE_RAD = 0.02  # makers round the limits of coupled joints
 
@@ -172,7 +168,7 @@ def read_hand(content: bytes, file: str, side: str = "right") -> RobotHand:
     Raises:
         HandError: the first thing that is wrong with it.
     """
-    top = _Entry(file, "", _parse(content, file))
+    top = Entry(file, "", parse(content, file))
     top.only(_TOP, needed=("format", "name", "title", "side", "source", "palm", "joints", "fingers"))
     if type(top["format"].value) is not int or top["format"].value != FORMAT:
         top["format"].refuse(f"this version reads format {FORMAT}; write format: {FORMAT}")
@@ -212,7 +208,7 @@ _TOP = (
 _JOINT = ("lower", "upper", "speed", "acceleration", "human", "mimic", "factor", "offset", "not_above")
 
 
-def _read_joints(entries: _Entry) -> tuple[Joint, ...]:
+def _read_joints(entries: Entry) -> tuple[Joint, ...]:
     joints = []
     for name, entry in entries.items("a mapping: name: {lower: …, upper: …, speed: …, acceleration: …}"):
         mimics = "mimic" in entry
@@ -248,7 +244,7 @@ def _read_joints(entries: _Entry) -> tuple[Joint, ...]:
     for joint in joints:
         for key, other in (("mimic", joint.mimic), ("not_above", joint.not_above)):
             if other and (other not in active or other == joint.name):
-                entries[joint.name][key].refuse(f"it must be another joint without mimic: {_some(active)}")
+                entries[joint.name][key].refuse(f"it must be another joint without mimic: {some(active)}")
         if joint.not_above:
             refuse = entries[joint.name]["not_above"].refuse
             leader = active[joint.not_above]
@@ -268,7 +264,7 @@ def _read_joints(entries: _Entry) -> tuple[Joint, ...]:
     return tuple(joints)
 
 
-def _read_fingers(entries: _Entry, joint_names: Collection[str]) -> tuple[Finger, ...]:
+def _read_fingers(entries: Entry, joint_names: Collection[str]) -> tuple[Finger, ...]:
     fingers = {}
     for name, entry in entries.items("a mapping with thumb, index, middle, ring, little", may_be_empty=True):
         if name not in FINGERS:
@@ -288,7 +284,7 @@ def _read_fingers(entries: _Entry, joint_names: Collection[str]) -> tuple[Finger
     return tuple(fingers[name] for name in FINGERS if name in fingers)
 
 
-def _read_link(entry: _Entry, joint_names: Collection[str]) -> Link:
+def _read_link(entry: Entry, joint_names: Collection[str]) -> Link:
     entry.only(("joint", "xyz", "rpy", "axis"), needed=("axis",) if "joint" in entry else ())
     if "axis" in entry and "joint" not in entry:
         entry["axis"].refuse("a fixed link has no axis; name its joint, or leave the axis out")
@@ -304,7 +300,7 @@ def _read_link(entry: _Entry, joint_names: Collection[str]) -> Link:
     )
 
 
-def _read_palm(entry: _Entry) -> np.ndarray:
+def _read_palm(entry: Entry) -> np.ndarray:
     along, side = (np.array(entry[key].vector(1e3)) for key in ("to_fingertips", "to_thumb_side"))
     for key, direction in (("to_fingertips", along), ("to_thumb_side", side)):
         if np.linalg.norm(direction) < 1e-6:
@@ -318,12 +314,12 @@ def _read_palm(entry: _Entry) -> np.ndarray:
     return np.stack([along, side, np.cross(along, side)], axis=1)
 
 
-def _read_rest(top: _Entry, joints: tuple[Joint, ...]) -> np.ndarray:
+def _read_rest(top: Entry, joints: tuple[Joint, ...]) -> np.ndarray:
     active = {joint.name: joint for joint in joints if not joint.mimic}
     given = {}
     for name, entry in top["rest"].items("a mapping: name: angle", may_be_empty=True) if "rest" in top else ():
         if name not in active:
-            entry.refuse(f"there is no joint {name!r} without mimic; known are {_some(active)}")
+            entry.refuse(f"there is no joint {name!r} without mimic; known are {some(active)}")
         given[name] = entry.number(active[name].lower, active[name].upper, "rad")
     rest = {name: given.get(name, min(max(0.0, joint.lower), joint.upper)) for name, joint in active.items()}
     for name, joint in active.items():
@@ -335,7 +331,7 @@ def _read_rest(top: _Entry, joints: tuple[Joint, ...]) -> np.ndarray:
     return np.array(list(rest.values()))
 
 
-def _check_reach(top: _Entry, hand: RobotHand) -> None:
+def _check_reach(top: Entry, hand: RobotHand) -> None:
     from tiae_ros.imitation.fingertips import Fingertips  # which needs this file
 
     tips = Fingertips(hand)
@@ -349,14 +345,14 @@ def _check_reach(top: _Entry, hand: RobotHand) -> None:
             )
 
 
-def _read_left(top: _Entry, hand: RobotHand) -> RobotHand:
+def _read_left(top: Entry, hand: RobotHand) -> RobotHand:
     """The mirror image: other names, and other signs of some joints.
 
     The mirror image of a turn is a turn by the same angle. A joint whose left counterpart counts the other way keeps
     its place and gets the opposite axis, limits and factors.
     """
     known = [joint.name for joint in hand.joints]
-    entry = top["left"] if "left" in top else _Entry(top.file, "left", {})
+    entry = top["left"] if "left" in top else Entry(top.file, "left", {})
     entry.only(("prefix", "names", "negate"))
     negated = {one.one_of(known) for one in entry.list("negate")}
     names = {name: name for name in known}
@@ -369,7 +365,7 @@ def _read_left(top: _Entry, hand: RobotHand) -> RobotHand:
         names = {name: pair[1] + name[len(pair[0]) :] for name in known}
     for right, one in entry["names"].items("a mapping: right name: left name") if "names" in entry else ():
         if right not in known:
-            one.refuse(f"there is no joint {right!r}; known are {_some(known)}")
+            one.refuse(f"there is no joint {right!r}; known are {some(known)}")
         names[right] = one.name()
     if len(set(names.values())) < len(names):
         entry.refuse("two joints of the left hand have the same name", show=False)
@@ -420,140 +416,3 @@ def _read_left(top: _Entry, hand: RobotHand) -> RobotHand:
         ),
         rest=np.array([rest[joint.name] for joint in joints if not joint.mimic]),
     )
-
-
-def _some(names: Collection[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:30]) + (", …" if len(listed) > 30 else "")
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML without the habit of letting a second entry of the same name replace the first in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.MarkedYAMLError(problem=f"{key.value!r} is there twice", problem_mark=key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_SHORT = reprlib.Repr()  # bounded, whatever aliases a file piles up
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
-
-
-def _shown(value: Any) -> str:
-    try:
-        return " ".join(_SHORT.repr(value).split())[:80]
-    except ValueError:  # Python writes no whole number of more than 4300 digits
-        return "a number of too many digits"
-
-
-def _parse(content: bytes, file: str) -> dict[Any, Any]:
-    if len(content) > LARGEST_FILE_BYTES:
-        raise HandError(f"{file}: it is too large; a hand's file has at most {LARGEST_FILE_BYTES} bytes")
-    try:
-        parsed = yaml.load(content, _UniqueKeys)  # a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error) or "it is nested too deeply"
-        raise HandError(f"{file}{where}: this is no YAML that can be read: {' '.join(problem.split())}") from None
-    if not isinstance(parsed, dict):
-        raise HandError(
-            f"{file}: it holds {type(parsed).__name__}; it must be a mapping as `tiae imitate hands template` prints it"
-        )
-    return parsed
-
-
-class _Entry:
-    """A value in the file, and the way to it, for messages."""
-
-    def __init__(self, file: str, path: str, value: Any) -> None:
-        self.file, self.path, self.value = file, path, value
-
-    def refuse(self, reason: str, *, show: bool = True) -> NoReturn:
-        value = f" is {_shown(self.value)}" if show else ""
-        raise HandError(f"{self.file}: {self.path or 'the file'}{value}: {reason}")
-
-    def __getitem__(self, key: str) -> _Entry:
-        mapping = self.mapping()
-        return _Entry(self.file, f"{self.path}.{key}" if self.path else key, mapping[key])
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.mapping()
-
-    def mapping(self, form: str = "a mapping") -> dict[str, Any]:
-        if not isinstance(self.value, dict):
-            self.refuse(f"it must be {form}")
-        return {self._named(key): value for key, value in self.value.items()}
-
-    def items(self, form: str, *, may_be_empty: bool = False) -> list[tuple[str, _Entry]]:
-        mapping = self.mapping(form)
-        if not mapping and not may_be_empty:
-            self.refuse(f"it must be {form}")
-        return [(key, self[key]) for key in mapping]
-
-    def list(self, key: str) -> list[_Entry]:
-        if key not in self:
-            return []
-        entry = self[key]
-        if not isinstance(entry.value, list):
-            entry.refuse("it must be a list: [ … ]")
-        return [_Entry(self.file, f"{entry.path}[{k}]", one) for k, one in enumerate(entry.value)]
-
-    def only(self, known: Collection[str], needed: Collection[str] = ()) -> None:
-        mapping = self.mapping()
-        prefix = f"{self.path}." if self.path else ""
-        for key in mapping:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-                hint = f"did you mean {near[0]}?" if near else f"accepted are {', '.join(known)}"
-                raise HandError(f"{self.file}: {prefix}{key} is not known; {hint}")
-        for key in needed:
-            if key not in mapping:
-                raise HandError(f"{self.file}: {prefix}{key} is missing; `tiae imitate hands template` prints its form")
-
-    def text(self) -> str:
-        if not isinstance(self.value, str) or not self.value.strip():
-            self.refuse("it must be a text")
-        return " ".join(self.value.split())
-
-    def name(self) -> str:
-        return self._named(self.value)
-
-    def _named(self, value: Any) -> str:
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
-            return str(value)  # LEAP's joints are numbers
-        if not isinstance(value, str) or not value:
-            _Entry(self.file, self.path, value).refuse('it must be a name; write it in quotes, as in "1.0" or "yes"')
-        return value
-
-    def one_of(self, known: Collection[str]) -> str:
-        value = self.name()
-        if value not in known:
-            near = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
-            self.refuse(f"did you mean {near[0]}?" if near else f"accepted are {_some(known)}")
-        return value
-
-    def number(self, low: float, high: float, unit: str = "") -> float:
-        value = self.value
-        if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value, re.ASCII):
-            value = float(value)  # YAML 1.1 takes 1e-3 for a text
-        unit = f" {unit}" if unit else ""
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            self.refuse(f"it must be a number within {low:.4g} … {high:.4g}{unit}")
-        if not low <= value <= high:  # NaN too
-            self.refuse(f"it must be within {low:.4g} … {high:.4g}{unit}")
-        return float(value)
-
-    def vector(self, largest: float, unit: str = "") -> tuple[float, float, float]:
-        if not isinstance(self.value, list) or len(self.value) != 3:
-            self.refuse("it must be three numbers: [x, y, z]")
-        x, y, z = (
-            _Entry(self.file, f"{self.path}[{k}]", one).number(-largest, largest, unit)
-            for k, one in enumerate(self.value)
-        )
-        return x, y, z
