@@ -2,6 +2,7 @@
 
     python benchmarks/turned_windows.py
     python benchmarks/turned_windows.py --data windows.npz --test others.npz --seeds 0 1 2
+    python benchmarks/turned_windows.py --data windows.npz --test others.npz --models hands runs/hands   # no training
 
 Trains on windows under shifts alone, and under shifts, rotations up to ±30° and scales up to 1.2, for as many epochs.
 Prints, for windows of other people, 5-NN accuracy and dispersion under shifts (as the node sees them) and under shifts
@@ -20,8 +21,9 @@ from typing import Any
 import torch
 
 from tiae_ros import load_model
-from tiae_training.data.arrays import load_arrays
-from tiae_training.measures import knn_accuracy
+from tiae_ros.model.autoencoder import Autoencoder
+from tiae_training.data.arrays import ImageArrays, load_arrays
+from tiae_training.measures import dispersion, knn_accuracy
 from tiae_training.recipes.cut_off import masks
 from tiae_training.recipes.recipe import Workplace
 from tiae_training.train.run import train
@@ -30,7 +32,7 @@ from tiae_training.transforms.build import build_transform
 from tiae_training.transforms.ranges import Ranges
 
 RADIUS, ANGLE, SCALE = 8, 30.0, 1.2
-TRAINED = {
+TRAINED: dict[str, dict[str, Any]] = {
     "shift": {"transforms": "shift"},
     "shift, ±30°, 1.2": {"transforms": "shift,rotation,scale", "rotation_deg": ANGLE, "scale_factor": SCALE},
 }
@@ -42,24 +44,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="windows to train on, with labels; also the gallery")
     parser.add_argument("--test", type=Path, help="windows of other people")
+    parser.add_argument("--models", nargs="+", metavar="MODEL", help="measure these instead of training any")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
     if (options.data is None) != (options.test is None):
         parser.error("--data and --test come together; accepted are both, or neither")
 
+    if options.models and options.data is None:
+        parser.error("--models was given without --data and --test; accepted are all three")
     if options.data is None:
         training, test = masks(Workplace(Path()))
     else:
         training, test = load_arrays(options.data), load_arrays(options.test)
     print(f"{'trained under':18} {'seen':20} " + " ".join(f"{name:>14}" for name in MEASURES))
-    for name, kinds in TRAINED.items():
+    for name in options.models or TRAINED:
         rows: dict[str, list[tuple[float, ...]]] = {}
         for seed in options.seeds:
-            settings: dict[str, Any] = {"shift_radius_px": RADIUS, "descriptor_size": 96, "contrastive_weight": 4.0}
-            with tempfile.TemporaryDirectory() as folder:
-                train(training, TrainingSettings(**settings, **kinds, epochs=options.epochs, seed=seed), Path(folder))
-                model = load_model(folder)
+            model = load_model(name) if options.models else trained(training, options.epochs, seed, TRAINED[name])
             for seen, transforms in SEEN.items():
                 rows.setdefault(seen, []).append(measured(model, training, test, transforms, seed))
         for seen, found in rows.items():
@@ -68,19 +70,28 @@ def main() -> int:
     return 0
 
 
-def measured(model: Any, training: Any, test: Any, transforms: str, seed: int) -> tuple[float, float]:
+def trained(training: ImageArrays, epochs: int, seed: int, kinds: dict[str, Any]) -> Autoencoder:
+    settings: dict[str, Any] = {"shift_radius_px": RADIUS, "descriptor_size": 96, "contrastive_weight": 4.0}
+    with tempfile.TemporaryDirectory() as folder:
+        train(training, TrainingSettings(**settings, **kinds, epochs=epochs, seed=seed), Path(folder))
+        return load_model(folder)
+
+
+def measured(
+    model: Autoencoder, training: ImageArrays, test: ImageArrays, transforms: str, seed: int
+) -> tuple[float, float]:
     """5-NN accuracy, and dispersion between two views."""
     transform = build_transform(transforms, Ranges(shift_radius_px=RADIUS, rotation_deg=ANGLE))
     generator = torch.Generator().manual_seed(seed + 11)
 
-    def described(arrays: Any) -> torch.Tensor:
+    def described(arrays: ImageArrays) -> torch.Tensor:
         images = torch.from_numpy(arrays.images)
         return torch.as_tensor(model.encode(transform.apply(images, transform.draw(len(images), generator))))
 
     gallery, two = described(training), torch.stack([described(test) for _ in range(2)])  # (2, N, K)
-    within, total = two.var(0, unbiased=False).sum(1).mean(), two.flatten(0, 1).var(0).sum()
+    assert training.labels is not None and test.labels is not None
     accuracy = knn_accuracy(gallery.numpy(), training.labels, two[0].numpy(), test.labels)
-    return accuracy, float(within / total)
+    return accuracy, dispersion(two.numpy())
 
 
 if __name__ == "__main__":
