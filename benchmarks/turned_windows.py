@@ -89,7 +89,8 @@ def measured(
         return torch.as_tensor(model.encode(transform.apply(images, transform.draw(len(images), generator))))
 
     gallery, two = described(training), torch.stack([described(test) for _ in range(2)])  # (2, N, K)
-    assert training.labels is not None and test.labels is not None
+    assert training.labels is not None
+    assert test.labels is not None
     accuracy = knn_accuracy(gallery.numpy(), training.labels, two[0].numpy(), test.labels)
     return accuracy, dispersion(two.numpy())
 
