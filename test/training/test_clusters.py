@@ -61,6 +61,17 @@ def test_a_mixture_separates_what_k_means_cuts():
     assert np.array_equal(clusters, gaussian_mixture(heaps.astype(np.float32), 2, seed=0, attempts=2))
 
 
+def test_rounded_covariances_part_flat_heaps_at_their_middle():
+    """Two heaps in a plane of three dimensions, one twice as wide: their covariances are singular across it."""
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    rng = np.random.default_rng(6)
+    true = np.repeat([0, 1], 300)
+    heaps = rng.normal(size=(600, 3)) * np.where(true[:, None] == 0, (1.0, 1.0, 0.0), (0.5, 0.5, 0.0))
+    heaps[true == 1, 0] += 5.0
+    clusters = gaussian_mixture(heaps.astype(np.float32), 2, seed=0, rounding=0.1)
+    assert purity(true, clusters) > 0.98
+
+
 def test_agreement_is_that_of_scikit_learn():
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     rng = np.random.default_rng(0)
