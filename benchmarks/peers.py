@@ -81,7 +81,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "upright_fraction": 1.0,
         **GATHERED,
         "batch_size": 128,
-        "epochs": 12,
+        "epochs": 16,
     },
 }
 METHODS = ("centroid-pca", "moments-pca", "tiae")
