@@ -163,7 +163,7 @@ AFFNIST = recipe(
 ALL = recipe(
     "shift-rotation-scale-background",
     "four kinds of transforms at once, before noise",
-    36,
+    72,
     BEFORE_SOMETHING,
     (
         at_least("knn_accuracy", 0.88),
