@@ -44,7 +44,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="windows to train on, with labels; also the gallery")
     parser.add_argument("--test", type=Path, help="windows of other people")
-    parser.add_argument("--models", nargs="+", metavar="MODEL", help="measure these instead of training any")
+    parser.add_argument(
+        "--models", nargs="+", metavar="MODEL", help="measure these; nothing is trained, so --epochs does nothing"
+    )
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
@@ -57,6 +59,8 @@ def main() -> int:
         training, test = masks(Workplace(Path()))
     else:
         training, test = load_arrays(options.data), load_arrays(options.test)
+    if training.labels is None or test.labels is None:
+        parser.error("--data and --test need labels: 5-NN accuracy is measured by them")
     print(f"{'trained under':18} {'seen':20} " + " ".join(f"{name:>14}" for name in MEASURES))
     for name in options.models or TRAINED:
         rows: dict[str, list[tuple[float, ...]]] = {}

@@ -3,6 +3,7 @@
     human_hand      names, frame and sizes of the human hand that is imitated
     hand_files      the name of a hand -> its YAML, in the source tree or installed
     robot_hand      one robot hand: its YAML, read and checked
+    checked_yaml    entries of such a file that name themselves in an error
     fingertips      joint angles -> fingertips, and how they move (forward kinematics)
     joint_to_joint  human joints -> robot joints that turn alike
     retargeting     human fingertips and pinches -> robot joints

@@ -18,10 +18,10 @@ from tiae_ros.errors import HandError
 LARGEST_FILE_BYTES = 1_000_000
 
 
-def some(names: Collection[str]) -> str:
+def listed(names: Collection[str]) -> str:
     """The first of many names, for a message."""
-    listed = list(names)
-    return ", ".join(listed[:30]) + (", …" if len(listed) > 30 else "")
+    every = list(names)
+    return ", ".join(every[:30]) + (", …" if len(every) > 30 else "")
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -48,7 +48,7 @@ def _shown(value: Any) -> str:
         return "a number of too many digits"
 
 
-def parse(content: bytes, file: str) -> dict[Any, Any]:
+def parse_mapping(content: bytes, file: str) -> dict[Any, Any]:
     """The mapping that a file's content holds. Raises HandError."""
     if len(content) > LARGEST_FILE_BYTES:
         raise HandError(f"{file}: it is too large; a hand's file has at most {LARGEST_FILE_BYTES} bytes")
@@ -133,7 +133,7 @@ class Entry:
         value = self.name()
         if value not in known:
             near = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
-            self.refuse(f"did you mean {near[0]}?" if near else f"accepted are {some(known)}")
+            self.refuse(f"did you mean {near[0]}?" if near else f"accepted are {listed(known)}")
         return value
 
     def number(self, low: float, high: float, unit: str = "") -> float:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiae_ros.errors import HandError
-from tiae_ros.imitation.checked_yaml import LARGEST_FILE_BYTES, Entry, parse, some
+from tiae_ros.imitation.checked_yaml import LARGEST_FILE_BYTES, Entry, listed, parse_mapping
 from tiae_ros.imitation.hand_files import find_hand
 from tiae_ros.imitation.human_hand import FINGERS, JOINT_NAMES
 
@@ -168,7 +168,7 @@ def read_hand(content: bytes, file: str, side: str = "right") -> RobotHand:
     Raises:
         HandError: the first thing that is wrong with it.
     """
-    top = Entry(file, "", parse(content, file))
+    top = Entry(file, "", parse_mapping(content, file))
     top.only(_TOP, needed=("format", "name", "title", "side", "source", "palm", "joints", "fingers"))
     if type(top["format"].value) is not int or top["format"].value != FORMAT:
         top["format"].refuse(f"this version reads format {FORMAT}; write format: {FORMAT}")
@@ -244,7 +244,7 @@ def _read_joints(entries: Entry) -> tuple[Joint, ...]:
     for joint in joints:
         for key, other in (("mimic", joint.mimic), ("not_above", joint.not_above)):
             if other and (other not in active or other == joint.name):
-                entries[joint.name][key].refuse(f"it must be another joint without mimic: {some(active)}")
+                entries[joint.name][key].refuse(f"it must be another joint without mimic: {listed(active)}")
         if joint.not_above:
             refuse = entries[joint.name]["not_above"].refuse
             leader = active[joint.not_above]
@@ -319,7 +319,7 @@ def _read_rest(top: Entry, joints: tuple[Joint, ...]) -> np.ndarray:
     given = {}
     for name, entry in top["rest"].items("a mapping: name: angle", may_be_empty=True) if "rest" in top else ():
         if name not in active:
-            entry.refuse(f"there is no joint {name!r} without mimic; known are {some(active)}")
+            entry.refuse(f"there is no joint {name!r} without mimic; known are {listed(active)}")
         given[name] = entry.number(active[name].lower, active[name].upper, "rad")
     rest = {name: given.get(name, min(max(0.0, joint.lower), joint.upper)) for name, joint in active.items()}
     for name, joint in active.items():
@@ -365,7 +365,7 @@ def _read_left(top: Entry, hand: RobotHand) -> RobotHand:
         names = {name: pair[1] + name[len(pair[0]) :] for name in known}
     for right, one in entry["names"].items("a mapping: right name: left name") if "names" in entry else ():
         if right not in known:
-            one.refuse(f"there is no joint {right!r}; known are {some(known)}")
+            one.refuse(f"there is no joint {right!r}; known are {listed(known)}")
         names[right] = one.name()
     if len(set(names.values())) < len(names):
         entry.refuse("two joints of the left hand have the same name", show=False)

@@ -62,8 +62,8 @@ def gaussian_mixture(descriptors: Floats, count: int, *, seed: int, attempts: in
 
     The most likely mixture of some attempts, each begun at k-means. rounding: the share of the descriptors' mean
     variance that is added to each covariance's diagonal. Directions lie on a sphere; there a covariance is nearly
-    singular, and without it thin clusters leave their borders to wide ones. Raises MissingExtraError without
-    scikit-learn.
+    singular, and without it thin clusters lose the points at their borders to wide ones. Raises MissingExtraError
+    without scikit-learn.
     """
     try:
         from sklearn.mixture import GaussianMixture

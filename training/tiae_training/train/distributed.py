@@ -13,13 +13,13 @@ that its share of either half of a batch is the same. All of this does nothing i
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -152,12 +152,13 @@ def _all_reduce(values: Tensor) -> Tensor:
     return values
 
 
-@contextmanager
+@contextlib.contextmanager
 def joined_processes(device_name: str) -> Iterator[torch.device]:
     """Join the processes that torchrun started (WORLD_SIZE and its like) and yield this one's device.
 
-    Without them nothing happens. GPUs exchange by nccl, CPUs by gloo. Raises ParameterError for a device that is not
-    there for every process, TrainingError when the others cannot be reached.
+    Without them nothing happens. GPUs exchange by nccl, CPUs by gloo. They leave together, once the first is done.
+    Raises ParameterError for a device that is not there for every process, TrainingError when the others cannot be
+    reached.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -181,7 +182,9 @@ def joined_processes(device_name: str) -> Iterator[torch.device]:
             "start them by torchrun --nproc-per-node N -m tiae_training …"
         ) from None
     yield device
-    first_alone("ended", lambda: None)  # one that leaves while the first still writes can be aborted by gloo's threads
+    # One that leaves while the first still writes can be aborted by gloo's threads; the store may go with the first.
+    with contextlib.suppress(RuntimeError):
+        first_alone("ended", lambda: None)
     dist.destroy_process_group()  # after an error the process ends anyway, and waiting for others might take long
 
 
