@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from tiae_ros import load_model
+from tiae_ros.errors import TiaeError
 from tiae_ros.model.autoencoder import Autoencoder
 from tiae_training.data.arrays import ImageArrays, load_arrays
 from tiae_training.measures import dispersion, knn_accuracy
@@ -38,6 +39,7 @@ TRAINED: dict[str, dict[str, Any]] = {
 }
 SEEN = {"shifted": "shift", "shifted and turned": "shift,rotation"}
 MEASURES = ("knn_accuracy", "dispersion")
+FEWEST = 5  # windows among which neighbours are looked up
 
 
 def main() -> int:
@@ -58,14 +60,24 @@ def main() -> int:
     if options.data is None:
         training, test = masks(Workplace(Path()))
     else:
-        training, test = load_arrays(options.data), load_arrays(options.test)
-    if training.labels is None or test.labels is None:
-        parser.error("--data and --test need labels: 5-NN accuracy is measured by them")
+        try:
+            training, test = load_arrays(options.data), load_arrays(options.test)
+        except TiaeError as error:
+            parser.error(str(error))
+    if training.labels is None or test.labels is None or training.label_names != test.label_names:
+        parser.error("--data and --test need labels of the same names: 5-NN accuracy is measured by them")
+    if len(training) < FEWEST:
+        parser.error(f"--data holds {len(training)} windows; needed are {FEWEST} or more")
     print(f"{'trained under':18} {'seen':20} " + " ".join(f"{name:>14}" for name in MEASURES))
-    for name in options.models or TRAINED:
+    models = {}
+    try:
+        models = {name: load_model(name) for name in options.models or ()}
+    except TiaeError as error:
+        parser.error(str(error))
+    for name in models or TRAINED:
         rows: dict[str, list[tuple[float, ...]]] = {}
         for seed in options.seeds:
-            model = load_model(name) if options.models else trained(training, options.epochs, seed, TRAINED[name])
+            model = models[name] if models else trained(training, options.epochs, seed, TRAINED[name])
             for seen, transforms in SEEN.items():
                 rows.setdefault(seen, []).append(measured(model, training, test, transforms, seed))
         for seen, found in rows.items():

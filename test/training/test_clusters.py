@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tiae_ros.errors import TiaeError
 from tiae_training.clusters import (
     adjusted_rand,
     cluster_accuracy,
@@ -71,6 +72,22 @@ def test_rounded_covariances_keep_a_heap_with_a_dense_core_together():
     heaps = np.concatenate([rng.normal(size=(400, 2)), core]).astype(np.float32)
     assert purity(true, gaussian_mixture(heaps, 2, seed=0)) < 0.9
     assert purity(true, gaussian_mixture(heaps, 2, seed=0, rounding=0.1)) > 0.98
+
+
+@pytest.mark.parametrize(
+    ("values", "count", "rounding", "message"),
+    [
+        (np.ones(4), 1, 0.0, "accepted are finite"),
+        (np.full((4, 2), np.nan), 1, 0.0, "accepted are finite"),
+        (np.ones((4, 2)), 5, 0.0, "5 clusters of 4 descriptors"),
+        (np.ones((4, 2)), 0, 0.0, "0 clusters of 4 descriptors"),
+        (np.ones((4, 2)), 1, -1.0, "rounding is -1.0"),
+    ],
+)
+def test_a_mixture_refuses_what_it_cannot_use(values, count, rounding, message):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    with pytest.raises(TiaeError, match=message):
+        gaussian_mixture(values, count, seed=0, rounding=rounding)
 
 
 def test_agreement_is_that_of_scikit_learn():

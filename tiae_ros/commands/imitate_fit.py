@@ -86,6 +86,8 @@ def _load_pairs(arguments: argparse.Namespace, autoencoder: Autoencoder) -> Imag
             raise ParameterError(f"--joints names a topic of a bag; {source} is a file of arrays, leave it out")
         arrays = load_arrays(source)
     else:
+        if not source.exists():
+            raise DataError(f"{source} does not exist; --pairs takes a bag, or a FILE.npz of windows with joints")
         if arguments.joints is None:
             raise ParameterError(f"{source} is a bag: name its topic of joint states, --joints TOPIC")
         wanted = next((name for name, channels in CHANNELS.items() if channels == of.channels), None)

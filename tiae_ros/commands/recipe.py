@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="MNIST's own digits: a folder of its four idx files, or a .tgz of them",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: recipes_out/NAME")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: recipes_out/NAME; what an earlier run left there is replaced"
+    )
     parser.add_argument("--seed", type=int, default=0, help="decides weights, order and transforms (default: 0)")
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the experiment's own number")
     parser.add_argument("--windows", type=int, metavar="N", help="train and test on so many only (a quick look)")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tiae_ros.errors import MissingExtraError, install_hint
+from tiae_ros.errors import DataError, MissingExtraError, ParameterError, install_hint
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
@@ -62,8 +62,8 @@ def gaussian_mixture(descriptors: Floats, count: int, *, seed: int, attempts: in
 
     The most likely mixture of some attempts, each begun at k-means. rounding: the share of the descriptors' mean
     variance that is added to each covariance's diagonal. Directions lie on a sphere; there a covariance is nearly
-    singular, and without it thin clusters lose the points at their borders to wide ones. Raises MissingExtraError
-    without scikit-learn.
+    singular, and without it thin clusters lose the points at their borders to wide ones. Raises DataError,
+    ParameterError, and MissingExtraError without scikit-learn.
     """
     try:
         from sklearn.mixture import GaussianMixture
@@ -71,7 +71,13 @@ def gaussian_mixture(descriptors: Floats, count: int, *, seed: int, attempts: in
         raise MissingExtraError(
             f"Gaussian mixtures need scikit-learn; install it: {install_hint('experiments')}"
         ) from None
-    values = descriptors.astype(np.float64)
+    values = np.asarray(descriptors, np.float64)
+    if values.ndim != 2 or not np.isfinite(values).all():
+        raise DataError(f"descriptors are of shape {values.shape}, or not all finite; accepted are finite (N, K)")
+    if not 1 <= count <= len(values):
+        raise ParameterError(f"{count} clusters of {len(values)} descriptors; accepted is 1 to as many")
+    if not 0.0 <= rounding < np.inf:
+        raise ParameterError(f"rounding is {rounding}; accepted is 0 and more, 0.1 for directions")
     added = max(1e-6, rounding * float(values.var(0).mean()))
     mixture = GaussianMixture(count, n_init=attempts, random_state=seed, reg_covar=added)
     return np.asarray(mixture.fit_predict(values), np.int64)
