@@ -57,23 +57,19 @@ def main() -> int:
 
     if options.models and options.data is None:
         parser.error("--models was given without --data and --test; accepted are all three")
-    if options.data is None:
-        training, test = masks(Workplace(Path()))
-    else:
-        try:
+    try:
+        if options.data is None:
+            training, test = masks(Workplace(Path()))
+        else:
             training, test = load_arrays(options.data), load_arrays(options.test)
-        except TiaeError as error:
-            parser.error(str(error))
+        models = {name: load_model(name) for name in options.models or ()}
+    except TiaeError as error:
+        parser.error(str(error))
     if training.labels is None or test.labels is None or training.label_names != test.label_names:
         parser.error("--data and --test need labels of the same names: 5-NN accuracy is measured by them")
     if len(training) < FEWEST:
         parser.error(f"--data holds {len(training)} windows; needed are {FEWEST} or more")
     print(f"{'trained under':18} {'seen':20} " + " ".join(f"{name:>14}" for name in MEASURES))
-    models = {}
-    try:
-        models = {name: load_model(name) for name in options.models or ()}
-    except TiaeError as error:
-        parser.error(str(error))
     for name in models or TRAINED:
         rows: dict[str, list[tuple[float, ...]]] = {}
         for seed in options.seeds:
