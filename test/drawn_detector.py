@@ -15,7 +15,7 @@ def near_is_hand() -> Detector:
     """The first look proposes the middles of near regions; the second takes for hand what is as far as its middle."""
     with torch.random.fork_rng(devices=[]):  # vectors stay as they are drawn, whatever was drawn before
         torch.manual_seed(0)
-        detector = Detector((8, 8, 8, 8), (0, 0, 0, 0), (8, 8, 8, 8), (0, 0, 0, 0)).eval()
+        detector = Detector((8, 8, 8, 8), (0, 0, 0, 0), (8, 8, 8, 8, 8), (0, 0, 0, 0, 0)).eval()
     with torch.no_grad():
         for parameter in detector.parameters():
             if parameter.ndim > 1:

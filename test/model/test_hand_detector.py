@@ -53,7 +53,7 @@ def both_precisions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiae_training.detection.networks import Detector
 
     torch.manual_seed(0)
-    detector = Detector((8, 8, 8, 8), (0, 0, 0, 0), (8, 8, 8, 8), (0, 0, 0, 0)).eval()
+    detector = Detector((8, 8, 8, 8), (0, 0, 0, 0), (8, 8, 8, 8, 8), (0, 0, 0, 0, 0)).eval()
     grids = np.random.default_rng(1).normal(0, 0.3, (4, 1, proposals.PLANES, 192, 256)).astype(np.float32)
     folder = tmp_path_factory.mktemp("detectors") / "random"
     save_detector(
@@ -95,19 +95,20 @@ def test_unknown_choices_are_refused(detector_folder, both_precisions):
 
 
 @pytest.mark.parametrize(
-    "told", [[0.0, 1.0], [1.0], [1.0, "x"], [float("nan"), 0.0], [1.0, 1e3], "ab", None, 3, [-1, 0]]
+    "told",
+    [[0, 1, 0], [1, 0], [1, "x", 0], [float("nan"), 0, 0], [1, 1e3, 0], "abc", None, 3, [-1, 0, 0], [1, 0, -1]],
 )
 def test_a_calibration_that_is_none_is_refused(detector_folder, told):
     content = read_folder(detector_folder)
-    assert calibration_of(content) == (1.0, 0.0)
+    assert calibration_of(content) == (1.0, 0.0, 0.0)
     manifest = types.SimpleNamespace(preprocessing={CALIBRATION: told})
-    with pytest.raises(ModelError, match=f"preprocessing {CALIBRATION} of .* accepted are slope > 0 and offset"):
+    with pytest.raises(ModelError, match=f"preprocessing {CALIBRATION} of .* accepted are slope > 0, offset"):
         calibration_of(dataclasses.replace(content, manifest=manifest))
 
 
 def test_the_calibration_of_the_folder_is_used(detector_folder, tmp_path):
     content, scene = read_folder(detector_folder), make_scene()
-    manifest = dataclasses.replace(content.manifest, preprocessing={CALIBRATION: [0.5, -1.0]})
+    manifest = dataclasses.replace(content.manifest, preprocessing={CALIBRATION: [0.5, -1.0, 0.0]})
     write_folder(tmp_path, manifest, content.files)
     (hand,) = load_detector(tmp_path).see(scene.color, scene.depth_mm / np.float32(1000), focal_px=FOCAL).hands
     assert hand.confidence == pytest.approx(1 / (1 + np.exp(-(0.5 * 4.0 - 1.0))))  # its logit is 4

@@ -16,9 +16,9 @@ from tiae_ros.model.segmenter import PRECISIONS, QUICK_WITH_8_BITS, cpu_flags, q
 from tiae_ros.model.shipped import find_model
 from tiae_ros.model.trial import try_graphs
 from tiae_ros.vision.detection import close_up, proposals
-from tiae_ros.vision.detection.detector import HandDetector
+from tiae_ros.vision.detection.detector import Calibration, HandDetector
 
-CALIBRATION = "confidence"  # of the preprocessing: slope and offset from the logit of "is a hand" to the confidence's
+CALIBRATION = "confidence"  # of the preprocessing: the numbers of `Calibration`
 _FILES = {"float32": (PROPOSALS, CLOSE_UP), "int8": (PROPOSALS_INT8, CLOSE_UP_INT8)}
 _TRIED = (  # shapes of either graph's input
     (1, proposals.PLANES, 192, proposals.GRID),
@@ -60,18 +60,19 @@ def load_detector(folder: str | os.PathLike[str], *, precision: str = "auto", th
     return HandDetector(first, second, f"network {content.manifest.model_id} ({chosen})", calibration_of(content))
 
 
-def calibration_of(content: ModelFolder) -> tuple[float, float]:
-    """Slope and offset of the confidence. Raises ModelError."""
-    told = content.manifest.preprocessing.get(CALIBRATION, (1.0, 0.0))
+def calibration_of(content: ModelFolder) -> Calibration:
+    """How confident it is. Raises ModelError."""
+    told = content.manifest.preprocessing.get(CALIBRATION, Calibration())
     try:
-        slope, offset = (float(value) for value in told)
+        slope, offset, proposal_slope = (float(value) for value in told)
     except (TypeError, ValueError):
-        slope, offset = float("nan"), 0.0
-    if not (0 < slope < 100 and abs(offset) < 100):
+        slope, offset, proposal_slope = float("nan"), 0.0, 0.0
+    if not (0 < slope < 100 and abs(offset) < 100 and 0 <= proposal_slope < 100):
         raise ModelError(
-            f"preprocessing {CALIBRATION} of {content.path} is {told!r}; accepted are slope > 0 and offset"
+            f"preprocessing {CALIBRATION} of {content.path} is {told!r}; accepted are slope > 0, offset and the "
+            "proposal's slope, 0 or more"
         )
-    return slope, offset
+    return Calibration(slope, offset, proposal_slope)
 
 
 def _opened(engine: OnnxRuntime, content: ModelFolder, names: tuple[str, str]) -> tuple[Graph, Graph]:

@@ -27,6 +27,7 @@ class FoundHand:
     crop: Crop | None = None  # where it was looked at
     middle: tuple[float, float] | None = None  # of the hand, in pixels
     arm: tuple[float, float] | None = None  # unit direction in the picture from the hand to its arm
+    proposal_score: float = 0.5  # 0..1, of the look at the whole picture that last found it; not calibrated
 
 
 @dataclass(frozen=True)

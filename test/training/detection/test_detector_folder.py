@@ -27,7 +27,7 @@ from tiae_training.detection.folder import detector_manifest, graph_of, load_det
 from tiae_training.detection.networks import Detector, detector_of
 
 TINY = {"proposal_widths": [8, 8, 8, 8], "proposal_blocks": [0, 0, 1, 0],
-        "close_widths": [8, 8, 8, 8], "close_blocks": [0, 1, 0, 0]}  # fmt: skip
+        "close_widths": [8, 8, 8, 8, 8], "close_blocks": [0, 1, 0, 0, 1]}  # fmt: skip
 
 
 def planes_of(file, count=2):
@@ -51,7 +51,7 @@ def saved(tmp_path_factory):
     """A detector and its folder, with 8 bits."""
     folder, detector = tmp_path_factory.mktemp("detector") / "mine", shaken()
     examples = {name: [planes_of(name)[:1]] * 3 for name in (PROPOSALS, CLOSE_UP)}
-    save_detector(detector, folder, detector_manifest(detector, model_id="mine", calibration=(0.7, -0.1)), examples)
+    save_detector(detector, folder, detector_manifest(detector, model_id="mine", calibration=(0.7, -0.1, 0.3)), examples)
     return detector, folder
 
 
@@ -59,7 +59,7 @@ def test_a_folder_holds_both_looks_in_both_precisions(saved):
     content = read_folder(saved[1])
     assert set(content.files) == {PROPOSALS, CLOSE_UP, PROPOSALS_INT8, CLOSE_UP_INT8, WEIGHTS}
     assert content.manifest.network == {"name": "two-looks", **TINY}
-    assert content.manifest.preprocessing == {CALIBRATION: [0.7, -0.1], "grid": 256, "crop_m": 0.4}
+    assert content.manifest.preprocessing == {CALIBRATION: [0.7, -0.1, 0.3], "grid": 256, "crop_m": 0.4}
     assert (saved[1] / "card.md").read_text().count("mine")
 
 
@@ -95,16 +95,16 @@ def test_a_saved_detector_is_loaded_as_it_was(saved):
 def test_facts_are_put_in_and_nothing_else_changes(saved, tmp_path):
     content = read_folder(saved[1])
     write_folder(tmp_path, content.manifest, content.files)
-    with_facts(tmp_path, calibration=(2.0, 0.5))
+    with_facts(tmp_path, calibration=(2.0, 0.5, 0.0))
     with_facts(tmp_path, measures={"found": 0.5})
     now = read_folder(tmp_path)
     assert now.files == content.files
     assert now.manifest.measures == {"found": 0.5}
-    assert now.manifest.preprocessing == {**content.manifest.preprocessing, CALIBRATION: [2.0, 0.5]}
+    assert now.manifest.preprocessing == {**content.manifest.preprocessing, CALIBRATION: [2.0, 0.5, 0.0]}
     assert dataclasses.replace(now.manifest, measures={}, preprocessing={}) == dataclasses.replace(
         content.manifest, measures={}, preprocessing={}
     )
-    assert open_detector(tmp_path)._slope == 2.0
+    assert open_detector(tmp_path)._calibration == (2.0, 0.5, 0.0)
 
 
 def test_weights_that_are_not_finite_are_not_written(tmp_path):
@@ -120,12 +120,12 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
     ("change", "said"),
     [
         ({"proposal_widths": [8, 8]}, "network proposal_widths is .*; accepted are 4 whole numbers from 1 to 1024"),
-        ({"close_widths": [8, 8, 8, 1e9]}, "close_widths"),
+        ({"close_widths": [8, 8, 8, 8, 1e9]}, "close_widths"),
         ({"close_widths": "8888"}, "close_widths"),
         ({"close_widths": None}, "close_widths"),
         ({"proposal_widths": [[1], 2, 3, 4]}, "proposal_widths"),
-        ({"close_blocks": [0, 1, 2, 99]}, "close_blocks is .*; accepted are 4 whole numbers from 0 to 16"),
-        ({"close_blocks": [True, 1, 1, 1]}, "close_blocks"),
+        ({"close_blocks": [0, 1, 2, 99, 0]}, "close_blocks is .*; accepted are 5 whole numbers from 0 to 16"),
+        ({"close_blocks": [True, 1, 1, 1, 1]}, "close_blocks"),
         ({"name": "u-net"}, "'u-net' is not known here; a hand detector is of two-looks"),
         ({"name": None}, "is not known here"),
         ({"nonsense": 1}, "unknown part 'nonsense'"),

@@ -37,22 +37,24 @@ def test_auc_by_hand():
 
 def test_platt_finds_slope_and_offset():
     rng = np.random.default_rng(0)
-    logits = rng.normal(0, 3, 20_000)
-    true = rng.random(20_000) < 1 / (1 + np.exp(-(0.5 * logits - 1)))
-    assert platt(logits, true) == pytest.approx((0.5, -1.0), abs=0.05)
-    assert platt(logits, rng.random(20_000) < 0.5) == pytest.approx((1e-3, 0), abs=0.03)  # says nothing
-    assert platt(-logits, true)[0] == 1e-3  # never turned about
+    logits = rng.normal(0, 3, (20_000, 2))
+    true = rng.random(20_000) < 1 / (1 + np.exp(-(logits @ [0.5, 0.2] - 1)))
+    slopes, offset = platt(logits, true)
+    assert (*slopes, offset) == pytest.approx((0.5, 0.2, -1.0), abs=0.05)
+    slopes, offset = platt(logits, rng.random(20_000) < 0.5)  # says nothing
+    assert (*slopes, offset) == pytest.approx((1e-3, 0, 0), abs=0.03)
+    assert platt(-logits, true)[0] == (1e-3, 0)  # never turned about
 
 
 @pytest.mark.parametrize("true", [[True, True], [False, False], [True, False], [False, True]])
 def test_platt_of_few_is_finite(true):
-    slope, offset = platt(np.array([3.0, -3.0]), np.array(true))
+    (slope,), offset = platt(np.array([[3.0], [-3.0]]), np.array(true))
     assert 0 < slope < 100
     assert abs(offset) < 100
 
 
 def test_platt_of_none_is_finite():
-    slope, offset = platt(np.zeros(0), np.zeros(0, bool))
+    (slope, _), offset = platt(np.zeros((0, 2)), np.zeros(0, bool))
     assert 0 < slope < 100
     assert abs(offset) < 100
 
@@ -110,6 +112,14 @@ def test_figures_by_hand():
     # Sure of: .9 true, .8 false, .4 true, .3 false.
     assert figures["auc"] == pytest.approx(3 / 4)
     assert figures["calibration_error"] == pytest.approx((0.1 + 0.8 + 0.6 + 0.3) / 4)
+
+
+def test_far_and_half_hidden_hands_have_figures_of_their_own():
+    near, hidden, far = hand_frame(240, 180, 0.6), hand_frame(240, 180, 0.6, shown=0.3), hand_frame(240, 180, 1.3)
+    looks = Told(sight_of(near, found(240, 180)), sight_of(hidden), sight_of(far, found(240, 180, 1.3)))
+    figures = judge(looks, [near, hidden, far]).figures()
+    assert (figures["hands"], figures["found"], figures["found_mostly_shown"]) == (2, 1 / 2, 1)
+    assert figures["found_1.2_9.9"] == 1
 
 
 def test_what_need_not_be_found_is_neither_missed_nor_false():

@@ -669,7 +669,7 @@ def test_a_detector_is_trained_on_the_command_line(folder, tiny, tmp_path, capsy
     assert training["command"].startswith("tiae train detector --data frames --test frames --start tiny")
     assert str(tmp_path) not in training["command"]
     assert "calibration_error" in content.manifest.measures or "found" in content.manifest.measures
-    assert len(content.manifest.preprocessing[CALIBRATION]) == 2
+    assert len(content.manifest.preprocessing[CALIBRATION]) == 3
     assert open_detector(out, precision="int8").name == "network mine (int8)"
     assert "give another --out or --overwrite" in refused(capsys, *words)
     # The same again trains nothing again but the last part; with other settings all of it.

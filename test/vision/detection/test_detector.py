@@ -185,6 +185,16 @@ def test_confidence_is_calibrated():
     assert hand.confidence == pytest.approx(1 / (1 + math.exp(-0.5)))
 
 
+def test_confidence_is_of_both_looks_also_where_a_hand_is_followed():
+    look = detector(FirstLook((160, 120, 0.5, 0.8)), SecondLook(logit=3.0), calibration=(0.5, -1.0, 2.0))
+    (hand,) = look.see(None, picture((160, 120, 0.5)), focal_px=FOCAL).hands
+    assert hand.proposal_score == pytest.approx(0.8)
+    expected = 1 / (1 + math.exp(-(0.5 * 3 - 1 + 2 * math.log(4))))
+    assert hand.confidence == pytest.approx(expected)
+    (again,) = look.see(None, picture((163, 118, 0.5)), focal_px=FOCAL, before=[hand]).hands
+    assert again.confidence == pytest.approx(expected)
+
+
 def test_what_is_too_far_is_no_hand():
     first, depth = FirstLook((160, 120, 0.9, 0.9)), picture((160, 120, 0.9))
     assert len(detector(first).see(None, depth, SegmentationSettings(depth_max_m=1.0), focal_px=FOCAL).hands) == 1

@@ -36,6 +36,17 @@ _GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it h
 _CENTER_STEPS_PER_PX = 64.0  # centres are kept in steps that floating point adds to whole pixels without rounding
 
 
+class Calibration(NamedTuple):
+    """Confidence: the logistic function of ``slope * logit + offset + proposal_slope * proposal's logit`` (Platt 1999).
+
+    The first look sees a hand's surroundings, the second one its details; both together tell more than either.
+    """
+
+    slope: float = 1.0
+    offset: float = 0.0
+    proposal_slope: float = 0.0
+
+
 class _Place(NamedTuple):
     """Where a hand is supposed."""
 
@@ -43,6 +54,7 @@ class _Place(NamedTuple):
     y: float
     arm: tuple[float, float]
     depth_m: float
+    score: float  # of the proposal
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,7 @@ class _Seen:
     """One crop as the second network sees it."""
 
     crop: Crop
+    proposal_score: float
     scores: Floats  # (4, CELLS, CELLS)
     confidence: float
     left: float
@@ -70,16 +83,16 @@ class HandDetector(Segmentation):
         proposals: Callable[[Floats], list[Floats]],
         look: Callable[[Floats], list[Floats]],
         name: str,
-        calibration: tuple[float, float] = (1.0, 0.0),
+        calibration: tuple[float, ...] = Calibration(),
     ) -> None:
         """Args:
         proposals: planes (1, 6, H, W) -> answers (1, 7, H/8, W/8).
         look: planes (N, 5, 96, 96) -> class scores (N, 4, 96, 96) and facts (N, 6).
-        calibration: slope and offset from the network's logit to that of the confidence (Platt 1999).
+        calibration: the numbers of `Calibration`.
         """
         self.name = name
         self._proposals, self._look = proposals, look
-        self._slope, self._offset = calibration
+        self._calibration = Calibration(*calibration)
 
     def segment(
         self,
@@ -124,7 +137,7 @@ class HandDetector(Segmentation):
             return nothing
         road = FOLLOWED
         places = [
-            _Place(*hand.middle, hand.arm, hand.crop.depth_m)
+            _Place(*hand.middle, hand.arm, hand.crop.depth_m, hand.proposal_score)
             for hand in before
             if hand.middle and hand.arm and hand.crop
         ]
@@ -137,7 +150,7 @@ class HandDetector(Segmentation):
             supposed = proposals_of(answers, grid, _LEAST_SCORE, _MOST_LOOKS)
             near = [place for place in supposed if place.depth_m <= 1.3 * settings.depth_max_m]
             places = [
-                _Place(place.x, place.y, place.arm, place.depth_m)
+                _Place(place.x, place.y, place.arm, place.depth_m, place.score)
                 for number, place in enumerate(near)
                 if number < _CERTAIN_LOOKS or place.score >= _LIKELY_SCORE
             ]
@@ -145,7 +158,10 @@ class HandDetector(Segmentation):
         labels = nothing.labels
         for one, _ in found:
             _paste(labels, one)
-        hands = [FoundHand(window, one.confidence, one.left, one.crop, one.middle, one.arm) for one, window in found]
+        hands = [
+            FoundHand(window, one.confidence, one.left, one.crop, one.middle, one.arm, one.proposal_score)
+            for one, window in found
+        ]
         return Sight(labels, sorted(hands, key=lambda hand: hand.window.depth_m), road)
 
     def _found(
@@ -174,7 +190,8 @@ class HandDetector(Segmentation):
         places: Sequence[_Place],
     ) -> list[_Seen]:
         """Each place looked at; those whose hand lies beside the crop's middle are looked at again there."""
-        first = self._looked(color, depth_m, [crop_at(*place, depth_m, focal) for place in places])
+        crops = [crop_at(place.x, place.y, place.arm, place.depth_m, depth_m, focal) for place in places]
+        first = self._looked(color, depth_m, crops, [place.score for place in places])
         again = [
             number
             for number, one in enumerate(first)
@@ -185,12 +202,15 @@ class HandDetector(Segmentation):
             crop_at(*first[number].middle, first[number].arm, first[number].crop.depth_m, depth_m, focal)
             for number in again
         ]
-        for number, one in zip(again, self._looked(color, depth_m, crops), strict=True):
+        scores = [first[number].proposal_score for number in again]
+        for number, one in zip(again, self._looked(color, depth_m, crops, scores), strict=True):
             if one.confidence >= first[number].confidence:
                 first[number] = one
         return first
 
-    def _looked(self, color: Picture | None, depth_m: Floats, crops: Sequence[Crop]) -> list[_Seen]:
+    def _looked(
+        self, color: Picture | None, depth_m: Floats, crops: Sequence[Crop], proposal_scores: Sequence[float]
+    ) -> list[_Seen]:
         if not crops:
             return []
         pictures = [crop_pictures(color, depth_m, crop) for crop in crops]
@@ -199,14 +219,17 @@ class HandDetector(Segmentation):
         _check(scores)
         _check(facts)
         result = []
-        for crop, (_, depth), score, fact in zip(crops, pictures, scores, facts, strict=True):
+        slope, offset, proposal_slope = self._calibration
+        for crop, proposal_score, (_, depth), score, fact in zip(
+            crops, proposal_scores, pictures, scores, facts, strict=True
+        ):
             logit, side, dx, dy, ax, ay = (float(value) for value in fact)
             middle = (CELLS - 1) / 2
             at = crop.pixel(middle + 0.5 * CELLS * dx, middle + 0.5 * CELLS * dy)
             norm = math.hypot(ax, ay)
             arm = crop.direction(ax / norm, ay / norm) if norm > 1e-6 else crop.arm
-            confidence = _sigmoid(self._slope * logit + self._offset)
-            result.append(_Seen(crop, score, confidence, _sigmoid(side), at, arm, depth))
+            confidence = sigmoid(slope * logit + offset + proposal_slope * logit_of(proposal_score))
+            result.append(_Seen(crop, proposal_score, score, confidence, sigmoid(side), at, arm, depth))
         return result
 
 
@@ -215,8 +238,14 @@ def _check(numbers: Floats) -> None:
         raise ModelError("the hand detector gave a number that is not finite")
 
 
-def _sigmoid(logit: float) -> float:
+def sigmoid(logit: float) -> float:
     return 1 / (1 + math.exp(-min(max(logit, -40.0), 40.0)))
+
+
+def logit_of(chance: float) -> float:
+    """What `sigmoid` makes this chance of; chances of 0 and 1 have those of one in a million."""
+    chance = min(max(chance, 1e-6), 1 - 1e-6)
+    return math.log(chance / (1 - chance))
 
 
 def _without_doubles(seen: Sequence[_Seen], focal: float) -> list[_Seen]:

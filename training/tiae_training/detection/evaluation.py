@@ -19,13 +19,15 @@ from .examples import Hands, hands_of
 
 _NEAR_M = 0.09  # a window so near to a hand's middle is that hand's
 _BOUNDS = ((0.0, 0.7), (0.7, 0.8), (0.8, 1.2), (1.2, 9.9))
+_FARTHEST_M = 1.2  # farther hands have a figure of their own
+_MOSTLY_SHOWN = 0.5  # see `Hands.shown`
 
 
 @dataclass
 class Tally:
     """Sums over frames; `figures` makes them readable."""
 
-    found: list[tuple[float, bool]] = field(default_factory=list)  # distance, found: hands that must be found
+    found: list[tuple[float, float, bool]] = field(default_factory=list)  # distance, share shown, found
     arm_iou: list[float] = field(default_factory=list)  # of hand with arm
     held_iou: list[float] = field(default_factory=list)
     main_on_hand: list[bool] = field(default_factory=list)
@@ -34,9 +36,14 @@ class Tally:
     sides: list[bool] = field(default_factory=list)
 
     def figures(self) -> dict[str, float]:
-        result = {"hands": float(len(self.found)), "found": _mean([f for _, f in self.found])}
+        near = [(shown, found) for distance, shown, found in self.found if distance < _FARTHEST_M]
+        result = {
+            "hands": float(len(near)),
+            "found": _mean([found for _, found in near]),
+            "found_mostly_shown": _mean([found for shown, found in near if shown >= _MOSTLY_SHOWN]),
+        }
         for low, high in _BOUNDS:
-            result[f"found_{low:g}_{high:g}"] = _mean([f for z, f in self.found if low <= z < high])
+            result[f"found_{low:g}_{high:g}"] = _mean([found for z, _, found in self.found if low <= z < high])
         result |= {
             "hand_and_arm_iou": _mean(self.arm_iou),
             "held_iou": _mean(self.held_iou),
@@ -86,9 +93,9 @@ def auc(sure: list[tuple[float, bool]]) -> float:
 def judge(
     detector: Segmentation, frames: Iterable[StoredFrame], *, use_color: bool = True, least: float = 0.5
 ) -> Tally:
-    """Look at frames as the node does, each by itself. What tells no confidence is taken to be sure."""
+    """Look at frames as the node does by default, each by itself. What tells no confidence is taken to be sure."""
     tally = Tally()
-    everything = SegmentationSettings(hand_confidence_min=0.02, depth_max_m=2.0)
+    everything = SegmentationSettings(hand_confidence_min=0.02)
     for frame in frames:
         color = frame.color if use_color else None
         generous = detector.see(color, frame.depth_m, everything, focal_px=frame.focal_px)
@@ -107,7 +114,7 @@ def _count(tally: Tally, frame: StoredFrame, hands: Hands, sight: Sight, generou
             tally.sure.append((found.confidence, number is not None))
     tally.false_frames.append(any(number is None for number in whose))
     for n in np.flatnonzero(hands.plain).tolist():
-        tally.found.append((float(hands.distance_m[n]), n in whose))
+        tally.found.append((float(hands.distance_m[n]), float(hands.shown[n]), n in whose))
         if n in whose:
             found = sight.hands[whose.index(n)]
             if found.left is not None:
@@ -165,29 +172,31 @@ def _overlap(told: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
     return float((told & true).sum() / max(1, (told | true).sum()))
 
 
-def platt(logits: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and offset that make logits calibrated (Platt 1999, with his softened targets).
+def platt(logits: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[tuple[float, ...], float]:
+    """Slopes and offset that make logits (N, K) calibrated (Platt 1999, with his softened targets).
 
-    By Newton's method, whose steps are halved until they lead down (Lin, Lin and Weng 2007).
+    By Newton's method, whose steps are halved until they lead down (Lin, Lin and Weng 2007). No slope is negative, and
+    the first one not 0: more certain never counts less.
     """
     positive, negative = int(true.sum()), int((~true).sum())
     target = np.where(true, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    given = np.column_stack([logits, np.ones(len(logits))])
 
     def loss(line: NDArray[np.float64]) -> float:
-        told = line[0] * logits + line[1]
+        told = given @ line
         return float((np.logaddexp(0, told) - target * told).sum())
 
-    line = np.array([1.0, 0.0])
+    line = np.zeros(given.shape[1])
+    line[0] = 1.0
     for _ in range(100):
-        chance = 1 / (1 + np.exp(-np.clip(line @ [logits, np.ones_like(logits)], -40, 40)))
-        weight = chance * (1 - chance)
-        gradient = np.array([((chance - target) * logits).sum(), (chance - target).sum()])
-        mixed = (weight * logits).sum()
-        hessian = np.array([[(weight * logits**2).sum(), mixed], [mixed, weight.sum()]]) + 1e-6 * np.eye(2)
+        chance = 1 / (1 + np.exp(-np.clip(given @ line, -40, 40)))
+        gradient = given.T @ (chance - target)
+        hessian = given.T @ ((chance * (1 - chance))[:, None] * given) + 1e-6 * np.eye(len(line))
         step, now = np.linalg.solve(hessian, gradient), loss(line)
         while np.abs(step).max() > 1e-9 and loss(line - step) > now:
             step = step / 2
         line = line - step
         if np.abs(step).max() < 1e-8:
             break
-    return float(max(line[0], 1e-3)), float(line[1])
+    first, *others, offset = (float(number) for number in line)
+    return (max(first, 1e-3), *(max(slope, 0.0) for slope in others)), offset

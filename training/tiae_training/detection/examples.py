@@ -40,14 +40,22 @@ class Hands:
     distance_m: NDArray[np.float64]  # (N,)
     left: NDArray[np.bool_]
     number: NDArray[np.int64]
+    shown: NDArray[np.float64]  # how much of it is seen: share of 70 square centimetres of a grown hand
     plain: NDArray[np.bool_]  # enough of it is seen: it must be found
 
 
 def hands_of(frame: StoredFrame) -> Hands:
     columns = frame.hands
     if not columns or not len(columns["distance_m"]):
+        nothing = np.zeros(0)
         return Hands(
-            np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool), np.zeros(0, int), np.zeros(0, bool)
+            np.zeros((0, 2)),
+            np.zeros((0, 2)),
+            nothing,
+            nothing.astype(bool),
+            nothing.astype(int),
+            nothing,
+            nothing.astype(bool),
         )
     distance = columns["distance_m"].astype(float)
     size = columns["size_m"].astype(float) / proposals.HAND_M
@@ -55,14 +63,15 @@ def hands_of(frame: StoredFrame) -> Hands:
     middle = columns["middle_px"].astype(float)
     height, width = frame.labels.shape
     inside = (middle > 0).all(axis=1) & (middle[:, 0] < width - 1) & (middle[:, 1] < height - 1)
-    plain = (columns["shown_px"] >= LEAST_SHOWN * whole) & inside
+    shown = columns["shown_px"] / whole
     return Hands(
         middle,
         columns["arm_px"].astype(float),
         distance,
         columns["left"].astype(bool),
         columns["number"].astype(int),
-        plain,
+        shown,
+        (shown >= LEAST_SHOWN) & inside,
     )
 
 

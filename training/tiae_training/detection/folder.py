@@ -30,6 +30,7 @@ from tiae_ros.model.hand_detector import CALIBRATION
 from tiae_ros.model.manifest import DETECTOR, Manifest
 from tiae_ros.model.shipped import find_model
 from tiae_ros.vision.detection import close_up, proposals
+from tiae_ros.vision.detection.detector import Calibration
 from tiae_ros.vision.labels import Floats
 from tiae_training.card import write_card
 from tiae_training.eight_bits import eight_bit_graph
@@ -45,7 +46,7 @@ def detector_manifest(
     detector: Detector,
     *,
     model_id: str = "detector",
-    calibration: tuple[float, float] = (1.0, 0.0),
+    calibration: tuple[float, ...] = Calibration(),
     training: Mapping[str, Any] | None = None,
     measures: Mapping[str, float] | None = None,
 ) -> Manifest:
@@ -102,7 +103,7 @@ def save_detector(
 
 
 def with_facts(
-    folder: Path, *, measures: Mapping[str, float] | None = None, calibration: tuple[float, float] | None = None
+    folder: Path, *, measures: Mapping[str, float] | None = None, calibration: tuple[float, ...] | None = None
 ) -> Manifest:
     """Put measured figures, or the calibration of the confidence, into a saved model."""
     content = read_folder(folder, DETECTOR)

@@ -60,9 +60,14 @@ class ProposalNetwork(nn.Module):
 class CloseNetwork(nn.Module):
     """Planes (N, 5, 96, 96) -> class scores (N, 4, 96, 96) and facts (N, 6)."""
 
-    def __init__(self, widths: Sequence[int] = (16, 32, 64, 128), blocks: Sequence[int] = (0, 1, 2, 2)) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int] = (16, 32, 64, 128, 96),
+        blocks: Sequence[int] = (0, 1, 2, 2, 2),
+    ) -> None:
+        """Widths and residual blocks of its stages; the last one tells the facts alone."""
         super().__init__()
-        a, b, c, d = widths
+        a, b, c, d, e = widths
         self.at_1 = _stage(close_up.PLANES, a, 1, blocks[0])
         self.at_2 = _stage(a, b, 2, blocks[1])
         self.at_4 = _stage(b, c, 2, blocks[2])
@@ -72,15 +77,15 @@ class CloseNetwork(nn.Module):
         self.to_full, self.at_full = nn.Conv2d(b, a, 1), _layer(a, a)
         self.classes = nn.Conv2d(a, close_up.CLASSES, 1)
         # Where in the crop something lies matters: 12 x 12 -> 3 x 3 before the sum.
-        self.seen = _layer(d, 48, 2)
-        self.facts = nn.Linear(48 * 9, close_up.FACTS)
+        self.whole = _stage(d, e, 2, blocks[4])
+        self.facts = nn.Linear(e * 9, close_up.FACTS)
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         full = self.at_1(planes)
         half = self.at_2(full)
         quarter = self.at_4(half)
         eighth = self.at_8(quarter)
-        facts = self.facts(functional.avg_pool2d(self.seen(eighth), 2).flatten(1))
+        facts = self.facts(functional.avg_pool2d(self.whole(eighth), 2).flatten(1))
         quarter = self.at_quarter(quarter + _larger(self.to_quarter(eighth)))
         half = self.at_half(half + _larger(self.to_half(quarter)))
         full = self.at_full(full + _larger(self.to_full(half)))
@@ -94,8 +99,8 @@ class Detector(nn.Module):
         self,
         proposal_widths: Sequence[int] = (16, 28, 48, 96),
         proposal_blocks: Sequence[int] = (0, 1, 2, 2),
-        close_widths: Sequence[int] = (16, 32, 64, 128),
-        close_blocks: Sequence[int] = (0, 1, 2, 2),
+        close_widths: Sequence[int] = (16, 32, 64, 128, 96),
+        close_blocks: Sequence[int] = (0, 1, 2, 2, 2),
     ) -> None:
         super().__init__()
         self.parts = {
@@ -119,6 +124,9 @@ def new_detector(seed: int) -> Detector:
     return Detector()
 
 
+_STAGES = {"proposal_widths": 4, "proposal_blocks": 4, "close_widths": 5, "close_blocks": 5}
+
+
 def detector_of(parts: Mapping[str, Any]) -> Detector:
     """The untrained detector of a manifest. Raises ModelError."""
     given = dict(parts)
@@ -128,9 +136,10 @@ def detector_of(parts: Mapping[str, Any]) -> Detector:
             "release cannot be used any more: train it again, or take the one that ships)"
         )
     for name, value in given.items():
-        low, high, count = (1, 1024, 4) if name.endswith("widths") else (0, 16, 4)
-        if name not in ("proposal_widths", "proposal_blocks", "close_widths", "close_blocks"):
+        if name not in _STAGES:
             raise ModelError(f"network has an unknown part {name!r}")
+        low, high = (1, 1024) if name.endswith("widths") else (0, 16)
+        count = _STAGES[name]
         if (
             not isinstance(value, list)
             or len(value) != count

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tiae_ros.model.folder import CLOSE_UP, PROPOSALS
 from tiae_ros.model.hand_detector import load_detector
+from tiae_ros.vision.detection.detector import Calibration, logit_of
 from tiae_ros.vision.labels import Floats
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_training.processes import process_count, process_rank
@@ -235,20 +236,20 @@ def examples_for_8_bits(work: Path, settings: DetectorTraining) -> dict[str, Ite
     }
 
 
-def calibrate(folder: Path, shards: Sequence[Path], most_shards: int = 4) -> tuple[float, float]:
-    """Slope and offset of the confidence, by frames that were not trained on; as the node looks at them."""
+def calibrate(folder: Path, shards: Sequence[Path], most_shards: int = 4) -> Calibration:
+    """Of the confidence, by frames that were not trained on; as the node looks at them."""
     detector = load_detector(folder)
-    everything = SegmentationSettings(hand_confidence_min=0.001, depth_max_m=2.0)
+    everything = SegmentationSettings(hand_confidence_min=0.001)
     logits, true = [], []
     for frame in itertools.chain(*(stored_frames(path) for path in shards[:most_shards])):
         hands = hands_of(frame)
         for found in detector.see(frame.color, frame.depth_m, everything, focal_px=frame.focal_px).hands:
             number = whose_hand(found, frame, hands)
             if number is None or hands.plain[number]:
-                confidence = min(max(found.confidence or 0.0, 1e-6), 1 - 1e-6)
-                logits.append(np.log(confidence / (1 - confidence)))
+                logits.append((logit_of(found.confidence or 0.0), logit_of(found.proposal_score)))
                 true.append(number is not None)
-    return platt(np.array(logits), np.array(true))
+    (slope, proposal_slope), offset = platt(np.array(logits).reshape(-1, 2), np.array(true, bool))
+    return Calibration(slope, offset, proposal_slope)
 
 
 def measured(folder: Path, shards: Sequence[Path]) -> dict[str, float]:

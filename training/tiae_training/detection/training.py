@@ -82,7 +82,7 @@ def close_loss(network: nn.Module, batch: CropBatch) -> dict[str, Tensor]:
     return {
         "classes": (per_cell * (0.4 + 0.6 * hand)).mean(),
         "overlap": 0.5 * overlap[:, 1:].sum() / torch.clamp(there[:, 1:].sum(), min=1.0),
-        "hand": functional.binary_cross_entropy_with_logits(facts[:, 0], hand),
+        "hand": 2.0 * functional.binary_cross_entropy_with_logits(facts[:, 0], hand),
         "side": 0.15 * side.sum() / hands,
         "place": 2.0 * apart.sum() / hands,
     }
