@@ -117,7 +117,7 @@ def naming_rows(folder: Path, training: ImageArrays, test: ImageArrays, options:
     """How often one model names the slides' grasps rightly, from true masks and from those that we find."""
     model = load_model(folder)
     names = model.manifest.channels
-    seen = segmented(options.models / "segmentation", names, options.scenes)
+    seen = segmented(options.models / "detector", names, options.scenes)
     seen_slides, own_test, slides = (of_slides(arrays) for arrays in (seen, only(test, names), only(training, names)))
     masks_known, through = (
         measure_model(model, arrays, slides, shift_radius_px=RADIUS)["knn_accuracy"]

@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--model", default="hands")
     parser.add_argument("--depth-model", default="none")
     parser.add_argument("--segmentation", choices=("auto", "network", "classical"), default="auto")
-    parser.add_argument("--segmentation-model", default="segmentation")
+    parser.add_argument("--segmentation-model", default="detector")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--robot-hand", default="", metavar="NAME", help="a robot hand follows; none moves")
     parser.add_argument("--hand-pose-model", default="auto", metavar="DIR")

@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--model", default="hands")
     parser.add_argument("--depth-model", default="none", help="none: the model restores depth itself, or nobody does")
     parser.add_argument("--segmentation", choices=METHODS, default="auto")
-    parser.add_argument("--segmentation-model", default="segmentation")
+    parser.add_argument("--segmentation-model", default="detector")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of our segmentation network")
     parser.add_argument("--rounds", type=int, default=4, help="times that each frame is looked at (default 4)")
     parser.add_argument("--pause", type=float, default=33.0, metavar="MS", help="before each frame (default 33)")
@@ -138,16 +138,15 @@ def serve(arguments: argparse.Namespace) -> None:
 
 def our_steps(arguments: argparse.Namespace) -> Steps:
     """What the node does of this release."""
-    from tiae_ros.model.segmenter import choose_segmentation, load_segmentation
+    from tiae_ros.model.segmenter import choose_segmentation
     from tiae_ros.node.frames import Frame, decode_frame
     from tiae_ros.node.warm_up import warm_up
     from tiae_ros.parameters import Settings
     from tiae_ros.perception import DEPTH_CHANNELS, GRASP_CHANNELS, Pipeline, load_checked
 
-    if arguments.segmentation == "classical":
-        segmentation = choose_segmentation("classical")
-    else:
-        segmentation = load_segmentation(arguments.segmentation_model, precision=arguments.precision)
+    segmentation = choose_segmentation(
+        arguments.segmentation, arguments.segmentation_model, precision=arguments.precision
+    )
     name, settings = arguments.depth_model, Settings()
     depth = None if name in ("", "none") else load_checked(name, DEPTH_CHANNELS, "cpu")
     pipeline = Pipeline(load_checked(arguments.model, GRASP_CHANNELS, "cpu"), depth, segmentation)

@@ -164,7 +164,10 @@ class Settings:
         choices=("auto", "network", "classical"),
     )
     segmentation_model: str = _parameter(
-        "segmentation", "", CONFIGURE, "network of our own segmentation: a folder, or the name of a shipped model"
+        "detector",
+        "",
+        CONFIGURE,
+        "what finds hands: a folder, or the name of a shipped model (detector, segmentation)",
     )
     use_color: str = _parameter(
         "auto",

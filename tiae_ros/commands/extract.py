@@ -53,9 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--segmentation-model",
-        default="segmentation",
+        default="detector",
         metavar="DIR",
-        help="the network: a folder, or the name of a shipped model (segmentation)",
+        help="the network: a folder, or the name of a shipped model (detector)",
     )
     parser.add_argument("--color", metavar="TOPIC", help="colour images (default: found by type, encoding and name)")
     parser.add_argument("--depth", metavar="TOPIC", help="registered depth images (default: those of colour)")

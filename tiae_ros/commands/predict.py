@@ -60,9 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="hands", help="as the node's parameter (hands)")
     parser.add_argument(
         "--segmentation-model",
-        default="segmentation",
+        default="detector",
         metavar="DIR",
-        help="what finds hands (the shipped segmentation)",
+        help="what finds hands (the shipped detector)",
     )
     parser.add_argument(
         "--use-color", choices=("auto", "true", "false"), default="auto", help="as the node's parameter (auto)"

@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of windows, cut from masks that --segmentation found; the true ones are what is restored (default: 0)",
     )
     parser.add_argument(
-        "--segmentation", default="segmentation", metavar="MODEL", help="network of those (default: the shipped one)"
+        "--segmentation", default="detector", metavar="MODEL", help="what found them (default: the shipped detector)"
     )
     parser.add_argument("--window-size", type=int, default=32, help="pixels (default: 32)")
     parser.add_argument(

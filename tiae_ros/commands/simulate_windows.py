@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--segmentation",
-        default="segmentation",
+        default="detector",
         metavar="MODEL",
-        help="what finds hands in these frames (default: the shipped one)",
+        help="what finds hands in these frames (default: the shipped detector)",
     )
     parser.add_argument("--window-size", type=int, default=32, help="pixels (32)")
     parser.add_argument(

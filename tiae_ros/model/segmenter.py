@@ -21,7 +21,7 @@ from tiae_ros.vision.segmentation.settings import STRIDE
 from tiae_ros.vision.sight import Segmentation
 
 METHODS = ("auto", "network", "classical")
-SHIPPED = "segmentation"
+SHIPPED = "detector"
 PRECISIONS = ("auto", "float32", "int8")
 QUICK_WITH_8_BITS = {"avx512_vnni", "avx_vnni"}  # CPU flags: sums of products of 8-bit numbers in one instruction
 _FILES = {"float32": NETWORK, "int8": NETWORK_INT8}
@@ -30,12 +30,15 @@ _GRID = (1, INPUTS, 128, 160)
 _TRIALS = 5
 
 
-def choose_segmentation(method: str = "auto", model: str | os.PathLike[str] = SHIPPED) -> Segmentation:
-    """The segmentation of a method's name: "network" or "auto" is the network, "classical" does without.
+def choose_segmentation(
+    method: str = "auto", model: str | os.PathLike[str] = SHIPPED, *, precision: str = "auto"
+) -> Segmentation:
+    """The segmentation of a method's name: "network" or "auto" is a model, "classical" does without.
 
     Args:
         method: one of `METHODS`.
         model: the folder of a segmentation or a detector, or the name of a shipped one; not looked at by "classical".
+        precision: as `load_segmentation`.
 
     Raises:
         ParameterError: an unknown method.
@@ -50,8 +53,8 @@ def choose_segmentation(method: str = "auto", model: str | os.PathLike[str] = SH
     if read_manifest(find_model(model)).kind == DETECTOR:
         from tiae_ros.model.hand_detector import load_detector
 
-        return load_detector(model)
-    return load_segmentation(model)
+        return load_detector(model, precision=precision)
+    return load_segmentation(model, precision=precision)
 
 
 def load_segmentation(

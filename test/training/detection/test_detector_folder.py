@@ -51,7 +51,9 @@ def saved(tmp_path_factory):
     """A detector and its folder, with 8 bits."""
     folder, detector = tmp_path_factory.mktemp("detector") / "mine", shaken()
     examples = {name: [planes_of(name)[:1]] * 3 for name in (PROPOSALS, CLOSE_UP)}
-    save_detector(detector, folder, detector_manifest(detector, model_id="mine", calibration=(0.7, -0.1, 0.3)), examples)
+    save_detector(
+        detector, folder, detector_manifest(detector, model_id="mine", calibration=(0.7, -0.1, 0.3)), examples
+    )
     return detector, folder
 
 

@@ -33,6 +33,7 @@ _AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at
 _AGAIN_CONFIDENCE = 0.2  # ... if it may be one
 _SAME_HAND_M = 0.06
 _GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it holds
+_FINER = 4  # outlines are drawn so much finer than cells, which is quicker than to interpolate scores for each pixel
 _CENTER_STEPS_PER_PX = 64.0  # centres are kept in steps that floating point adds to whole pixels without rounding
 
 
@@ -294,20 +295,17 @@ def _paste(labels: Labels, one: _Seen) -> None:
     if right <= left or bottom <= top:
         return
     none, hand, held, arm = one.scores
-    margins = np.dstack([np.maximum(hand, arm) - none, held - none])
-    margins[[0, -1]] = margins[:, [0, -1]] = -1.0  # nothing is told of what lies outside
-    shifted = way.copy()
-    shifted[:, 2] -= (left, top)
-    shown = cv2.warpAffine(
-        margins,
-        shifted,
-        (right - left, bottom - top),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(-1.0, -1.0),
+    size = (CELLS * _FINER, CELLS * _FINER)
+    of_hand, of_held = (
+        cv2.resize(score - none, size, interpolation=cv2.INTER_LINEAR) for score in (np.maximum(hand, arm), held)
     )
-    part = labels[top:bottom, left:right]
-    of_hand, of_held = shown[..., 0], shown[..., 1]
-    told: NDArray[np.uint8] = np.where(of_held > of_hand, np.uint8(OBJECT), np.uint8(HAND))
+    told = np.where(of_held > of_hand, np.uint8(OBJECT), np.uint8(HAND))
     told[np.maximum(of_hand, of_held) <= 0] = 0
-    np.copyto(part, told, where=part == 0)
+    edge = _FINER // 2
+    told[:edge] = told[-edge:] = told[:, :edge] = told[:, -edge:] = 0  # nothing is told of what lies outside
+    to_cells = np.array([[1 / _FINER, 0, 0.5 / _FINER - 0.5], [0, 1 / _FINER, 0.5 / _FINER - 0.5], [0, 0, 1]])
+    to_part = way @ to_cells
+    to_part[:, 2] -= (left, top)
+    shown = cv2.warpAffine(told, to_part, (right - left, bottom - top), flags=cv2.INTER_NEAREST)
+    part: NDArray[np.uint8] = labels[top:bottom, left:right]
+    np.copyto(part, shown, where=part == 0)
