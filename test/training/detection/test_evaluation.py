@@ -91,6 +91,13 @@ def test_whose_hand_is_found():
     assert whose_hand(on_held, frame, hands) == 0
     assert whose_hand(found(240, 180 + 20 * cm), frame, hands) is None  # on its arm
     assert whose_hand(found(240, 180), empty_frame(), hands_of(empty_frame())) is None
+    behind = dataclasses.replace(
+        hands,
+        middle_px=np.vstack([hands.middle_px, hands.middle_px + 5]),
+        distance_m=np.append(hands.distance_m, 0.9),
+        number=np.append(hands.number, 7),
+    )
+    assert [whose_hand(found(243, 183, z), frame, behind) for z in (0.6, 0.9)] == [0, 1]
 
 
 def test_figures_by_hand():

@@ -138,6 +138,13 @@ def test_the_surest_of_doubles_is_kept():
     assert sure.calls == 1  # all places in one batch
 
 
+def test_hands_before_each_other_are_two():
+    first = FirstLook((160, 120, 0.4, 0.9), (160, 150, 0.7, 0.8))
+    depth = picture((160, 150, 0.7), (160, 110, 0.4))
+    sight = detector(first).see(None, depth, focal_px=FOCAL)
+    assert [hand.crop.depth_m for hand in sight.hands] == pytest.approx([0.4, 0.7])
+
+
 def test_of_two_hands_the_nearer_comes_first():
     first = FirstLook((60, 60, 0.6, 0.95), (220, 120, 0.4, 0.3))
     sight = detector(first).see(None, picture((60, 60, 0.6), (220, 120, 0.4)), focal_px=FOCAL)

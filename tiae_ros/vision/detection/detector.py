@@ -31,7 +31,8 @@ _MOST_LOOKS = 6
 _CERTAIN_LOOKS, _LIKELY_SCORE = 2, 0.25  # so many places are looked at anyway, others from this score on
 _AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at once more ...
 _AGAIN_CONFIDENCE = 0.2  # ... if it may be one
-_SAME_HAND_M = 0.06
+_SAME_HAND_M = 0.06  # between middles in the picture, of what is about as far away:
+_SAME_DEPTH_FACTOR = 1.3
 _GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it holds
 _FINER = 4  # outlines are drawn so much finer than cells, which is quicker than to interpolate scores for each pixel
 _CENTER_STEPS_PER_PX = 64.0  # centres are kept in steps that floating point adds to whole pixels without rounding
@@ -253,8 +254,13 @@ def _without_doubles(seen: Sequence[_Seen], focal: float) -> list[_Seen]:
     """The surest of those that show one and the same hand."""
     kept: list[_Seen] = []
     for one in sorted(seen, key=lambda one: -one.confidence):
-        near = _SAME_HAND_M * focal / one.crop.depth_m
-        if all(math.dist(one.middle, other.middle) > near for other in kept):
+        depth_m = one.crop.depth_m
+        near = _SAME_HAND_M * focal / depth_m
+        if all(
+            math.dist(one.middle, other.middle) > near
+            or not 1 / _SAME_DEPTH_FACTOR < other.crop.depth_m / depth_m < _SAME_DEPTH_FACTOR
+            for other in kept
+        ):
             kept.append(one)
     return kept
 

@@ -147,14 +147,14 @@ def _around(frame: StoredFrame, hands: Hands, n: int) -> NDArray[np.bool_]:
 
 
 def whose_hand(found: FoundHand, frame: StoredFrame, hands: Hands) -> int | None:
-    """The hand of a window: the nearest whose middle is near, or on whose pixels the window's centre lies."""
+    """The hand of a window: of those whose middle is near in the picture the nearest, or that of the centre's pixel."""
     if not len(hands.distance_m):
         return None
     x, y = found.middle or (found.window.center_x, found.window.center_y)
     off = np.hypot(hands.middle_px[:, 0] - x, hands.middle_px[:, 1] - y) * hands.distance_m / frame.focal_px
-    best = int(off.argmin())
-    if off[best] <= _NEAR_M:
-        return best
+    near = np.flatnonzero(off <= _NEAR_M)
+    if len(near):  # of hands behind each other the one as far away as the window
+        return int(near[np.hypot(off, hands.distance_m - found.window.depth_m)[near].argmin()])
     row, column = round(found.window.center_y), round(found.window.center_x)
     height, width = frame.labels.shape
     if 0 <= row < height and 0 <= column < width and frame.labels[row, column] in (HAND, OBJECT):
