@@ -13,10 +13,10 @@ Sets:
     bag            the recorded, rendered bag of the tests
 
 hand, held      intersection over union of labels, mean over frames that show such (desk and bag: hand with arm)
-found           share of hands up to 1.2 m that get a window on them (up to 0.7 m, to 0.8 m, to 1.2 m; of those that are
-                seen by half or more); desk, bag: frames of all
+found           share of hands up to 1.2 m that get a window on them (up to 0.7 m, to 0.8 m, to 1.2 m; of those of which
+                35 square centimetres of a grown hand are seen); desk, bag: frames of all
 on hand         share of frames whose main window's centre lies on hand or held thing
-false           share of frames with a window that is no hand's
+false           share of frames with a window that is no hand's, or a hand's second one
 beside          pixels of a thing that stands beside taken for held, of all desk frames together
 ece, auc        of the confidence: expected calibration error, area under the curve of true against false
 ms              processor time of one thread a frame, median; whole picture / followed

@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--depth-model", default="none", help="none: the model restores depth itself, or nobody does")
     parser.add_argument("--segmentation", choices=METHODS, default="auto")
     parser.add_argument("--segmentation-model", default="detector")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of our segmentation network")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of what finds hands")
     parser.add_argument("--rounds", type=int, default=4, help="times that each frame is looked at (default 4)")
     parser.add_argument("--pause", type=float, default=33.0, metavar="MS", help="before each frame (default 33)")
     parser.add_argument("--against", metavar="PYTHON", help="an interpreter that has tiae_ros of release 0.1")
@@ -172,7 +172,7 @@ def steps_before(arguments: argparse.Namespace) -> Steps:
     from tiae_ros.vision.segmentation_choice import choose_segmentation
 
     torch.set_num_threads(1)
-    segmentation = choose_segmentation(arguments.segmentation, arguments.segmentation_model)
+    segmentation = choose_segmentation(arguments.segmentation, "segmentation")  # it had no detector
     name, settings = arguments.depth_model, Settings()
     depth = None if name in ("", "none") else load_model(find_model(name))
     pipeline = Pipeline(load_model(find_model(arguments.model)), depth, segmentation)

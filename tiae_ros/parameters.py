@@ -159,8 +159,8 @@ class Settings:
         "auto",
         "",
         CONFIGURE,
-        "our own segmentation: the network (auto is the same), or classical, which needs no model and takes most rooms "
-        "without a hand for one",
+        "our own segmentation: segmentation_model (network; auto is the same), or classical, which needs no model and "
+        "takes most rooms without a hand for one",
         choices=("auto", "network", "classical"),
     )
     segmentation_model: str = _parameter(
@@ -180,7 +180,7 @@ class Settings:
         0.5,
         "",
         LIVE,
-        "what the network is less sure of is no hand; .9: of ten such nine are hands",
+        "of a detector: what it is less sure of is no hand; .9: of ten such nine are hands",
         low=0.01,
         high=0.999,
     )
@@ -188,8 +188,8 @@ class Settings:
         5,
         "",
         LIVE,
-        "frames in which a hand is followed by its surroundings alone, until the whole picture is looked at again; "
-        "0: never",
+        "of a detector: frames in which a hand is followed by its surroundings alone, until the whole picture is "
+        "looked at again; 0: never",
         low=0,
         high=100,
     )
@@ -234,7 +234,7 @@ class Settings:
     )
     skin_max: float = _parameter(30.0, "", LIVE, "upper bound of that threshold", low=0.1, high=200.0)
     segmentation_grid: int = _parameter(
-        160, "", LIVE, "of classical segmentation: cells along the longer side of the picture", low=16, high=640
+        160, "", LIVE, "not of a detector: cells along the longer side of the picture", low=16, high=640
     )
     min_valid_fraction: float = _parameter(
         0.01, "", LIVE, "frames with a smaller share of depth readings are skipped", low=0.0, high=1.0

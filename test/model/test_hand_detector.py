@@ -102,7 +102,9 @@ def test_a_calibration_that_is_none_is_refused(detector_folder, told):
     content = read_folder(detector_folder)
     assert calibration_of(content) == (1.0, 0.0, 0.0)
     manifest = types.SimpleNamespace(preprocessing={CALIBRATION: told})
-    with pytest.raises(ModelError, match=f"preprocessing {CALIBRATION} of .* accepted are slope > 0, offset"):
+    with pytest.raises(
+        ModelError, match=f"preprocessing {CALIBRATION} of .* accepted are three numbers below 100: slope > 0"
+    ):
         calibration_of(dataclasses.replace(content, manifest=manifest))
 
 

@@ -11,8 +11,9 @@ from synthetic_scenes import FOCAL, make_scene
 from tiae_ros.errors import ModelError, ParameterError
 from tiae_ros.model import segmenter, shipped
 from tiae_ros.model.folder import NETWORK, NETWORK_INT8, WEIGHTS, read_folder, write_folder
-from tiae_ros.model.segmenter import METHODS, choose_segmentation, load_segmentation
+from tiae_ros.model.segmenter import METHODS, SHIPPED, choose_segmentation, load_segmentation
 from tiae_ros.model.shipped import find_model
+from tiae_ros.vision.detection.detector import HandDetector
 from tiae_ros.vision.labels import HAND
 from tiae_ros.vision.segmentation.planes import INPUTS
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
@@ -44,8 +45,17 @@ def test_classical_reads_no_network():
 
 def test_the_shipped_network_is_the_default(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    manifest = read_folder(find_model("segmentation")).manifest
+    assert isinstance(choose_segmentation(), HandDetector)
+    manifest = read_folder(find_model(SHIPPED)).manifest
     assert choose_segmentation().name.startswith(f"network {manifest.model_id}")
+
+
+@pytest.mark.parametrize("model", ["detector", "segmentation"])
+def test_the_precision_is_that_which_is_asked_for(model):
+    for precision in ("float32", "int8"):
+        assert choose_segmentation("auto", model, precision=precision).name == f"network {model} ({precision})"
+    with pytest.raises(ParameterError, match="precision is 'int4'"):
+        choose_segmentation("auto", model, precision="int4")
 
 
 @pytest.mark.parametrize("method", ["auto", "network"])

@@ -49,13 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--segmentation",
         choices=("auto", "network", "classical"),
         default="auto",
-        help="what finds the hand; auto is the network (auto)",
+        help="what finds the hand; auto is --segmentation-model (auto)",
     )
     parser.add_argument(
         "--segmentation-model",
         default="detector",
         metavar="DIR",
-        help="the network: a folder, or the name of a shipped model (detector)",
+        help="a folder, or the name of a shipped model: detector, segmentation (detector)",
     )
     parser.add_argument("--color", metavar="TOPIC", help="colour images (default: found by type, encoding and name)")
     parser.add_argument("--depth", metavar="TOPIC", help="registered depth images (default: those of colour)")

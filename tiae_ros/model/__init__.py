@@ -9,7 +9,8 @@ shipped       the name of a shipped model -> its folder
 autoencoder   encode, decode, restore, estimate_shift, place, label
 ambiguity     whether an angle is sure, may be half a turn off, or means nothing
 pattern_poses angle, scale and mirroring of patterns, as far as they are sure
-segmenter     colour and depth -> hand, held object, or neither
+segmenter     what finds hands, by its name; a segmentation network: hand, held object, or neither
+hand_detector a detector of two looks
 hand_pose     a window and its descriptor -> joints and fingertips of the hand, and their spread
 shifts        the convention of shifts; whole shifts and the best of them
 """

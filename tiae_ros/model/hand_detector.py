@@ -69,8 +69,9 @@ def calibration_of(content: ModelFolder) -> Calibration:
         slope, offset, proposal_slope = float("nan"), 0.0, 0.0
     if not (0 < slope < 100 and abs(offset) < 100 and 0 <= proposal_slope < 100):
         raise ModelError(
-            f"preprocessing {CALIBRATION} of {content.path} is {told!r}; accepted are slope > 0, offset and the "
-            "proposal's slope, 0 or more"
+            f"preprocessing {CALIBRATION} of {content.path} is {told!r}; accepted are three numbers below 100: slope "
+            "> 0, offset and the proposal's slope, 0 or more (a detector of an earlier release: train it again, or "
+            "take the one that ships)"
         )
     return Calibration(slope, offset, proposal_slope)
 

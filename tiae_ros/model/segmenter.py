@@ -1,4 +1,4 @@
-"""A segmentation network of a model folder, in the precision that is quickest on this machine."""
+"""What finds hands, by its name; a segmentation network of a model folder, in the precision that is quickest here."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def choose_segmentation(
     Args:
         method: one of `METHODS`.
         model: the folder of a segmentation or a detector, or the name of a shipped one; not looked at by "classical".
-        precision: as `load_segmentation`.
+        precision: as `load_segmentation`; not looked at by "classical".
 
     Raises:
-        ParameterError: an unknown method.
+        ParameterError: an unknown method or precision.
         ModelError: the network cannot be used.
     """
     if method not in METHODS:

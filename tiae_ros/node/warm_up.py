@@ -35,7 +35,7 @@ def warm_up(pipeline: Pipeline, settings: Settings) -> None:
                 model.infer(np.zeros((count, *shape), np.float32))
     frame = Frame(**drawn_images(), rectified=False)
     settings = dataclasses.replace(settings, depth_unit_m=MILLIMETRE_M)  # the drawn hand's
-    if not _passes(pipeline, frame, settings):  # the segmentation network need not take the drawn hand for one
+    if not _passes(pipeline, frame, settings):  # the model need not take the drawn hand for one
         _passes(pipeline, frame, dataclasses.replace(settings, mask_source="topics"))
     gc.unfreeze()
     gc.collect()

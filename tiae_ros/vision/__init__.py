@@ -1,7 +1,9 @@
 """From a camera frame to the windows that the models see; numpy and OpenCV, no ROS.
 
     labels         what a labelled frame says of each pixel
-    segmentation/  colour + depth -> labels: 0 none, 1 hand, 2 held object
+    detection/     colour + depth -> hands with their windows, and labels: 0 none, 1 hand, 2 held object
+    segmentation/  colour + depth -> labels alone
+    sight          what both say of a picture
     find_windows   labels + depth -> square windows of a fixed metric size
     cut_windows    what lies in a window: masks and depth
     window         a window, and the way from it back to the picture

@@ -27,7 +27,8 @@ class FoundHand:
     crop: Crop | None = None  # where it was looked at
     middle: tuple[float, float] | None = None  # of the hand, in pixels
     arm: tuple[float, float] | None = None  # unit direction in the picture from the hand to its arm
-    proposal_score: float = 0.5  # 0..1, of the look at the whole picture that last found it; not calibrated
+    # 0..1, not calibrated: of the whole picture's look that found it, kept while it is followed. One half says nothing.
+    proposal_score: float = 0.5
 
 
 @dataclass(frozen=True)

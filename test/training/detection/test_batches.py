@@ -149,6 +149,18 @@ def test_worse_shares_are_kept(crops, grids):
     assert not grid_batch(grids, chosen[:4], np.random.default_rng(0), holed).planes[:, 4].all()
 
 
+def test_colours_vary_and_depth_does_not(crops):
+    """Brightness, saturation and sharpness differ from picture to picture."""
+    worse = Worse(colorless=0.0, holed=0.0, other_background=0.0)
+    colors = crop_batch(crops, np.array([0] * 80), np.random.default_rng(0), worse).planes[:, :3]
+    assert colors.min() >= -0.5
+    assert colors.max() <= 0.5
+    brightness, saturation = colors.mean(axis=(1, 2, 3)), np.ptp(colors, axis=1).mean(axis=(1, 2))
+    roughness = np.abs(np.diff(colors, axis=3)).mean(axis=(1, 2, 3))
+    for told in (brightness + 0.5, saturation, roughness):
+        assert np.quantile(told, 0.95) > 1.4 * np.quantile(told, 0.05)
+
+
 def test_a_hand_is_put_before_another_background(crops):
     always = Worse(colorless=0.0, holed=0.0, other_background=1.0)
     batch = crop_batch(crops, np.array([0] * 60), np.random.default_rng(0), always)

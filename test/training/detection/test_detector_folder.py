@@ -106,7 +106,7 @@ def test_facts_are_put_in_and_nothing_else_changes(saved, tmp_path):
     assert dataclasses.replace(now.manifest, measures={}, preprocessing={}) == dataclasses.replace(
         content.manifest, measures={}, preprocessing={}
     )
-    assert open_detector(tmp_path)._calibration == (2.0, 0.5, 0.0)
+    assert open_detector(tmp_path).calibration == (2.0, 0.5, 0.0)
 
 
 def test_weights_that_are_not_finite_are_not_written(tmp_path):

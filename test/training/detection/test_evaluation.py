@@ -46,6 +46,17 @@ def test_platt_finds_slope_and_offset():
     assert platt(-logits, true)[0] == (1e-3, 0)  # never turned about
 
 
+def test_platt_without_what_would_count_less_is_calibrated_all_the_same():
+    rng = np.random.default_rng(1)
+    one = rng.normal(0, 2, 20_000)
+    logits = np.column_stack([one, one + rng.normal(0, 1, 20_000)])
+    true = rng.random(20_000) < 1 / (1 + np.exp(-(logits @ [1.0, -0.5] + 0.3)))
+    slopes, offset = platt(logits, true)
+    assert slopes[1] == 0
+    confidence = 1 / (1 + np.exp(-(logits @ slopes + offset)))
+    assert confidence.mean() == pytest.approx(true.mean(), abs=1e-3)
+
+
 @pytest.mark.parametrize("true", [[True, True], [False, False], [True, False], [False, True]])
 def test_platt_of_few_is_finite(true):
     (slope,), offset = platt(np.array([[3.0], [-3.0]]), np.array(true))
@@ -112,7 +123,7 @@ def test_figures_by_hand():
     assert figures["hands"] == 2
     assert figures["found"] == figures["main_on_hand"] == 1 / 2  # the left one is not sure enough
     assert (figures["found_0_0.7"], figures["found_0.7_0.8"]) == (1, 0)
-    assert math.isnan(figures["found_1.2_9.9"])
+    assert math.isnan(figures["found_1.2_1.5"])
     assert figures["false_frames"] == pytest.approx(1 / 3)
     assert figures["hand_and_arm_iou"] == figures["held_iou"] == 1
     assert figures["side"] == 1
@@ -126,7 +137,14 @@ def test_far_and_half_hidden_hands_have_figures_of_their_own():
     looks = Told(sight_of(near, found(240, 180)), sight_of(hidden), sight_of(far, found(240, 180, 1.3)))
     figures = judge(looks, [near, hidden, far]).figures()
     assert (figures["hands"], figures["found"], figures["found_mostly_shown"]) == (2, 1 / 2, 1)
-    assert figures["found_1.2_9.9"] == 1
+    assert figures["found_1.2_1.5"] == 1
+
+
+def test_a_second_window_of_a_hand_is_a_false_one():
+    frame = hand_frame(240, 180, 0.6)
+    figures = judge(Told(sight_of(frame, found(240, 180), found(250, 180))), [frame]).figures()
+    assert (figures["found"], figures["false_frames"]) == (1, 1)
+    assert figures["auc"] == 0.5  # one true, one false, as sure of both
 
 
 def test_what_need_not_be_found_is_neither_missed_nor_false():

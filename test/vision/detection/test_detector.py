@@ -10,7 +10,7 @@ from labelled_frames import moved
 
 from tiae_ros.errors import ImageError, ModelError
 from tiae_ros.vision.detection.close_up import CELLS, CLASSES, SIDE_M, Crop
-from tiae_ros.vision.detection.detector import HandDetector
+from tiae_ros.vision.detection.detector import HandDetector, logit_of, sigmoid
 from tiae_ros.vision.detection.proposals import ANSWERS, BLOCK, log_length
 from tiae_ros.vision.labels import HAND, OBJECT
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
@@ -123,6 +123,29 @@ def test_labels_lie_there_too_when_the_crop_is_turned(arm):
     assert hand.arm == pytest.approx((0.6 * arm[1] + 0.8 * arm[0], -0.6 * arm[0] + 0.8 * arm[1]), abs=1e-6)
 
 
+def test_nothing_is_told_outside_the_crop():
+    class AllHand(SecondLook):
+        def __call__(self, planes):
+            scores, facts = super().__call__(planes)
+            scores[:, HAND] = 9
+            return [scores, facts]
+
+    sight = detector(FirstLook((160, 120, 0.9, 0.9)), AllHand()).see(
+        None, np.full((240, 320), 0.9, "f"), focal_px=FOCAL
+    )
+    side = SIDE_M * FOCAL / 0.9  # 133 pixels
+    rows, columns = np.nonzero(sight.labels)
+    for at, middle in ((columns, 160), (rows, 120)):
+        assert (at.min(), at.max()) == pytest.approx((middle - side / 2, middle + side / 2), abs=2)
+    assert (sight.labels == HAND).sum() == pytest.approx(side**2, rel=0.04)
+
+
+@pytest.mark.parametrize(("chance", "logit"), [(0.5, 0), (0.8, math.log(4)), (0, math.log(1e-6)), (1, -math.log(1e-6))])
+def test_logits_of_chances(chance, logit):
+    assert logit_of(chance) == pytest.approx(logit, abs=1e-5)
+    assert sigmoid(logit) == pytest.approx(chance, abs=1e-5)
+
+
 def seen_at(x, y, z, arm=(0.0, 1.0)):
     """A hand of the picture before."""
     crop = Crop(x, y, SIDE_M * FOCAL / z, arm, z)
@@ -139,10 +162,30 @@ def test_the_surest_of_doubles_is_kept():
 
 
 def test_hands_before_each_other_are_two():
-    first = FirstLook((160, 120, 0.4, 0.9), (160, 150, 0.7, 0.8))
-    depth = picture((160, 150, 0.7), (160, 110, 0.4))
+    # The middles are 24 pixels apart, within 6 cm at 0.7 m; the nearer hand covers a part of the other.
+    first = FirstLook((160, 116, 0.4, 0.9), (160, 140, 0.7, 0.8))
+    depth = picture((160, 150, 0.7), (160, 100, 0.4))
     sight = detector(first).see(None, depth, focal_px=FOCAL)
-    assert [hand.crop.depth_m for hand in sight.hands] == pytest.approx([0.4, 0.7])
+    assert [hand.window.depth_m for hand in sight.hands] == pytest.approx([0.4, 0.7])
+
+
+def test_a_hand_seen_from_a_place_beside_it_is_one():
+    """A place beside a narrow hand has the wall's depth; what is seen there is the same hand."""
+    depth = np.full((240, 320), 0.57, np.float32)
+    depth[90:151, 150:171] = 0.4
+    first = FirstLook((160, 120, 0.4, 0.9), (185, 120, 0.5, 0.8))
+
+    class Narrow(SecondLook):
+        def __call__(self, planes):
+            scores, facts = super().__call__(planes)
+            near = planes[:, 3] < np.median(planes[:, 3], axis=(1, 2), keepdims=True) - 0.5
+            scores[:, HAND] = np.where(near, 5, -5)
+            return [scores, facts]
+
+    second = Narrow(told=lambda number, facts: facts if number == 0 else [2, -2, -0.22, 0, 0, 1])
+    sight = detector(first, second).see(None, depth, focal_px=FOCAL)
+    assert len(sight.hands) == 1
+    assert sight.hands[0].window.depth_m == pytest.approx(0.4)
 
 
 def test_of_two_hands_the_nearer_comes_first():

@@ -3,7 +3,7 @@
     whole picture:  grid -> proposals -> a crop each -> hand or not, masks, middle -> windows, labels
     followed:       the crop around where the hand was -> the same
 
-The networks are graphs of a model folder, which `tiae_ros.model.segmenter` opens; here, any functions of arrays.
+The networks are graphs of a model folder, which `tiae_ros.model.hand_detector` opens; here, any functions of arrays.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LEAST_SCORE = 0.08  # of a proposal: generous, since the second look decides
 _MOST_LOOKS = 6
 _CERTAIN_LOOKS, _LIKELY_SCORE = 2, 0.25  # so many places are looked at anyway, others from this score on
 _AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at once more ...
-_AGAIN_CONFIDENCE = 0.2  # ... if it may be one
+_AGAIN_LOGIT = -1.4  # ... if the second look alone gives it a chance of a fifth
 _SAME_HAND_M = 0.06  # between middles in the picture, of what is about as far away:
 _SAME_DEPTH_FACTOR = 1.3
 _GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it holds
@@ -66,6 +66,7 @@ class _Seen:
     crop: Crop
     proposal_score: float
     scores: Floats  # (4, CELLS, CELLS)
+    logit: float  # of its being a hand, as the second look alone sees it
     confidence: float
     left: float
     middle: tuple[float, float]  # pixels
@@ -78,6 +79,7 @@ class HandDetector(Segmentation):
 
     Attributes:
         name: for people and diagnostics.
+        calibration: of the confidence.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class HandDetector(Segmentation):
         """
         self.name = name
         self._proposals, self._look = proposals, look
-        self._calibration = Calibration(*calibration)
+        self.calibration = Calibration(*calibration)
 
     def segment(
         self,
@@ -181,8 +183,8 @@ class HandDetector(Segmentation):
             for one in self._seen(color, depth_m, focal, places)
             if one.confidence >= settings.hand_confidence_min and one.crop.depth_m <= settings.depth_max_m
         ]
-        windows = [(one, _window_of(one, focal, metric_size_m)) for one in _without_doubles(counted, focal)]
-        return [(one, window) for one, window in windows if window is not None]
+        windows = [(one, _window_of(one, focal, metric_size_m)) for one in counted]
+        return _without_doubles([(one, window) for one, window in windows if window is not None], focal)
 
     def _seen(
         self,
@@ -197,7 +199,7 @@ class HandDetector(Segmentation):
         again = [
             number
             for number, one in enumerate(first)
-            if one.confidence > _AGAIN_CONFIDENCE
+            if one.logit > _AGAIN_LOGIT
             and math.dist(one.middle, (one.crop.x, one.crop.y)) > _AGAIN_M / SIDE_M * one.crop.side_px
         ]
         crops = [
@@ -206,7 +208,7 @@ class HandDetector(Segmentation):
         ]
         scores = [first[number].proposal_score for number in again]
         for number, one in zip(again, self._looked(color, depth_m, crops, scores), strict=True):
-            if one.confidence >= first[number].confidence:
+            if one.logit >= first[number].logit:
                 first[number] = one
         return first
 
@@ -221,7 +223,7 @@ class HandDetector(Segmentation):
         _check(scores)
         _check(facts)
         result = []
-        slope, offset, proposal_slope = self._calibration
+        slope, offset, proposal_slope = self.calibration
         for crop, proposal_score, (_, depth), score, fact in zip(
             crops, proposal_scores, pictures, scores, facts, strict=True
         ):
@@ -231,7 +233,7 @@ class HandDetector(Segmentation):
             norm = math.hypot(ax, ay)
             arm = crop.direction(ax / norm, ay / norm) if norm > 1e-6 else crop.arm
             confidence = sigmoid(slope * logit + offset + proposal_slope * logit_of(proposal_score))
-            result.append(_Seen(crop, proposal_score, score, confidence, sigmoid(side), at, arm, depth))
+            result.append(_Seen(crop, proposal_score, score, logit, confidence, sigmoid(side), at, arm, depth))
         return result
 
 
@@ -241,27 +243,27 @@ def _check(numbers: Floats) -> None:
 
 
 def sigmoid(logit: float) -> float:
+    """The chance, 0..1, of a logit."""
     return 1 / (1 + math.exp(-min(max(logit, -40.0), 40.0)))
 
 
 def logit_of(chance: float) -> float:
-    """What `sigmoid` makes this chance of; chances of 0 and 1 have those of one in a million."""
+    """What `sigmoid` makes this chance of; 0 and 1 are taken as 1e-6 and 1 - 1e-6."""
     chance = min(max(chance, 1e-6), 1 - 1e-6)
     return math.log(chance / (1 - chance))
 
 
-def _without_doubles(seen: Sequence[_Seen], focal: float) -> list[_Seen]:
-    """The surest of those that show one and the same hand."""
-    kept: list[_Seen] = []
-    for one in sorted(seen, key=lambda one: -one.confidence):
-        depth_m = one.crop.depth_m
-        near = _SAME_HAND_M * focal / depth_m
+def _without_doubles(seen: Sequence[tuple[_Seen, Window]], focal: float) -> list[tuple[_Seen, Window]]:
+    """The surest of those that show one and the same hand: one place in the picture, and one depth of what is hand."""
+    kept: list[tuple[_Seen, Window]] = []
+    for one, window in sorted(seen, key=lambda pair: -pair[0].confidence):
+        near = _SAME_HAND_M * focal / window.depth_m
         if all(
             math.dist(one.middle, other.middle) > near
-            or not 1 / _SAME_DEPTH_FACTOR < other.crop.depth_m / depth_m < _SAME_DEPTH_FACTOR
-            for other in kept
+            or not 1 / _SAME_DEPTH_FACTOR < theirs.depth_m / window.depth_m < _SAME_DEPTH_FACTOR
+            for other, theirs in kept
         ):
-            kept.append(one)
+            kept.append((one, window))
     return kept
 
 

@@ -1,4 +1,4 @@
-"""What counts as a hand and as held, for both kinds of segmentation."""
+"""What counts as a hand and as held, for all that finds hands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SegmentationSettings:
     """What counts as a hand and as held; lengths in metres."""
 
     grid_long_side: int = 160
-    """Cells along the longer side of the picture; the work is done on them."""
+    """Cells along the longer side of the picture; the work is done on them. The detector has a grid of its own."""
     depth_max_m: float = 1.5
     """What is farther away is neither hand nor object."""
     band_m: float = 0.30
@@ -34,7 +34,7 @@ class SegmentationSettings:
     hand_area_max_m2: float = 0.12
     """Larger regions are not hands: a hand with a bare forearm has some 500 square centimetres."""
     hand_certainty_min: float = 0.77
-    """Of the network alone: regions whose cells have a lower mean probability of being hand are not hands."""
+    """Of the segmentation network alone: regions of cells with a lower mean probability of being hand are no hands."""
     hand_confidence_min: float = 0.5
     """Of the detector alone: what it is less sure of is no hand."""
     object_area_min_m2: float = 0.0003

@@ -113,7 +113,7 @@ def extract_windows(
         ImageError: where ``strict``: an image in it cannot be used.
         DataError: no frame shows a hand.
         ParameterError: the bag has no camera info that can be used and no focal length was given.
-        ModelError: the segmentation network was asked for and cannot be used.
+        ModelError: what finds hands cannot be used.
     """
     settings = settings or ExtractionSettings()
     segmentation = choose_segmentation(settings.segmentation_method, settings.segmentation_model)

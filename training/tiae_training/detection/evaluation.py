@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,7 @@ from tiae_training.world.shards import StoredFrame
 from .examples import Hands, hands_of
 
 _NEAR_M = 0.09  # a window so near to a hand's middle is that hand's
-_BOUNDS = ((0.0, 0.7), (0.7, 0.8), (0.8, 1.2), (1.2, 9.9))
+_BOUNDS = ((0.0, 0.7), (0.7, 0.8), (0.8, 1.2), (1.2, 1.5))
 _FARTHEST_M = 1.2  # farther hands have a figure of their own
 _MOSTLY_SHOWN = 0.5  # see `Hands.shown`
 
@@ -93,7 +93,11 @@ def auc(sure: list[tuple[float, bool]]) -> float:
 def judge(
     detector: Segmentation, frames: Iterable[StoredFrame], *, use_color: bool = True, least: float = 0.5
 ) -> Tally:
-    """Look at frames as the node does by default, each by itself. What tells no confidence is taken to be sure."""
+    """Look at frames as the node does by default, each by itself. What tells no confidence is taken to be sure.
+
+    `found` and `hands` are of hands up to 1.2 m, `found_mostly_shown` of those of which half of 70 square centimetres
+    (of a grown hand) are seen; all else is of every window up to `depth_max_m`.
+    """
     tally = Tally()
     everything = SegmentationSettings(hand_confidence_min=0.02)
     for frame in frames:
@@ -107,9 +111,8 @@ def judge(
 
 
 def _count(tally: Tally, frame: StoredFrame, hands: Hands, sight: Sight, generous: Sight) -> None:
-    whose = [whose_hand(found, frame, hands) for found in sight.hands]
-    for found in generous.hands:
-        number = whose_hand(found, frame, hands)
+    whose = whose_hands(sight.hands, frame, hands)
+    for found, number in zip(generous.hands, whose_hands(generous.hands, frame, hands), strict=True):
         if found.confidence is not None and (number is None or hands.plain[number]):
             tally.sure.append((found.confidence, number is not None))
     tally.false_frames.append(any(number is None for number in whose))
@@ -146,6 +149,15 @@ def _around(frame: StoredFrame, hands: Hands, n: int) -> NDArray[np.bool_]:
     return near & ((frame.owner == 0) | (frame.owner == hands.number[n] + 1))
 
 
+def whose_hands(found: Sequence[FoundHand], frame: StoredFrame, hands: Hands) -> list[int | None]:
+    """The hand of each window; a hand's second window, of which the detector is less sure, is nobody's."""
+    whose: list[int | None] = [None] * len(found)
+    for place in sorted(range(len(found)), key=lambda place: -(found[place].confidence or 0.0)):
+        number = whose_hand(found[place], frame, hands)
+        whose[place] = None if number in whose else number
+    return whose
+
+
 def whose_hand(found: FoundHand, frame: StoredFrame, hands: Hands) -> int | None:
     """The hand of a window: of those whose middle is near in the picture the nearest, or that of the centre's pixel."""
     if not len(hands.distance_m):
@@ -175,9 +187,25 @@ def _overlap(told: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
 def platt(logits: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[tuple[float, ...], float]:
     """Slopes and offset that make logits (N, K) calibrated (Platt 1999, with his softened targets).
 
-    By Newton's method, whose steps are halved until they lead down (Lin, Lin and Weng 2007). No slope is negative, and
-    the first one not 0: more certain never counts less.
+    By Newton's method, whose steps are halved until they lead down (Lin, Lin and Weng 2007). More certain never counts
+    less: a logit whose slope would be negative is left out and has a slope of 0, the first one of at least .001.
     """
+    used = np.ones(logits.shape[1], bool)
+    while True:
+        slopes, offset = _line(logits[:, used], true)
+        if (slopes[1:] >= 0).all():
+            break
+        used[np.flatnonzero(used)[1:][slopes[1:] < 0]] = False
+    every = np.zeros(len(used))
+    every[used] = slopes
+    if every[0] < 1e-3:
+        every[:], offset = 0.0, _line(logits[:, :0], true)[1]
+        every[0] = 1e-3
+    return tuple(every.tolist()), offset
+
+
+def _line(logits: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    """Slopes (K,) and offset of the most likely logistic function."""
     positive, negative = int(true.sum()), int((~true).sum())
     target = np.where(true, (positive + 1) / (positive + 2), 1 / (negative + 2))
     given = np.column_stack([logits, np.ones(len(logits))])
@@ -187,7 +215,6 @@ def platt(logits: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[tuple[f
         return float((np.logaddexp(0, told) - target * told).sum())
 
     line = np.zeros(given.shape[1])
-    line[0] = 1.0
     for _ in range(100):
         chance = 1 / (1 + np.exp(-np.clip(given @ line, -40, 40)))
         gradient = given.T @ (chance - target)
@@ -198,5 +225,4 @@ def platt(logits: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[tuple[f
         line = line - step
         if np.abs(step).max() < 1e-8:
             break
-    first, *others, offset = (float(number) for number in line)
-    return (max(first, 1e-3), *(max(slope, 0.0) for slope in others)), offset
+    return line[:-1], float(line[-1])

@@ -145,5 +145,8 @@ def detector_of(parts: Mapping[str, Any]) -> Detector:
             or len(value) != count
             or not all(type(n) is int and low <= n <= high for n in value)
         ):
-            raise ModelError(f"network {name} is {value!r}; accepted are {count} whole numbers from {low} to {high}")
+            raise ModelError(
+                f"network {name} is {value!r}; accepted are {count} whole numbers from {low} to {high} (a detector of "
+                "an earlier release: train it again, or take the one that ships)"
+            )
     return Detector(**given)

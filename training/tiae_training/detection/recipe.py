@@ -26,7 +26,7 @@ from tiae_training.workers import each_in_order
 from tiae_training.world.shards import StoredFrame, stored_frames
 
 from .batches import Rows, Worse, crop_batch, grid_batch
-from .evaluation import judge, platt, whose_hand
+from .evaluation import judge, platt, whose_hands
 from .examples import Row, RowsWriter, hands_of, read_rows
 from .networks import Detector
 from .prepare import deceiving_crops, prepare
@@ -239,12 +239,13 @@ def examples_for_8_bits(work: Path, settings: DetectorTraining) -> dict[str, Ite
 def calibrate(folder: Path, shards: Sequence[Path], most_shards: int = 4) -> Calibration:
     """Of the confidence, by frames that were not trained on; as the node looks at them."""
     detector = load_detector(folder)
+    detector.calibration = Calibration()  # its confidence is the second look's logit again
     everything = SegmentationSettings(hand_confidence_min=0.001)
     logits, true = [], []
     for frame in itertools.chain(*(stored_frames(path) for path in shards[:most_shards])):
         hands = hands_of(frame)
-        for found in detector.see(frame.color, frame.depth_m, everything, focal_px=frame.focal_px).hands:
-            number = whose_hand(found, frame, hands)
+        seen = detector.see(frame.color, frame.depth_m, everything, focal_px=frame.focal_px).hands
+        for found, number in zip(seen, whose_hands(seen, frame, hands), strict=True):
             if number is None or hands.plain[number]:
                 logits.append((logit_of(found.confidence or 0.0), logit_of(found.proposal_score)))
                 true.append(number is not None)

@@ -21,7 +21,7 @@ MIN_HAND_PIXELS = 40
 
 @dataclass(frozen=True)
 class Segmented:
-    """How many of the windows are cut from masks that a segmentation network found."""
+    """How many of the windows are cut from masks that a detector or a segmentation found."""
 
     share: float = 0.0
     network: str = SHIPPED  # a shipped model's name or a folder
@@ -85,7 +85,7 @@ def window_rows(
 ) -> Iterator[WindowRow]:
     """Windows without end; the number of workers changes the speed, not the bytes.
 
-    Raises ModelError for a segmentation network that cannot be read.
+    Raises ModelError for a model that cannot be read.
     """
     segmented = segmented or Segmented()
     if segmented.share:
