@@ -43,7 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bag", type=Path, default=ROOT / "test" / "data" / "grasps", help="rosbag2")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "hand.gif", help="GIF to write")
-    parser.add_argument("--every", type=int, default=4, help="draw each so many-th frame (4)")
+    parser.add_argument("--every", type=int, default=7, help="draw each so many-th frame (7)")
     parser.add_argument("--source", default="camera (rendered)", help="what stands above the camera's picture")
     options = parser.parse_args()
     settings = Settings(robot_hand="shadow")
