@@ -50,7 +50,12 @@ def choose_segmentation(
         from tiae_ros.vision.segmentation.classical import ClassicalSegmentation
 
         return ClassicalSegmentation()
-    if read_manifest(find_model(model)).kind == DETECTOR:
+    kind = read_manifest(find_model(model)).kind
+    if kind not in (SEGMENTATION, DETECTOR):
+        raise ModelError(
+            f"{find_model(model)} holds a model of kind {kind}; needed here is one of kind segmentation or detector"
+        )
+    if kind == DETECTOR:
         from tiae_ros.model.hand_detector import load_detector
 
         return load_detector(model, precision=precision)

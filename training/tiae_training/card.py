@@ -18,6 +18,7 @@ _EIGHT_BITS = [
     "On CPUs with VNNI it runs in whole numbers of 8 bits; what that costs is the difference to the rows",
     "with `_int8`.",
 ]
+_DETECTOR_EIGHT_BITS = ["On CPUs with VNNI it runs in whole numbers of 8 bits; figures and confidence are of it there."]
 
 
 def card_text(manifest: Manifest) -> str:
@@ -50,7 +51,7 @@ def _what_it_is(manifest: Manifest) -> list[str]:
             "Finds hands from colour and registered depth, or from depth alone, by two looks: proposals over the whole",
             "picture, then each close up: hand, held thing, arm or sleeve, nothing; is it a hand, a left one.",
         ]
-        return [*lines, *(_EIGHT_BITS if CLOSE_UP_INT8 in manifest.files else [])]
+        return [*lines, *(_DETECTOR_EIGHT_BITS if CLOSE_UP_INT8 in manifest.files else [])]
     if manifest.kind == SEGMENTATION:
         widths = ", ".join(map(str, manifest.network.get("widths", "?")))
         lines = [
