@@ -81,6 +81,9 @@ def main() -> int:
         help="at the beginning: those that calibrated the confidence (0)",
     )
     parser.add_argument("--limit", type=int, default=1000, help="rendered frames looked at (1000)")
+    parser.add_argument(
+        "--least", type=float, default=0.5, help="confidence that counts in rendered frames: hand_confidence_min (0.5)"
+    )
     parser.add_argument("--mediapipe", metavar="PYTHON", help="an interpreter that has mediapipe==0.10.14, to compare")
     parser.add_argument("--no-classical", action="store_true", help="the networks alone")
     parser.add_argument("--docs", action="store_true", help="put the table into the notebook's page")
@@ -117,7 +120,7 @@ def all_rows(name: str, method: Segmentation, options: argparse.Namespace) -> It
         shards = shards_of(options.frames)[options.skip_shards :]
         for label, color in (("renders", True), ("renders, depth", False)):
             frames = itertools.islice(itertools.chain.from_iterable(map(stored_frames, shards)), options.limit)
-            figures = judge(method, frames, use_color=color).figures()
+            figures = judge(method, frames, use_color=color, least=options.least).figures()
             yield (
                 label,
                 name,

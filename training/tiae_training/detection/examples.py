@@ -47,16 +47,8 @@ class Hands:
 def hands_of(frame: StoredFrame) -> Hands:
     columns = frame.hands
     if not columns or not len(columns["distance_m"]):
-        nothing = np.zeros(0)
-        return Hands(
-            np.zeros((0, 2)),
-            np.zeros((0, 2)),
-            nothing,
-            nothing.astype(bool),
-            nothing.astype(int),
-            nothing,
-            nothing.astype(bool),
-        )
+        none, two = np.zeros(0), np.zeros((0, 2))
+        return Hands(two, two, none, none.astype(bool), none.astype(int), none, none.astype(bool))
     distance = columns["distance_m"].astype(float)
     size = columns["size_m"].astype(float) / proposals.HAND_M
     whole = _HAND_M2 * (size * frame.focal_px / distance) ** 2
