@@ -117,6 +117,7 @@ def test_one_model_for_masks_and_depth_publishes_everything(tmp_path, client, sh
         assert {message.height for message in client.received["/tiae/restored/depth"]} == {32}
         depth_m = np.frombuffer(client.received["/tiae/restored/depth"][-1].data, "<f4")
         assert np.nanmedian(depth_m) == pytest.approx(0.5, abs=0.1)
+        client.spin_until(lambda: client.received["/diagnostics"], 10, "diagnostics")
         values = {value.key: value.value for value in client.received["/diagnostics"][-1].status[0].values}
         assert values["depth model"] == values["model"]
         assert "[ERROR]" not in node.output

@@ -136,21 +136,6 @@ def test_a_second_hand_hides_what_is_behind():
     assert not labels[:3, 2:].any()
 
 
-def test_block_matchers_join_fingers_and_leave_shadows():
-    depth = np.full((40, 60), 1.0, np.float32)
-    depth[10:30, 20:26] = depth[10:30, 28:34] = 0.5  # two fingers, two cells apart
-    joined = shadowed = 0
-    for seed in range(20):
-        seen = augmentation.block_matched(depth.copy(), np.random.default_rng(seed))
-        assert seen.shape == depth.shape
-        known = seen[seen > 0]
-        assert (np.isclose(known, 0.5) | np.isclose(known, 1.0)).all()  # no surface that is not there
-        joined += bool(np.isclose(seen[15:25, 20:34], 0.5).all())
-        shadowed += bool((seen[20] == 0).any())
-    assert joined >= 5
-    assert shadowed >= 10
-
-
 @pytest.mark.parametrize("size", [(96, 128), (128, 176), (112, 160)])
 def test_plain_pictures_move_by_whole_pixels(size):
     whole = frame_arrays(4)
@@ -207,23 +192,6 @@ def test_hands_that_hold_nothing_are_picked():
     frames.labels[:] = 0
     with pytest.raises(DataError, match="empty_hand_share"):
         train(frames, settings, start=seeded())
-
-
-def test_only_the_hand_loses_its_depth():
-    depth = np.full((40, 60), 1.0, np.float32)
-    hand = np.zeros((40, 60), bool)
-    hand[10:30, 20:40] = True
-    depth[hand] = 0.5
-    flat = 0
-    for seed in range(30):
-        seen = augmentation.without_parts_of_the_hand(depth, hand, np.random.default_rng(seed))
-        assert (seen[hand] != 0.5).any()
-        assert (seen == 1.0)[:2].all()  # far from the hand
-        flat += bool((seen[hand] == 1.0).all())
-    assert depth[hand].min() == 0.5  # what was given is not changed
-    assert 1 <= flat <= 9
-    nothing = np.zeros_like(hand)
-    assert augmentation.without_parts_of_the_hand(depth, nothing, np.random.default_rng(0)) is depth
 
 
 def test_a_tiny_training_learns_and_repeats_itself():

@@ -34,6 +34,7 @@ _AGAIN_LOGIT = -1.4  # ... if the second look alone gives it a chance of a fifth
 _SAME_HAND_M = 0.06  # between middles in the picture, of what is about as far away:
 _SAME_DEPTH_FACTOR = 1.3
 _GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it holds
+_INSIDE_M = 0.016  # a window's centre lies so far inside the hand's outline: in the palm, as fingers are thinner
 _FINER = 4  # outlines are drawn so much finer than cells, which is quicker than to interpolate scores for each pixel
 _CENTER_STEPS_PER_PX = 64.0  # centres are kept in steps that floating point adds to whole pixels without rounding
 
@@ -268,7 +269,11 @@ def _without_doubles(seen: Sequence[tuple[_Seen, Window]], focal: float) -> list
 
 
 def _window_of(one: _Seen, focal: float, metric_size_m: float) -> Window | None:
-    """The window on hand and held thing: their thick middle around the hand's; None where there is no hand or depth."""
+    """The window on hand and held thing; None where there is no hand.
+
+    Its centre is their thick middle around the hand's, or where the hand is nearest to that: between fingers lies
+    something else's depth.
+    """
     best = one.scores.argmax(axis=0)
     hand = best == HAND
     grasp = (hand | (best == OBJECT)).astype(np.uint8)
@@ -286,8 +291,22 @@ def _window_of(one: _Seen, focal: float, metric_size_m: float) -> Window | None:
     total = float(weights.sum())
     if total > 0:
         u, v = float(weights.sum(axis=0) @ cells) / total, float(weights.sum(axis=1) @ cells) / total
+    u, v = _onto(hand & near, u, v)
     x, y = (round(value * _CENTER_STEPS_PER_PX) / _CENTER_STEPS_PER_PX for value in one.crop.pixel(u, v))
     return Window(center_x=x, center_y=y, side_px=metric_size_m * focal / depth, depth_m=depth)
+
+
+def _onto(hand: NDArray[np.bool_], u: float, v: float) -> tuple[float, float]:
+    """The place nearest to (u, v) that lies well inside the hand, or as well as there is one."""
+    rimmed = cv2.copyMakeBorder(hand.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    inside = cv2.distanceTransform(rimmed, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    deep = min(_INSIDE_M / SIDE_M * CELLS, float(inside.max()))
+    row, column = round(v), round(u)
+    if not deep or (0 <= row < CELLS and 0 <= column < CELLS and inside[row, column] >= deep):
+        return u, v
+    rows, columns = np.nonzero(inside >= deep)
+    nearest = np.argmin((rows - v) ** 2 + (columns - u) ** 2)
+    return float(columns[nearest]), float(rows[nearest])
 
 
 def _paste(labels: Labels, one: _Seen) -> None:

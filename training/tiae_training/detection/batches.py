@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from tiae_ros.vision.detection import close_up, proposals
 from tiae_ros.vision.detection.close_up import CELLS, CORE_M, FAR_FACTOR, SIDE_M
+from tiae_ros.vision.labels import HAND
+from tiae_training.data.poor_depth import lingering, poor_depth
 
 from .examples import KEPT_CELLS, KEPT_SIDE_M
 
@@ -24,6 +26,7 @@ class Worse:
     colorless: float = 0.15
     holed: float = 0.3
     other_background: float = 0.2
+    poor_depth: float = 0.0
 
 
 def _holes(depth: NDArray[np.uint16], rng: np.random.Generator) -> None:
@@ -32,6 +35,16 @@ def _holes(depth: NDArray[np.uint16], rng: np.random.Generator) -> None:
     cells = int(rng.integers(3, 14))
     field = cv2.resize(rng.random((height // cells + 2, width // cells + 2), dtype=np.float32), (width, height))
     depth[field < rng.uniform(0.05, 0.45)] = 0
+
+
+def _poor(depth: NDArray[np.uint16], hand: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.uint16]:
+    """As a matcher of large windows or a filter over time reads it; colour has to tell."""
+    metres = depth.astype(np.float32) / 1000
+    if rng.random() < 0.35:
+        metres = lingering(metres, rng)
+    if rng.random() < 0.75:
+        metres = poor_depth(metres, hand, rng)
+    return (1000 * metres).astype(np.uint16)
 
 
 def _painted(color: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -87,10 +100,13 @@ def _grid_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
         color, depth, labels = color[::-1], depth[::-1], labels[::-1]
         hands[:, 1], hands[:, 3] = height - 1 - hands[:, 1], -hands[:, 3]
     depth = np.ascontiguousarray(depth)
+    colorless = rng.random() < worse.colorless
+    if worse.poor_depth and not colorless and rng.random() < worse.poor_depth:
+        depth = _poor(depth, labels == HAND, rng)
     if rng.random() < worse.holed:
         _holes(depth, rng)
     metres = depth.astype(np.float32) / 1000
-    shown = None if rng.random() < worse.colorless else _painted(np.ascontiguousarray(color), rng)
+    shown = None if colorless else _painted(np.ascontiguousarray(color), rng)
     planes = proposals.planes_of(shown, metres, focal)
     block = proposals.BLOCK
     h, w = height // block, width // block
@@ -169,6 +185,9 @@ def _crop_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
     if mirrored:
         color, depth, labels = (np.ascontiguousarray(part[:, ::-1]) for part in (color, depth, labels))
         ax, left = -ax, 1 - left
+    colorless = rng.random() < worse.colorless
+    if worse.poor_depth and not colorless and rng.random() < worse.poor_depth:
+        depth = _poor(depth, labels == HAND, rng)
     if rng.random() < worse.holed:
         _holes(depth, rng)
     # The crop that is cut: a little beside, a little larger or smaller, not quite upright.
@@ -187,7 +206,7 @@ def _crop_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
     way = np.array([[c * step, s * step, 0], [-s * step, c * step, 0]])
     way[:, 2] = middle - way[:, :2] @ np.full(2, (CELLS - 1) / 2)
     size = (CELLS, CELLS)
-    if rng.random() < worse.colorless:
+    if colorless:
         shown = None
     else:
         shown = cv2.warpAffine(

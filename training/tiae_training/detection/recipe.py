@@ -217,7 +217,7 @@ class _Joined:
 
 
 def _worse(settings: DetectorTraining) -> Worse:
-    return Worse(settings.colorless_share, settings.holed_share, settings.background_share)
+    return Worse(settings.colorless_share, settings.holed_share, settings.background_share, settings.poor_depth_share)
 
 
 def examples_for_8_bits(work: Path, settings: DetectorTraining) -> dict[str, Iterator[Floats]]:

@@ -20,6 +20,9 @@ class DetectorTraining:
     colorless_share: float = setting(0.15, "--colorless-share", "of examples without colour")
     holed_share: float = setting(0.3, "--holed-share", "of examples whose depth has blobs without a reading")
     background_share: float = setting(0.2, "--background-share", "of hands put before another background")
+    poor_depth_share: float = setting(
+        0.25, "--poor-depth-share", "of examples with colour whose depth is that of a poor sensor"
+    )
     alone_share: float = setting(
         0.6, "--alone-share", "of the second look's steps before it sees what deceives the first"
     )
@@ -34,6 +37,6 @@ class DetectorTraining:
                 raise ParameterError(f"{name} is {getattr(self, name)}; accepted is 1 to 4096")
         if not 0 < self.learning_rate < 1:
             raise ParameterError(f"learning_rate is {self.learning_rate}; accepted is above 0 and below 1")
-        for name in ("colorless_share", "holed_share", "background_share", "alone_share"):
+        for name in ("colorless_share", "holed_share", "background_share", "poor_depth_share", "alone_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; accepted is 0 to 1")
