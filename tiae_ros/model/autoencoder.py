@@ -25,6 +25,7 @@ from tiae_ros.model.devices import on_device, open_engine
 from tiae_ros.model.engines.engine import Engine, probe
 from tiae_ros.model.folder import DECODER, ENCODER, PROTOTYPES, ModelFolder, read_folder
 from tiae_ros.model.manifest import AUTOENCODER
+from tiae_ros.model.naming import NONE, voted_labels
 from tiae_ros.model.shifts import best_shifts_subpixel
 from tiae_ros.model.shipped import find_model
 from tiae_ros.model.trial import try_graphs
@@ -85,6 +86,8 @@ class Autoencoder:
         self.device, self.engine = engine.device, engine.name
         self._encoder, self._decoder = engine.open(folder, ENCODER), engine.open(folder, DECODER)
         self.prototypes = read_prototypes(folder)
+        self._names = tuple(dict.fromkeys(self.manifest.prototype_names))
+        self._prototype_labels = np.array([self._names.index(name) for name in self.manifest.prototype_names], np.int64)
         self._check_graphs(folder)
 
     def encode(self, images: Array) -> Array:
@@ -174,13 +177,11 @@ class Autoencoder:
         )
 
     def label(self, descriptor: Any) -> str:
-        """The name of the nearest labelled prototype of one descriptor (K,); "" when none is near or there are none."""
+        """The name of the labelled prototypes around one descriptor (K,); "" when none is near, or names disagree."""
         one = number_row(descriptor, "a descriptor", self.manifest.descriptor_size)
-        if not len(self.prototypes):
-            return ""
         distances = np.linalg.norm(self.prototypes - one[None, :], axis=1)
-        nearest = int(distances.argmin())
-        return self.manifest.prototype_names[nearest] if distances[nearest] <= self.manifest.prototype_radius else ""
+        found = int(voted_labels(distances[None], self._prototype_labels, self.manifest.prototype_radius)[0])
+        return "" if found == NONE else self._names[found]
 
     def _restored(self, descriptors: Floats) -> Floats:
         return self._decoder(descriptors, np.zeros((len(descriptors), self._parameters), np.float32))[0]

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from tiae_ros.errors import DataError, ParameterError
 from tiae_ros.model.autoencoder import Autoencoder
+from tiae_ros.model.naming import NONE
 from tiae_training.data.arrays import ImageArrays, join_arrays, load_arrays
 from tiae_training.prototypes import (
     NEAR_SHARE,
     HeldOut,
     Prototypes,
     judge_held_out,
-    nearest_distance,
+    names_of,
     prototypes_of,
 )
 
@@ -110,18 +111,19 @@ def name_model(
     }
     unknown = None
     if others:
-        far = [nearest_distance(model.encode(part.images), prototypes.rows) > held_out.radius for part in others]
-        unknown = float(np.concatenate(far).mean())
+        named = (names_of(model.encode(part.images), prototypes) for part in others)
+        unknown = float(np.mean([not name for some in named for name in some]))
         told["others"] = {"data": ", ".join(part.data_id for part in others), "unknown": unknown}
     return Naming(prototypes, judged, unknown, {"names": told})
 
 
 def _judged(held_out: HeldOut, labels: NDArray[np.int64], names: Sequence[str]) -> tuple[Judged, ...]:
-    right, wrong = held_out.named & (held_out.label == labels), held_out.named & (held_out.label != labels)
+    named = held_out.label != NONE
+    right, wrong = held_out.label == labels, named & (held_out.label != labels)
     result = []
     for label, name in enumerate(names):
         own = labels == label
-        shares = (float(which[own].mean()) for which in (right, ~held_out.named, wrong))
+        shares = (float(which[own].mean()) for which in (right, ~named, wrong))
         result.append(Judged(name, int(own.sum()), *shares))
     return tuple(result)
 

@@ -2,7 +2,8 @@
 
 The auto-encoder itself is trained without labels; where the data has some, this is the only place they are used.
 
-A descriptor gets the name of the nearest prototype, unless even that is farther than one radius, the same for all. Many
+A descriptor gets the name that most of the prototypes around it have (`tiae_ros.model.naming`), unless even the nearest
+is farther than one radius, the same for all. Many
 prototypes per name tell known grasps from others much better than few; a radius for each name or each prototype tells
 them no better, and worse where a name has few windows. The radius comes from windows that
 the prototypes were not made of: windows lie nearer to centres made of them, the more so the fewer they are.
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from tiae_ros.model.autoencoder import Autoencoder, load_model
 from tiae_ros.model.folder import PROTOTYPES, read_folder, write_folder
 from tiae_ros.model.manifest import AUTOENCODER, Manifest
+from tiae_ros.model.naming import NONE, voted_labels
 from tiae_training.card import write_card
 from tiae_training.clusters import k_means
 from tiae_training.data.arrays import ImageArrays
@@ -112,15 +114,14 @@ class HeldOut:
     """Every window judged by prototypes of the other four fifths of its name's windows.
 
     own (N,) is the distance to its name's nearest prototype, infinite where there is none; nearest (N,) that to the
-    nearest of all, and label (N,) the label of that one; radius within which the wanted share of `own` lies; named
-    (N,) whether a window is called something, by the radius of the windows that are not in its fifth.
+    nearest of all; radius within which the wanted share of `own` lies; label (N,) what a window is called by the radius
+    of the windows that are not in its fifth, `NONE` where it has no name.
     """
 
     own: NDArray[np.float64]
     nearest: NDArray[np.float64]
     label: Whole
     radius: float
-    named: NDArray[np.bool_]
 
 
 def judge_held_out(
@@ -138,24 +139,38 @@ def judge_held_out(
     """
     fifth = _fifths(labels)
     own, nearest = np.full(len(labels), np.inf), np.full(len(labels), np.inf)
-    label = np.full(len(labels), -1, np.int64)
+    known: list[tuple[Floats, Whole]] = []
     for number in range(_FIFTHS):
         inside = np.flatnonzero(fifth == number)
-        for name in np.unique(labels[fifth != number]).tolist():
-            centres = _centres(descriptors[(labels == name) & (fifth != number)], per_class, seed)
-            distance = nearest_distance(descriptors[inside], centres)
-            own[inside] = np.where(labels[inside] == name, distance, own[inside])
-            label[inside] = np.where(distance < nearest[inside], name, label[inside])
-            nearest[inside] = np.minimum(distance, nearest[inside])
-    radii = np.array([_radius(own[fifth != number], near_share) for number in range(_FIFTHS)])
-    return HeldOut(own, nearest, label, _radius(own, near_share), nearest <= radii[fifth])
+        names = np.unique(labels[fifth != number])
+        centres = [_centres(descriptors[(labels == name) & (fifth != number)], per_class, seed) for name in names]
+        rows = np.concatenate([descriptors[:0], *centres])
+        known.append((rows, np.repeat(names, [len(some) for some in centres])))
+        away = _distances(descriptors[inside], known[-1][0])
+        same = labels[inside][:, None] == known[-1][1]
+        own[inside] = np.where(same, away, np.inf).min(axis=1, initial=np.inf)
+        nearest[inside] = away.min(axis=1, initial=np.inf)
+    label = np.full(len(labels), NONE, np.int64)
+    for number, (rows, of_rows) in enumerate(known):
+        inside = np.flatnonzero(fifth == number)
+        radius = _radius(own[fifth != number], near_share)
+        label[inside] = voted_labels(_distances(descriptors[inside], rows), of_rows, radius)
+    return HeldOut(own, nearest, label, _radius(own, near_share))
 
 
-def nearest_distance(descriptors: Floats, prototypes: Floats) -> NDArray[np.float64]:
-    """(N, K) and (P, K) -> how far each descriptor is from the nearest prototype (N,)."""
+def names_of(descriptors: Floats, prototypes: Prototypes) -> list[str]:
+    """The name of each descriptor (N, K), as a model with these prototypes gives it; "" for none."""
+    names = tuple(dict.fromkeys(prototypes.names))
+    labels = np.array([names.index(name) for name in prototypes.names], np.int64)
+    found = voted_labels(_distances(descriptors, prototypes.rows), labels, prototypes.radius)
+    return ["" if label == NONE else names[label] for label in found]
+
+
+def _distances(descriptors: Floats, prototypes: Floats) -> NDArray[np.float64]:
+    """(N, K) and (P, K) -> (N, P)."""
     one, other = descriptors.astype(np.float64), prototypes.astype(np.float64)
     squares = (one**2).sum(1)[:, None] - 2 * one @ other.T + (other**2).sum(1)
-    return np.sqrt(np.maximum(squares.min(1), 0))
+    return np.sqrt(np.maximum(squares, 0))
 
 
 def _fifths(labels: Whole) -> Whole:
