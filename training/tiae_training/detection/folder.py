@@ -1,9 +1,4 @@
-"""Hand detectors from and into model folders, and their graphs in whole numbers of 8 bits.
-
-Weights have a step per output channel, activations one per tensor, from what examples reach there (Jacob et al. 2018,
-arXiv 1712.05877). First layers stay in float32, since their planes are of very different ranges, and so does the last
-one of the facts.
-"""
+"""Hand detectors from and into model folders, and their graphs in whole numbers of 8 bits (`eight_bits`)."""
 
 from __future__ import annotations
 
