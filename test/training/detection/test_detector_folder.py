@@ -77,7 +77,7 @@ def test_graphs_say_what_torch_says(saved, file):
         assert one.shape == other.shape
         if "int8" in file:
             assert np.abs(one - other).mean() < 0.1 * np.abs(other - other.mean()).mean() + 0.05
-            assert len(np.unique(one)) > 0.8 * one.size  # answers are no steps: a hand's arm and length are among them
+            assert len(np.unique(one)) > 0.8 * min(one.size, 400)  # not 256 steps: arms and lengths are among them
         else:
             np.testing.assert_allclose(one, other, atol=2e-3)
 
