@@ -14,8 +14,7 @@ import numpy as np
 from tiae_ros.errors import ModelError
 from tiae_ros.imitation.hand_picture import BACKDROP, HandPicture
 from tiae_ros.imitation.robot_hand import load_hand
-from tiae_ros.model.shipped import find_model
-from tiae_ros.perception import SHIPPED_HAND_POSE
+from tiae_ros.model.shipped import SEES_JOINTS, find_model
 
 HAND = "shadow"
 TITLE = "robot hand (Shadow)"
@@ -24,7 +23,7 @@ TITLE = "robot hand (Shadow)"
 def is_there() -> bool:
     """Whether a model for the operator's joints is shipped."""
     try:
-        find_model(SHIPPED_HAND_POSE)
+        find_model(SEES_JOINTS)
     except ModelError:
         return False
     return True

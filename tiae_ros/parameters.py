@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tiae_ros.errors import ParameterError
+from tiae_ros.model.shipped import FINDS_HANDS
 
 LIVE = "live"
 CONFIGURE = "configure"
@@ -164,7 +165,7 @@ class Settings:
         choices=("auto", "network", "classical"),
     )
     segmentation_model: str = _parameter(
-        "detector",
+        FINDS_HANDS,
         "",
         CONFIGURE,
         "what finds hands: a folder, or the name of a shipped model (detector, segmentation)",

@@ -89,12 +89,12 @@ def _check_models(arguments: argparse.Namespace) -> None:
     """Raise ModelError or ParameterError for what the node could not follow a hand with."""
     from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
-    from tiae_ros.perception import SHIPPED_HAND_POSE
+    from tiae_ros.model.shipped import SEES_JOINTS
 
     name = arguments.hand_pose_model
     if name in ("", "none"):
         raise ParameterError(f"--hand-pose-model {name!r} tells no joints of a hand; accepted are auto or a model")
-    pose = load_hand_pose(SHIPPED_HAND_POSE if name == "auto" else name)
+    pose = load_hand_pose(SEES_JOINTS if name == "auto" else name)
     check_belongs(pose, load_model(arguments.model, threads=1))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiae_ros.errors import OutputError, ParameterError
+from tiae_ros.model.shipped import FINDS_HANDS
 
 if TYPE_CHECKING:
     from tiae_ros.perception import Grasp, Perception, Pose
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="hands", help="as the node's parameter (hands)")
     parser.add_argument(
         "--segmentation-model",
-        default="detector",
+        default=FINDS_HANDS,
         metavar="DIR",
         help="what finds hands (the shipped detector)",
     )

@@ -7,6 +7,7 @@ engines/      what runs its graphs: ONNX Runtime, or on a GPU without it plain P
 devices       a device's name -> the engine and the device
 shipped       the name of a shipped model -> its folder
 autoencoder   encode, decode, restore, estimate_shift, place, label
+naming        which name a descriptor gets, by the prototypes around it
 ambiguity     whether an angle is sure, may be half a turn off, or means nothing
 pattern_poses angle, scale and mirroring of patterns, as far as they are sure
 segmenter     what finds hands, by its name; a segmentation network: hand, held object, or neither

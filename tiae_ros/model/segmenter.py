@@ -13,7 +13,7 @@ from tiae_ros.model.engines.engine import Graph, probe
 from tiae_ros.model.engines.onnx_runtime import OnnxRuntime
 from tiae_ros.model.folder import NETWORK, NETWORK_INT8, read_folder, read_manifest
 from tiae_ros.model.manifest import DETECTOR, SEGMENTATION
-from tiae_ros.model.shipped import find_model
+from tiae_ros.model.shipped import FINDS_HANDS, find_model
 from tiae_ros.model.trial import try_graphs
 from tiae_ros.vision.segmentation.network import NetworkSegmentation
 from tiae_ros.vision.segmentation.planes import INPUTS
@@ -21,7 +21,6 @@ from tiae_ros.vision.segmentation.settings import STRIDE
 from tiae_ros.vision.sight import Segmentation
 
 METHODS = ("auto", "network", "classical")
-SHIPPED = "detector"
 PRECISIONS = ("auto", "float32", "int8")
 QUICK_WITH_8_BITS = {"avx512_vnni", "avx_vnni"}  # CPU flags: sums of products of 8-bit numbers in one instruction
 _FILES = {"float32": NETWORK, "int8": NETWORK_INT8}
@@ -31,7 +30,7 @@ _TRIALS = 5
 
 
 def choose_segmentation(
-    method: str = "auto", model: str | os.PathLike[str] = SHIPPED, *, precision: str = "auto"
+    method: str = "auto", model: str | os.PathLike[str] = FINDS_HANDS, *, precision: str = "auto"
 ) -> Segmentation:
     """The segmentation of a method's name: "network" or "auto" is a model, "classical" does without.
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tiae_ros.errors import ModelError
 
+FINDS_HANDS, SEES_JOINTS = "detector", "hand_pose"  # the shipped models that are used where none is named
+
 
 def shared_folders(kind: str) -> Iterator[Path]:
     """Where ``models``, ``config``, ... of this package may lie: the source tree, then what is installed."""

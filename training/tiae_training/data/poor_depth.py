@@ -50,9 +50,7 @@ def without_parts_of_the_hand(
     for _ in range(int(rng.integers(1, 5))):
         place = int(rng.integers(len(rows)))
         axes = (int(rng.integers(1, reach + 1)), int(rng.integers(1, reach + 1)))
-        depth = cv2.ellipse(
-            depth, (int(columns[place]), int(rows[place])), axes, float(rng.uniform(0, 180)), 0, 360, 0, -1
-        )
+        cv2.ellipse(depth, (int(columns[place]), int(rows[place])), axes, float(rng.uniform(0, 180)), 0, 360, 0, -1)
     return depth
 
 
