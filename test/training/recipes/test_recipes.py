@@ -67,6 +67,8 @@ ALIKE = (
     "affnist-like",
     "shift-rotation-scale-photographs",
     "foreground-noise",
+    "shift-and-background",
+    "shift-rotation-scale-background",
 )
 OWN = [name for name in RECIPES if name not in ("document", *ALIKE)]
 
