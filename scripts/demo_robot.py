@@ -14,7 +14,7 @@ import numpy as np
 from tiae_ros.errors import ModelError
 from tiae_ros.imitation.hand_picture import BACKDROP, HandPicture
 from tiae_ros.imitation.robot_hand import load_hand
-from tiae_ros.model.shipped import SEES_JOINTS, find_model
+from tiae_ros.model.shipped import DEFAULT_HAND_POSE_MODEL, find_model
 
 HAND = "shadow"
 TITLE = "robot hand (Shadow)"
@@ -23,7 +23,7 @@ TITLE = "robot hand (Shadow)"
 def is_there() -> bool:
     """Whether a model for the operator's joints is shipped."""
     try:
-        find_model(SEES_JOINTS)
+        find_model(DEFAULT_HAND_POSE_MODEL)
     except ModelError:
         return False
     return True

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tiae_ros.errors import ParameterError
-from tiae_ros.model.shipped import FINDS_HANDS
+from tiae_ros.model.shipped import DEFAULT_MODEL, DEFAULT_SEGMENTATION_MODEL
 
 LIVE = "live"
 CONFIGURE = "configure"
@@ -118,7 +118,7 @@ class Settings:
     """A value for each parameter; immutable, so one frame sees one state of it."""
 
     model: str = _parameter(
-        "hands",
+        DEFAULT_MODEL,
         "",
         CONFIGURE,
         "model for hand and object masks, or for these and depth: a folder, or the name of a shipped model",
@@ -165,7 +165,7 @@ class Settings:
         choices=("auto", "network", "classical"),
     )
     segmentation_model: str = _parameter(
-        FINDS_HANDS,
+        DEFAULT_SEGMENTATION_MODEL,
         "",
         CONFIGURE,
         "what finds hands: a folder, or the name of a shipped model (detector, segmentation)",

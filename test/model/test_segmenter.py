@@ -12,7 +12,7 @@ from tiae_ros.errors import ModelError, ParameterError
 from tiae_ros.model import segmenter, shipped
 from tiae_ros.model.folder import NETWORK, NETWORK_INT8, WEIGHTS, read_folder, write_folder
 from tiae_ros.model.segmenter import METHODS, choose_segmentation, load_segmentation
-from tiae_ros.model.shipped import FINDS_HANDS, find_model
+from tiae_ros.model.shipped import DEFAULT_SEGMENTATION_MODEL, find_model
 from tiae_ros.vision.detection.detector import HandDetector
 from tiae_ros.vision.labels import HAND
 from tiae_ros.vision.segmentation.planes import INPUTS
@@ -46,7 +46,7 @@ def test_classical_reads_no_network():
 def test_the_shipped_network_is_the_default(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert isinstance(choose_segmentation(), HandDetector)
-    manifest = read_folder(find_model(FINDS_HANDS)).manifest
+    manifest = read_folder(find_model(DEFAULT_SEGMENTATION_MODEL)).manifest
     assert choose_segmentation().name.startswith(f"network {manifest.model_id}")
 
 

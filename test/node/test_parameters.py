@@ -51,13 +51,13 @@ def test_every_row_accepts_its_own_default():
 
 def test_defaults_are_those_of_segmentation():
     from tiae_ros.model.segmenter import METHODS
-    from tiae_ros.model.shipped import FINDS_HANDS
+    from tiae_ros.model.shipped import DEFAULT_SEGMENTATION_MODEL
     from tiae_ros.perception import segmentation_settings
     from tiae_ros.vision.segmentation.settings import SegmentationSettings
 
     assert segmentation_settings(Settings()) == SegmentationSettings()
     assert find("segmentation_method").choices == METHODS
-    assert Settings().segmentation_model == FINDS_HANDS
+    assert Settings().segmentation_model == DEFAULT_SEGMENTATION_MODEL
 
 
 @pytest.mark.parametrize(

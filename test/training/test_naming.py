@@ -22,7 +22,7 @@ from tiae_ros.model.folder import read_folder, write_folder
 from tiae_ros.model.shipped import find_model
 from tiae_training.data.arrays import ImageArrays
 from tiae_training.naming import merge_by_name, name_model, numbered_alike
-from tiae_training.prototypes import Prototypes, judge_held_out, prototypes_of, save_prototypes
+from tiae_training.prototypes import Prototypes, judge_held_out, names_of, prototypes_of, save_prototypes
 
 SIZE = 16
 
@@ -104,8 +104,17 @@ def test_a_held_out_fifth_is_a_stretch():
     np.testing.assert_allclose(judged.own[:2], [0.2, 0.1], atol=1e-3)  # the nearest outside 0.0, 0.1
     np.testing.assert_allclose(judged.own[8:10], [9.3, 9.4], atol=1e-3)
     assert judged.label[8:10].tolist() == [1, 1]
-    assert judged.nearest[8] == pytest.approx(0.0, abs=1e-3)
     assert judged.radius == pytest.approx(np.quantile(judged.own, 0.8))
+
+
+def test_a_model_calls_things_as_was_judged(model, folder):
+    naming = name_model(model, merge_by_name([labelled(bars(40, 1), "cup"), labelled(bars(40, 3), "pen")]))
+    save_prototypes(folder, naming.prototypes)
+    named = load_model(folder)
+    descriptors = named.encode(np.concatenate([bars(20, 1, seed=5), bars(20, 3, seed=6), bars(20, 6)]))
+    told = names_of(descriptors, dataclasses.replace(naming.prototypes, rows=named.prototypes))
+    assert told == [named.label(one) for one in descriptors]
+    assert {"cup", "pen"} <= set(told)
 
 
 def test_a_name_may_have_one_window():

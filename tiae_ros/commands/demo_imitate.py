@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiae_ros.commands.own_process import running
 from tiae_ros.errors import MissingExtraError, ParameterError, TiaeError, install_hint
+from tiae_ros.model.shipped import DEFAULT_HAND_POSE_MODEL, DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the rendered room (default 0)")
     parser.add_argument("--subject", type=int, default=1100, help="number of the operator (default 1100)")
     parser.add_argument("--hand-pose-model", default="auto", metavar="DIR", help="as the node's parameter (auto)")
-    parser.add_argument("--model", default="hands", metavar="DIR", help="as the node's parameter (hands)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="DIR", help="as the node's parameter (hands)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -89,12 +90,11 @@ def _check_models(arguments: argparse.Namespace) -> None:
     """Raise ModelError or ParameterError for what the node could not follow a hand with."""
     from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
-    from tiae_ros.model.shipped import SEES_JOINTS
 
     name = arguments.hand_pose_model
     if name in ("", "none"):
         raise ParameterError(f"--hand-pose-model {name!r} tells no joints of a hand; accepted are auto or a model")
-    pose = load_hand_pose(SEES_JOINTS if name == "auto" else name)
+    pose = load_hand_pose(DEFAULT_HAND_POSE_MODEL if name == "auto" else name)
     check_belongs(pose, load_model(arguments.model, threads=1))
 
 

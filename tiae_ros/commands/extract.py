@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tiae_ros.commands.progress import Count, add_json, at_work, print_json
-from tiae_ros.model.shipped import FINDS_HANDS
+from tiae_ros.model.shipped import DEFAULT_SEGMENTATION_MODEL
 
 HELP = "cut windows around the hand out of a recorded RGB-D bag, ready to train on"
 DESCRIPTION = """Find the hand in every frame of a bag (rosbag2: a folder, .mcap or .db3), cut a window of a fixed
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--segmentation-model",
-        default=FINDS_HANDS,
+        default=DEFAULT_SEGMENTATION_MODEL,
         metavar="DIR",
         help="a folder, or the name of a shipped model: detector, segmentation (detector)",
     )

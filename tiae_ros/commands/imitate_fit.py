@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiae_ros.model.shipped import DEFAULT_HAND_POSE_MODEL, DEFAULT_MODEL
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -32,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="MAP.npz", help="file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace it")
     parser.add_argument("--joints", metavar="TOPIC", help="joint states in a bag")
-    parser.add_argument("--model", default="hands", metavar="DIR", help="auto-encoder (hands)")
-    parser.add_argument("--hand-pose-model", default="hand_pose", metavar="DIR", help="hand pose model (hand_pose)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="DIR", help="auto-encoder (hands)")
+    parser.add_argument(
+        "--hand-pose-model", default=DEFAULT_HAND_POSE_MODEL, metavar="DIR", help="hand pose model (hand_pose)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

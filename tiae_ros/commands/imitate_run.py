@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiae_ros.errors import ParameterError
+from tiae_ros.model.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from tiae_ros.imitation.gate import Observation
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="BAG|FILE.npz")
     parser.add_argument("--hand", default="shadow", help="name of a robot hand, or its YAML file (shadow)")
     parser.add_argument("--side", choices=("right", "left"), default="right", help="of the robot hand (right)")
-    parser.add_argument("--model", default="hands", metavar="DIR", help="as the node's parameter (hands)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="DIR", help="as the node's parameter (hands)")
     parser.add_argument("--hand-pose-model", default="auto", metavar="DIR", help="as the node's parameter (auto)")
     parser.add_argument("--map", type=Path, metavar="MAP.npz", help="of `tiae imitate fit`: corrects the joints")
     parser.add_argument("--rate-hz", type=float, default=30.0, help="of the windows of FILE.npz (30)")

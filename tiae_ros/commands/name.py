@@ -8,8 +8,9 @@ from pathlib import Path
 HELP = 'teach a trained model names, so that the node says "cup" or unknown'
 DESCRIPTION = """Give a model names from labelled windows (`tiae extract --label NAME`, or any FILE.npz with labels and
 label_names). Equal names of several files are one. Nothing is trained: descriptors of the windows are kept as
-prototypes, and what is far from all of them is unknown (the node's label is then empty). Names the model had
-before are replaced; weights and measures stay. The folder holds the old model or the new one at any moment.
+prototypes, and what is far from all of them, or about as near to those of two names, is unknown (the node's label is
+then empty). Names the model had before are replaced; weights and measures stay. The folder holds the old model or the
+new one at any moment.
 
 Each fifth of a name's windows, in their order, is judged by the other four; the table says how often the name is
 right, unknown and wrong. With --unknown, it says how many windows of other things are called unknown."""
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.9,
         metavar="SHARE",
-        help="of held-out windows to be called something; less: unknown is said more often (0.9)",
+        help="of held-out windows that shall be near enough to have a name; less: unknown is said more often (0.9)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write a named copy here, and leave --model as it is")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiae_ros.errors import OutputError, ParameterError
-from tiae_ros.model.shipped import FINDS_HANDS
+from tiae_ros.model.shipped import DEFAULT_MODEL, DEFAULT_SEGMENTATION_MODEL
 
 if TYPE_CHECKING:
     from tiae_ros.perception import Grasp, Perception, Pose
@@ -58,10 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lens = parser.add_mutually_exclusive_group()
     lens.add_argument("--focal-px", type=float, metavar="F", help="focal length in pixels of the colour picture")
     lens.add_argument("--fov-deg", type=float, metavar="DEG", help="or its horizontal field of view")
-    parser.add_argument("--model", default="hands", help="as the node's parameter (hands)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="as the node's parameter (hands)")
     parser.add_argument(
         "--segmentation-model",
-        default=FINDS_HANDS,
+        default=DEFAULT_SEGMENTATION_MODEL,
         metavar="DIR",
         help="what finds hands (the shipped detector)",
     )

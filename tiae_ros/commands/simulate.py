@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiae_ros.commands.progress import add_json, at_work, counted, print_json
 from tiae_ros.errors import ParameterError
-from tiae_ros.model.shipped import FINDS_HANDS
+from tiae_ros.model.shipped import DEFAULT_SEGMENTATION_MODEL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +89,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of windows, cut from masks that --segmentation found; the true ones are what is restored (default: 0)",
     )
     parser.add_argument(
-        "--segmentation", default=FINDS_HANDS, metavar="MODEL", help="what found them (default: the shipped detector)"
+        "--segmentation",
+        default=DEFAULT_SEGMENTATION_MODEL,
+        metavar="MODEL",
+        help="what found them (default: the shipped detector)",
     )
     parser.add_argument("--window-size", type=int, default=32, help="pixels (default: 32)")
     parser.add_argument(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tiae_ros.commands.progress import add_json, at_work, print_json
 from tiae_ros.errors import DataError, ParameterError
-from tiae_ros.model.shipped import FINDS_HANDS
+from tiae_ros.model.shipped import DEFAULT_SEGMENTATION_MODEL
 
 HELP = "cut windows to train on from frames of people"
 DESCRIPTION = """Cut a window for each hand in frames of `tiae simulate people`, as the node cuts them from a camera's.
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--segmentation",
-        default=FINDS_HANDS,
+        default=DEFAULT_SEGMENTATION_MODEL,
         metavar="MODEL",
         help="what finds hands in these frames (default: the shipped detector)",
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tiae_ros.commands.progress import add_json, at_work, print_json
 from tiae_ros.commands.train import add_settings, asked_settings, run_options, write_config
 from tiae_ros.errors import OutputError, ParameterError
-from tiae_ros.model.shipped import FINDS_HANDS
+from tiae_ros.model.shipped import DEFAULT_SEGMENTATION_MODEL
 from tiae_ros.options import add_config
 
 if TYPE_CHECKING:
@@ -57,7 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, type=Path, metavar="DIR", help=text)
         parser.add_argument(f"{flag}-pattern", default="*_color.*", metavar="GLOB", help="which of them (*_color.*)")
     parser.add_argument(
-        "--segmentation", nargs="+", default=[FINDS_HANDS], metavar="MODEL", help="what is wrong in them (detector)"
+        "--segmentation",
+        nargs="+",
+        default=[DEFAULT_SEGMENTATION_MODEL],
+        metavar="MODEL",
+        help="what is wrong in them (detector)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
     add_settings(parser, HandPoseTraining())
@@ -198,7 +202,11 @@ def _command_line(arguments: argparse.Namespace, settings: object) -> str:
         if folder := getattr(arguments, flag):
             name = flag.replace("_", "-")
             words.append(f"--{name} {folder.name} --{name}-pattern '{getattr(arguments, f'{flag}_pattern')}'")
-    words += [f"--segmentation {' '.join(arguments.segmentation)}"] if arguments.segmentation != [FINDS_HANDS] else []
+    words += (
+        [f"--segmentation {' '.join(arguments.segmentation)}"]
+        if arguments.segmentation != [DEFAULT_SEGMENTATION_MODEL]
+        else []
+    )
     usual = type(settings)()
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         if getattr(settings, field.name) != getattr(usual, field.name):

@@ -25,7 +25,7 @@ from tiae_ros.model.devices import on_device, open_engine
 from tiae_ros.model.engines.engine import Engine, probe
 from tiae_ros.model.folder import DECODER, ENCODER, PROTOTYPES, ModelFolder, read_folder
 from tiae_ros.model.manifest import AUTOENCODER
-from tiae_ros.model.naming import NONE, voted_labels
+from tiae_ros.model.naming import NONE, numbered, voted_labels
 from tiae_ros.model.shifts import best_shifts_subpixel
 from tiae_ros.model.shipped import find_model
 from tiae_ros.model.trial import try_graphs
@@ -86,8 +86,7 @@ class Autoencoder:
         self.device, self.engine = engine.device, engine.name
         self._encoder, self._decoder = engine.open(folder, ENCODER), engine.open(folder, DECODER)
         self.prototypes = read_prototypes(folder)
-        self._names = tuple(dict.fromkeys(self.manifest.prototype_names))
-        self._prototype_labels = np.array([self._names.index(name) for name in self.manifest.prototype_names], np.int64)
+        self._names, self._prototype_labels = numbered(self.manifest.prototype_names)
         self._check_graphs(folder)
 
     def encode(self, images: Array) -> Array:

@@ -13,7 +13,7 @@ from tiae_ros.model.engines.engine import Graph, probe
 from tiae_ros.model.engines.onnx_runtime import OnnxRuntime
 from tiae_ros.model.folder import NETWORK, NETWORK_INT8, read_folder, read_manifest
 from tiae_ros.model.manifest import DETECTOR, SEGMENTATION
-from tiae_ros.model.shipped import FINDS_HANDS, find_model
+from tiae_ros.model.shipped import DEFAULT_SEGMENTATION_MODEL, find_model
 from tiae_ros.model.trial import try_graphs
 from tiae_ros.vision.segmentation.network import NetworkSegmentation
 from tiae_ros.vision.segmentation.planes import INPUTS
@@ -30,7 +30,7 @@ _TRIALS = 5
 
 
 def choose_segmentation(
-    method: str = "auto", model: str | os.PathLike[str] = FINDS_HANDS, *, precision: str = "auto"
+    method: str = "auto", model: str | os.PathLike[str] = DEFAULT_SEGMENTATION_MODEL, *, precision: str = "auto"
 ) -> Segmentation:
     """The segmentation of a method's name: "network" or "auto" is a model, "classical" does without.
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tiae_ros.errors import ModelError
 
-FINDS_HANDS, SEES_JOINTS = "detector", "hand_pose"  # the shipped models that are used where none is named
+# The shipped models that are used where none is named.
+DEFAULT_MODEL, DEFAULT_SEGMENTATION_MODEL, DEFAULT_HAND_POSE_MODEL = "hands", "detector", "hand_pose"
 
 
 def shared_folders(kind: str) -> Iterator[Path]:

@@ -27,7 +27,7 @@ from tiae_ros.model.devices import on_device
 from tiae_ros.model.hand_pose import HandPose, HandPoseEstimate, check_belongs, load_hand_pose
 from tiae_ros.model.pattern_poses import PatternPoses, pattern_poses
 from tiae_ros.model.segmenter import choose_segmentation
-from tiae_ros.model.shipped import SEES_JOINTS
+from tiae_ros.model.shipped import DEFAULT_HAND_POSE_MODEL
 from tiae_ros.parameters import Settings
 from tiae_ros.streams.camera import focal_length_px
 from tiae_ros.streams.distortion import Distortion, camera_at
@@ -142,7 +142,7 @@ def _load_pipeline(settings: Settings, device: str) -> Pipeline:
 def _load_hand_pose(settings: Settings, grasp: Autoencoder) -> HandPose | None:
     name = settings.hand_pose_model
     if name == "auto":
-        name = SEES_JOINTS if settings.robot_hand else "none"
+        name = DEFAULT_HAND_POSE_MODEL if settings.robot_hand else "none"
     if name in ("", "none"):
         return None
     hand_pose = load_hand_pose(name)

@@ -1,8 +1,8 @@
 """A graph in whole numbers of 8 bits, by ONNX Runtime's static quantisation.
 
 Weights have a step per output channel, activations one per tensor, from what examples reach there (Jacob et al. 2018,
-arXiv 1712.05877). The first layer stays in float32, since its planes are of very different ranges, and so does what
-gives the answers: of several in one tensor the widest range would be the step of all. It takes hardly any time.
+arXiv 1712.05877). The first layer stays in float32, since its planes are of very different ranges, and so does the
+last one before each output: of several answers in one tensor the widest range would be the step of all.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ def eight_bit_graph(graph: bytes, examples: Iterator[Floats]) -> bytes:
     _unpack(model)
     name = model.graph.input[0].name
     first = next(node.name for node in model.graph.node if node.op_type == "Conv")
-    answers = {output.name for output in model.graph.output}
-    last = [node.name for node in model.graph.node if node.op_type in ("Gemm", "MatMul") or answers & set(node.output)]
+    last = [node.name for node in model.graph.node if node.op_type in ("Gemm", "MatMul")]
+    for output in model.graph.output:
+        last += _last_layer(model.graph, output.name)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "int8.onnx"
         quiet = logging.root.level
@@ -51,6 +52,15 @@ def eight_bit_graph(graph: bytes, examples: Iterator[Floats]) -> bytes:
         finally:
             logging.root.setLevel(quiet)
         return target.read_bytes()
+
+
+def _last_layer(graph: Any, name: str) -> list[str]:
+    """The nodes that make an output: the last convolution, and what only puts its numbers elsewhere."""
+    maker = next((node for node in graph.node if name in node.output), None)
+    if maker is None:
+        return []
+    moves = maker.op_type in ("DepthToSpace", "Reshape", "Transpose", "Flatten", "Identity")
+    return [maker.name, *(_last_layer(graph, maker.input[0]) if moves else [])]
 
 
 def _unpack(model: Any) -> None:

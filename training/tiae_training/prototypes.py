@@ -2,11 +2,11 @@
 
 The auto-encoder itself is trained without labels; where the data has some, this is the only place they are used.
 
-A descriptor gets the name that most of the prototypes around it have (`tiae_ros.model.naming`), unless even the nearest
-is farther than one radius, the same for all. Many
-prototypes per name tell known grasps from others much better than few; a radius for each name or each prototype tells
-them no better, and worse where a name has few windows. The radius comes from windows that
-the prototypes were not made of: windows lie nearer to centres made of them, the more so the fewer they are.
+A descriptor gets the name that has most votes of the prototypes around it (`tiae_ros.model.naming`). It has none where
+its lead is small, or where even the nearest prototype is farther than one radius, the same for all. Many prototypes per
+name tell known grasps from others much better than few; a radius for each name or each prototype tells them no better,
+and worse where a name has few windows. The radius comes from windows that the prototypes were not made of: windows lie
+nearer to centres made of them, the more so the fewer they are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tiae_ros.model.autoencoder import Autoencoder, load_model
 from tiae_ros.model.folder import PROTOTYPES, read_folder, write_folder
 from tiae_ros.model.manifest import AUTOENCODER, Manifest
-from tiae_ros.model.naming import NONE, voted_labels
+from tiae_ros.model.naming import NONE, numbered, voted_labels
 from tiae_training.card import write_card
 from tiae_training.clusters import k_means
 from tiae_training.data.arrays import ImageArrays
@@ -113,13 +113,12 @@ def shifted_descriptors(model: Autoencoder, arrays: ImageArrays, seed: int = 0) 
 class HeldOut:
     """Every window judged by prototypes of the other four fifths of its name's windows.
 
-    own (N,) is the distance to its name's nearest prototype, infinite where there is none; nearest (N,) that to the
-    nearest of all; radius within which the wanted share of `own` lies; label (N,) what a window is called by the radius
-    of the windows that are not in its fifth, `NONE` where it has no name.
+    own (N,) is the distance to its name's nearest prototype, infinite where there is none; radius that within which the
+    wanted share of `own` lies; label (N,) what a window is called by the radius of the windows that are not in its
+    fifth, `NONE` where it has no name.
     """
 
     own: NDArray[np.float64]
-    nearest: NDArray[np.float64]
     label: Whole
     radius: float
 
@@ -138,30 +137,24 @@ def judge_held_out(
     the same picture, and would be judged by themselves.
     """
     fifth = _fifths(labels)
-    own, nearest = np.full(len(labels), np.inf), np.full(len(labels), np.inf)
-    known: list[tuple[Floats, Whole]] = []
+    own, label = np.full(len(labels), np.inf), np.full(len(labels), NONE, np.int64)
+    judged: list[tuple[Whole, NDArray[np.float64], Whole]] = []  # windows, distances to the prototypes, their labels
     for number in range(_FIFTHS):
         inside = np.flatnonzero(fifth == number)
         names = np.unique(labels[fifth != number])
         centres = [_centres(descriptors[(labels == name) & (fifth != number)], per_class, seed) for name in names]
-        rows = np.concatenate([descriptors[:0], *centres])
-        known.append((rows, np.repeat(names, [len(some) for some in centres])))
-        away = _distances(descriptors[inside], known[-1][0])
-        same = labels[inside][:, None] == known[-1][1]
-        own[inside] = np.where(same, away, np.inf).min(axis=1, initial=np.inf)
-        nearest[inside] = away.min(axis=1, initial=np.inf)
-    label = np.full(len(labels), NONE, np.int64)
-    for number, (rows, of_rows) in enumerate(known):
-        inside = np.flatnonzero(fifth == number)
-        radius = _radius(own[fifth != number], near_share)
-        label[inside] = voted_labels(_distances(descriptors[inside], rows), of_rows, radius)
-    return HeldOut(own, nearest, label, _radius(own, near_share))
+        of_centres = np.repeat(names, [len(some) for some in centres])
+        away = _distances(descriptors[inside], np.concatenate([descriptors[:0], *centres]))
+        own[inside] = np.where(labels[inside][:, None] == of_centres, away, np.inf).min(axis=1, initial=np.inf)
+        judged.append((inside, away, of_centres))
+    for number, (inside, away, of_centres) in enumerate(judged):
+        label[inside] = voted_labels(away, of_centres, _radius(own[fifth != number], near_share))
+    return HeldOut(own, label, _radius(own, near_share))
 
 
 def names_of(descriptors: Floats, prototypes: Prototypes) -> list[str]:
     """The name of each descriptor (N, K), as a model with these prototypes gives it; "" for none."""
-    names = tuple(dict.fromkeys(prototypes.names))
-    labels = np.array([names.index(name) for name in prototypes.names], np.int64)
+    names, labels = numbered(prototypes.names)
     found = voted_labels(_distances(descriptors, prototypes.rows), labels, prototypes.radius)
     return ["" if label == NONE else names[label] for label in found]
 

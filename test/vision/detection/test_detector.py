@@ -95,6 +95,36 @@ def test_a_hand_with_its_window_masks_and_facts():
     assert hand.crop.depth_m == pytest.approx(0.5)  # by the readings, not by the proposal
 
 
+def test_the_centre_lies_on_the_hand_and_not_between_its_fingers():
+    depth = picture()
+    depth[90:150, 120:200] = 0.5
+    depth[90:150, 154:166] = 0.54  # what is held shows between two halves of the hand
+    sight = detector(FirstLook((160, 120, 0.5, 0.9))).see(None, depth, focal_px=FOCAL)
+    ((x, y),) = found_at(sight)
+    assert sight.labels[120, 160] == OBJECT
+    assert (sight.labels[round(y) - 8 : round(y) + 9, round(x) - 8 : round(x) + 9] == HAND).all()
+    assert abs(x - 160) < 25
+    assert abs(y - 120) < 10
+
+
+def test_the_centre_of_a_thin_hand_stays_where_it_is():
+    """Two centimetres thick, with a ragged outline: no place of it is well inside."""
+    found = []
+    for seed in range(12):
+        rng, depth = np.random.default_rng(seed), picture()
+        depth[114:127, 100:221] = 0.5
+        for row in (113, 114, 126, 127):
+            depth[row, 100:221] = np.where(rng.random(121) < 0.5, 0.5, 1.0)
+        sight = detector(FirstLook((160, 120, 0.5, 0.9))).see(None, depth, focal_px=FOCAL)
+        found += found_at(sight)
+        x, y = found[-1]
+        assert sight.labels[round(y), round(x)] == HAND
+    xs, ys = np.array(found).T
+    assert len(xs) == 12
+    assert np.abs(xs - 160).max() < 10
+    assert np.abs(ys - 120).max() < 5
+
+
 def test_labels_lie_where_they_belong():
     depth = picture((160, 120, 0.5))
     depth[96:145, 185:205] = 0.54  # a thing right of the hand

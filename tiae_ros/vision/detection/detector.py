@@ -34,7 +34,8 @@ _AGAIN_LOGIT = -1.4  # ... if the second look alone gives it a chance of a fifth
 _SAME_HAND_M = 0.06  # between middles in the picture, of what is about as far away:
 _SAME_DEPTH_FACTOR = 1.3
 _GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it holds
-_INSIDE_M = 0.016  # a window's centre lies so far inside the hand's outline: in the palm, as fingers are thinner
+# A window's centre lies so far inside the hand's outline, if that is near enough: in the palm, as fingers are thinner.
+_INSIDE_M, _INSIDE_WEIGHT = 0.016, 2.0  # a millimetre farther inside is worth two of way
 _FINER = 4  # outlines are drawn so much finer than cells, which is quicker than to interpolate scores for each pixel
 _CENTER_STEPS_PER_PX = 64.0  # centres are kept in steps that floating point adds to whole pixels without rounding
 
@@ -291,22 +292,29 @@ def _window_of(one: _Seen, focal: float, metric_size_m: float) -> Window | None:
     total = float(weights.sum())
     if total > 0:
         u, v = float(weights.sum(axis=0) @ cells) / total, float(weights.sum(axis=1) @ cells) / total
-    u, v = _onto(hand & near, u, v)
+    if (hand & near).any():
+        u, v = _onto(hand & near, u, v)
     x, y = (round(value * _CENTER_STEPS_PER_PX) / _CENTER_STEPS_PER_PX for value in one.crop.pixel(u, v))
     return Window(center_x=x, center_y=y, side_px=metric_size_m * focal / depth, depth_m=depth)
 
 
 def _onto(hand: NDArray[np.bool_], u: float, v: float) -> tuple[float, float]:
-    """The place nearest to (u, v) that lies well inside the hand, or as well as there is one."""
+    """(u, v), or where that is not well inside the hand, a place that is and not far from there."""
     rimmed = cv2.copyMakeBorder(hand.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inside = cv2.distanceTransform(rimmed, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    deep = min(_INSIDE_M / SIDE_M * CELLS, float(inside.max()))
+    deep = _INSIDE_M / SIDE_M * CELLS
     row, column = round(v), round(u)
-    if not deep or (0 <= row < CELLS and 0 <= column < CELLS and inside[row, column] >= deep):
+    if 0 <= row < CELLS and 0 <= column < CELLS and inside[row, column] >= deep:
         return u, v
-    rows, columns = np.nonzero(inside >= deep)
-    nearest = np.argmin((rows - v) ** 2 + (columns - u) ** 2)
-    return float(columns[nearest]), float(rows[nearest])
+    cells = np.arange(CELLS)
+    worth = _INSIDE_WEIGHT * np.minimum(inside, deep) - np.hypot(cells - u, (cells - v)[:, None])
+    worth[~hand] = -np.inf
+    row, column = divmod(int(worth.argmax()), CELLS)
+    # Between cells, so that it moves little where the outline does.
+    rows, columns = (slice(max(0, at - 2), at + 3) for at in (row, column))
+    weights = np.exp(worth[rows, columns] - worth[row, column])
+    total = float(weights.sum())
+    return float(weights.sum(axis=0) @ cells[columns]) / total, float(weights.sum(axis=1) @ cells[rows]) / total
 
 
 def _paste(labels: Labels, one: _Seen) -> None:

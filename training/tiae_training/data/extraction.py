@@ -11,7 +11,7 @@ import numpy as np
 
 from tiae_ros.errors import DataError, ParameterError
 from tiae_ros.model.segmenter import METHODS, choose_segmentation
-from tiae_ros.model.shipped import FINDS_HANDS
+from tiae_ros.model.shipped import DEFAULT_SEGMENTATION_MODEL
 from tiae_ros.streams.bags import Bag, RgbdFrame
 from tiae_ros.streams.camera import focal_length_px
 from tiae_ros.streams.depth_units import MILLIMETRE_M, question_unit
@@ -49,7 +49,7 @@ class ExtractionSettings:
     every_hand: bool = False  # False: the nearest hand of each frame
     use_color: bool = True
     segmentation_method: str = "auto"
-    segmentation_model: str = FINDS_HANDS
+    segmentation_model: str = DEFAULT_SEGMENTATION_MODEL
     slop_s: float = 0.02  # largest difference of stamps between colour and depth
     joints_slop_s: float = 0.05  # and between these and the robot's joints
     depth_unit_m: float = MILLIMETRE_M  # one step of 16-bit depth

@@ -1,6 +1,6 @@
 """Depth as poor sensors read it, of pictures whose colour stays as it is: there, colour has to tell where the hand is.
 
-Depth is (h, w) float32 metres, 0 where nothing was read; functions give new arrays of that kind.
+Depth is (h, w) float32 metres, 0 where nothing was read. What is given is not changed.
 """
 
 from __future__ import annotations

@@ -38,13 +38,13 @@ def _holes(depth: NDArray[np.uint16], rng: np.random.Generator) -> None:
 
 
 def _poor(depth: NDArray[np.uint16], hand: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.uint16]:
-    """As a matcher of large windows or a filter over time reads it; colour has to tell."""
+    """As a matcher of large windows or a filter over time reads it, or (a fifth) as it is; colour has to tell."""
     metres = depth.astype(np.float32) / 1000
     if rng.random() < 0.35:
         metres = lingering(metres, rng)
     if rng.random() < 0.75:
         metres = poor_depth(metres, hand, rng)
-    return (1000 * metres).astype(np.uint16)
+    return np.rint(1000 * metres).astype(np.uint16)
 
 
 def _painted(color: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -101,7 +101,7 @@ def _grid_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
         hands[:, 1], hands[:, 3] = height - 1 - hands[:, 1], -hands[:, 3]
     depth = np.ascontiguousarray(depth)
     colorless = rng.random() < worse.colorless
-    if worse.poor_depth and not colorless and rng.random() < worse.poor_depth:
+    if not colorless and rng.random() < worse.poor_depth:
         depth = _poor(depth, labels == HAND, rng)
     if rng.random() < worse.holed:
         _holes(depth, rng)
@@ -186,7 +186,7 @@ def _crop_example(rows: Rows, number: int, rng: np.random.Generator, worse: Wors
         color, depth, labels = (np.ascontiguousarray(part[:, ::-1]) for part in (color, depth, labels))
         ax, left = -ax, 1 - left
     colorless = rng.random() < worse.colorless
-    if worse.poor_depth and not colorless and rng.random() < worse.poor_depth:
+    if not colorless and rng.random() < worse.poor_depth:
         depth = _poor(depth, labels == HAND, rng)
     if rng.random() < worse.holed:
         _holes(depth, rng)

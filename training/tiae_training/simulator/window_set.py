@@ -10,7 +10,7 @@ import numpy as np
 
 from tiae_ros.errors import ParameterError
 from tiae_ros.model.segmenter import choose_segmentation
-from tiae_ros.model.shipped import FINDS_HANDS
+from tiae_ros.model.shipped import DEFAULT_SEGMENTATION_MODEL
 from tiae_ros.vision.sight import Segmentation, sight_of_labels
 from tiae_training.data.windows import ShownHand, WindowRow, WindowSize, cut_row
 
@@ -25,7 +25,7 @@ class Segmented:
     """How many of the windows are cut from masks that a detector or a segmentation found."""
 
     share: float = 0.0
-    network: str = FINDS_HANDS  # a shipped model's name or a folder
+    network: str = DEFAULT_SEGMENTATION_MODEL  # a shipped model's name or a folder
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
