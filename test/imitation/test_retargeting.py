@@ -63,6 +63,24 @@ def test_a_pinch_that_is_seen_touches_where_the_tips_are_a_little_off():
     assert apart["seen to be none"] == apart["by the tips"]  # the tips still tell
 
 
+def test_a_fist_does_not_pinch():
+    """In a fist the thumb is near the other tips, and what is seen of them tells a pinch now and then."""
+    retargeting = Retargeting(load_hand("shadow"))
+    found = {}
+    for name, joints in (("fist", FIST), ("open", OPEN)):
+        for seen in (0.0, 0.9):
+            retargeting.reset()
+            pinch = np.array([0.0, 0.0, seen, seen])
+            found[name, seen] = retargeting.retarget(TIPS.positions(joints), joints, pinch=pinch)
+    np.testing.assert_allclose(found["fist", 0.9], found["fist", 0.0], atol=0.01)
+    assert np.abs(found["open", 0.9] - found["open", 0.0]).max() > 0.3
+    retargeting.reset()
+    pinch = np.array([0.0, 0.0, 0.9, 0.9])
+    unknown = retargeting.retarget(TIPS.positions(FIST), None, pinch=pinch)  # without joints a pinch is believed
+    retargeting.reset()
+    assert np.abs(unknown - retargeting.retarget(TIPS.positions(FIST), None, pinch=np.zeros(4))).max() > 0.1
+
+
 @pytest.mark.parametrize("name", shipped_hands())
 def test_open_is_open_and_a_fist_is_closed(name):
     hand = load_hand(name)

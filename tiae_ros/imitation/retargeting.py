@@ -23,6 +23,11 @@ from tiae_ros.imitation.human_hand import FINGERS, JOINT_NAMES, KNUCKLES_MM, LEN
 from tiae_ros.imitation.joint_to_joint import JointToJoint
 from tiae_ros.imitation.robot_hand import RobotHand
 
+# Of the four fingers beside the thumb.
+_FLEXIONS = np.array(
+    [[JOINT_NAMES.index(f"{f}_{joint}_flexion") for joint in ("mcp", "pip", "dip")] for f in FINGERS[1:]]
+)
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -35,6 +40,8 @@ class Weights:
     pinch_none_mm: float = 40.0  # tips farther apart than this do not pinch
     pinch_unsure: float = 0.12  # a pinch that is seen less surely than this is told by the tips alone
     pinch_sure: float = 0.32  # and more surely than this it touches
+    pinch_curled_rad: float = 3.2  # a finger whose three joints together are bent farther does not pinch any more:
+    fist_curled_rad: float = 3.6  # here not at all, it is a fist's, and near the thumb all the same
     human: float = 20.0  # per radian away from the human joint that turns alike: tips are seen less well than joints
     rest: float = 1.0  # per radian away from the rest pose, of joints that follow no human one
     last: float = 2.0  # per radian away from the frame before
@@ -125,14 +132,14 @@ class Retargeting:
         jumped = self._last is None or np.abs(targets - self._last_targets).max() > 40.0
         start = alike if self._last is None else self._last
         start = np.where(self._moves_tips, start, alike)  # a wrist follows at once
-        goal, weights = self._vector_goals(tips_mm, targets, pinch)
+        goal, weights = self._vector_goals(tips_mm, targets, pinch, joints)
         to_alike = np.where(self._alike.follows & (joints is not None), self.weights.human, self.weights.rest)
         angles = self._solve(start, alike, to_alike**2, goal, weights, self.iterations * (5 if jumped else 1))
         self._last, self._last_targets = angles, targets
         return angles.copy()
 
     def _vector_goals(
-        self, tips_mm: np.ndarray, targets: np.ndarray, pinch: np.ndarray | None
+        self, tips_mm: np.ndarray, targets: np.ndarray, pinch: np.ndarray | None, joints: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """(V, 3) goals of the vectors and (V,) their weights."""
         w = self.weights
@@ -143,6 +150,12 @@ class Retargeting:
         if pinch is not None and len(closed):
             seen = np.asarray(pinch, dtype=float)[self._rows[self._pairs] - 1]
             closed = np.maximum(closed, np.clip((seen - w.pinch_unsure) / (w.pinch_sure - w.pinch_unsure), 0.0, 1.0))
+        if joints is not None and len(closed):
+            # The thumb does not reach past a finger that is curled.
+            curled = np.maximum.accumulate(np.asarray(joints, dtype=float)[_FLEXIONS].sum(axis=1))
+            curled = curled[self._rows[self._pairs] - 1]
+            open_enough = (w.fist_curled_rad - curled) / (w.fist_curled_rad - w.pinch_curled_rad)
+            closed = closed * np.nan_to_num(np.clip(open_enough, 0.0, 1.0), nan=1.0)
         closed = closed * closed * (3 - 2 * closed)  # without a step where a pinch begins
         ratio = 0.5 * (self._ratios[:1] + self._ratios[self._pairs])
         apart = between * (ratio * (1 - closed))[:, None]
