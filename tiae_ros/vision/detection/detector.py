@@ -28,7 +28,7 @@ from tiae_ros.vision.window import Window, has_reading
 
 _LEAST_SCORE = 0.08  # of a proposal: generous, since the second look decides
 _MOST_LOOKS = 4
-_CERTAIN_LOOKS, _LIKELY_SCORE = 2, 0.2  # so many places are looked at anyway, others from this score on
+_LIKELY_SCORE = 0.2  # the best place is looked at anyway, others from this score on
 _AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at once more ...
 _AGAIN_LOGIT = -1.4  # ... if the second look alone gives it a chance of a fifth
 _SAME_HAND_M = 0.06  # between middles in the picture, of what is about as far away:
@@ -158,7 +158,7 @@ class HandDetector(Segmentation):
             places = [
                 _Place(place.x, place.y, place.arm, place.depth_m, place.score)
                 for number, place in enumerate(near)
-                if number < _CERTAIN_LOOKS or place.score >= _LIKELY_SCORE
+                if not number or place.score >= _LIKELY_SCORE
             ]
             found = self._found(color, depth_m, focal, places, settings, metric_size_m)
         labels = nothing.labels
