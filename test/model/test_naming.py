@@ -18,8 +18,8 @@ def test_the_nearest_names_have_most_votes():
     distances = np.array([[1.0, 2.0]])
     assert voted_labels(distances, np.array([0, 1]), 8.0).tolist() == [0]  # .73 and .27
     assert voted_labels(np.array([[1.0, 1.0]]), np.array([0, 1]), 8.0).tolist() == [NONE]
-    assert voted_labels(np.array([[1.0, 1.2]]), np.array([0, 1]), 8.0).tolist() == [NONE]  # .55 and .45
-    assert voted_labels(np.array([[1.0, 1.4]]), np.array([0, 1]), 8.0).tolist() == [0]  # .60 and .40
+    assert voted_labels(np.array([[1.0, 1.4]]), np.array([0, 1]), 8.0).tolist() == [NONE]  # .60 and .40
+    assert voted_labels(np.array([[1.0, 1.6]]), np.array([0, 1]), 8.0).tolist() == [0]  # .65 and .35
 
 
 def test_one_prototype_alone_is_outvoted_by_many_beside_it():

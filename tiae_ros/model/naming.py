@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 NONE = -1  # no name
 VOTERS = 9
 _SHARPNESS = 8.0  # a prototype that lies farther by an eighth of the radius has 1 / e of a vote
-_LEAST_LEAD = 0.15  # of all votes, before the name with second most; below it, two names are about as likely
+_LEAST_LEAD = 0.2  # of all votes, before the name with second most; below it, two names are about as likely
 
 
 def numbered(names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
