@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCKED = ("torch", "safetensors", "onnx", "onnxscript", "sklearn", "tqdm")
 PRELUDE = f"import sys\nfor name in {BLOCKED}: sys.modules[name] = None\n"
 EVERYTHING = """
-import contextlib, io, json
+import contextlib, io, itertools, json
 import numpy as np
 from tiae_ros import Perception, load_model
 from tiae_ros.cli import SUBCOMMANDS, main
@@ -57,8 +57,9 @@ np.testing.assert_allclose(model.infer(windows).placed, model.place(windows), at
 assert {model.label(row) for row in encoded} <= {"mug", "pen", ""}
 
 with Bag(BAG) as bag:
-    frame = next(iter(bag.rgbd_frames()))
-said["grasps"] = len(Perception(device="cpu").frame(frame.color, frame.depth_m, frame.k))
+    frames = list(itertools.islice(bag.rgbd_frames(), 4))
+perception = Perception(device="cpu")
+said["grasps"] = [len(perception.frame(frame.color, frame.depth_m, frame.k)) for frame in frames]
 
 try:
     import rclpy
@@ -99,7 +100,8 @@ def test_tools_on_recorded_data_work(said):
 
 
 def test_frames_become_grasps(said):
-    assert said["grasps"] == 1
+    assert max(said["grasps"]) == 1  # a hand, which need not be found in each frame
+    assert sum(said["grasps"]) >= 3
     assert said["node"] in ("no rclpy", ["SUCCESS", "SUCCESS"])
 
 
