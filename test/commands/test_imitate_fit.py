@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ BAG = Path(__file__).parents[1] / "data" / "grasps"
 TOPIC = "/joint_states"
 MS = 1_000_000
 FRAMES = 8
+SKIPPED = 3  # in the first ones the hand is not surely found
 
 
 def joint_state(stamp_ns: int, **angles: float) -> tuple[str, str, int, bytes]:
@@ -35,15 +37,16 @@ def joint_state(stamp_ns: int, **angles: float) -> tuple[str, str, int, bytes]:
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory) -> Path:
-    """The shipped bag's first frames, and a Shadow hand that closes: one half of its joints in each message."""
+    """Frames of the shipped bag, and a Shadow hand that closes: one half of its joints in each message."""
     names = load_hand("shadow").names
     with Bag(BAG) as source:
         topics = source.camera_topics()
         stored = [(m.topic, m.type, m.time_ns, m.data) for m in source.raw([*topics.inputs.values()])]
-    colors = [time_ns for topic, _, time_ns, _ in stored if topic == topics.color][:FRAMES]
-    stored = [message for message in stored if message[2] <= colors[-1] + 20 * MS]
+    colors = [time_ns for topic, _, time_ns, _ in stored if topic == topics.color][SKIPPED : SKIPPED + FRAMES]
+    stored = [message for message in stored if colors[0] - 20 * MS <= message[2] <= colors[-1] + 20 * MS]
     with Bag(BAG) as source:
-        stamps = [frame.stamp_ns for _, frame in zip(range(FRAMES), source.rgbd_frames(), strict=False)]
+        frames = itertools.islice(source.rgbd_frames(), SKIPPED, SKIPPED + FRAMES)
+        stamps = [frame.stamp_ns for frame in frames]
     for number, stamp_ns in enumerate(stamps[:-1]):  # none beside the last frame
         angle = 0.1 * number
         stored.append(joint_state(stamp_ns - 8 * MS, **dict.fromkeys(names[::2], angle)))

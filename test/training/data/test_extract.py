@@ -195,7 +195,7 @@ def test_a_labelled_part_of_a_bag(bag, tmp_path):
 
     out = tmp_path / "cup.npz"
     words = ["--label", "coffee cup", "--from-s", "0.1", "--to-s", "0.27"]  # frames lie 66 ms apart
-    assert main(["extract", "--bag", str(bag), "--out", str(out), *words]) == 0
+    assert extract(bag, out, *words) == 0
     arrays = load_arrays(out)
     assert arrays.labels.tolist() == [0, 0, 0]
     assert arrays.label_names == ("coffee cup",)
