@@ -198,6 +198,17 @@ def test_a_bag_has_its_own_camera_and_says_what_it_took(capsys):
     assert rows[3]["grasps"][0]["position_m"][2] == pytest.approx(0.61, abs=0.03)
 
 
+@pytest.mark.parametrize("nothing", [np.zeros((48, 64), np.uint16), np.full((48, 64), np.nan, np.float32)])
+def test_depth_without_a_reading_is_said(tmp_path, capsys, nothing):
+    cv2.imwrite(str(tmp_path / "cup.png"), np.full((48, 64, 3), 90, np.uint8))
+    depth = tmp_path / ("depth.png" if nothing.dtype == np.uint16 else "depth.tiff")
+    cv2.imwrite(str(depth), nothing)
+    assert main(["predict", str(tmp_path / "cup.png"), str(depth), "--focal-px", "60", "--json"]) == 0
+    ((row,), said) = rows_of(capsys)
+    assert row["grasps"] == []
+    assert "1 picture looks wrong; the first: cup: its depth has no reading at all" in said
+
+
 def test_two_pictures_and_two_folders(pictures, tmp_path, capsys):
     color, depth = pictures / "hand_color.png", pictures / "hand_depth_mm.png"  # one lies beside the other
     folder = tmp_path / "set"

@@ -282,6 +282,7 @@ class _Doubts:
 
     def of_frame(self, frame: SourceFrame, perception: Perception, *, known: bool) -> None:
         from tiae_ros.streams.depth_units import question_unit
+        from tiae_ros.vision.window import has_reading
 
         settings = perception.settings
         for reason, text in frame.warnings.items():
@@ -293,6 +294,9 @@ class _Doubts:
             return
         if not known:
             self._once(NO_CAMERA.format(fov=settings.assumed_fov_deg))
+        if not has_reading(frame.depth_m).any():
+            self.add("no reading", frame.name, "its depth has no reading at all: each pixel is 0 or not a number")
+            return
         doubt = question_unit(frame.depth_m, frame.depth_encoding, depth_max_m=settings.depth_max_m)
         self.add("unit", frame.name, doubt or "")
 
@@ -304,7 +308,7 @@ class _Doubts:
 
     def lines(self) -> Iterator[str]:
         for count, first in self._found.values():
-            yield f"{count} pictures look wrong; the first: {first}"
+            yield f"{'1 picture looks' if count == 1 else f'{count} pictures look'} wrong; the first: {first}"
 
     def _once(self, text: str) -> None:
         """While it goes on: what one should know before the end."""
