@@ -176,7 +176,7 @@ class Autoencoder:
         )
 
     def label(self, descriptor: Any) -> str:
-        """The name of the labelled prototypes around one descriptor (K,); "" when none is near, or names disagree."""
+        """The name of the prototypes around one descriptor (K,); "" when none is near or two are about as likely."""
         one = number_row(descriptor, "a descriptor", self.manifest.descriptor_size)
         distances = np.linalg.norm(self.prototypes - one[None, :], axis=1)
         found = int(voted_labels(distances[None], self._prototype_labels, self.manifest.prototype_radius)[0])

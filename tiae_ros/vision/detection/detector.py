@@ -272,7 +272,7 @@ def _without_doubles(seen: Sequence[tuple[_Seen, Window]], focal: float) -> list
 def _window_of(one: _Seen, focal: float, metric_size_m: float) -> Window | None:
     """The window on hand and held thing; None where there is no hand.
 
-    Its centre is their thick middle around the hand's, or where the hand is nearest to that: between fingers lies
+    Its centre is their thick middle around the hand's, or a place well inside the hand near that: between fingers lies
     something else's depth.
     """
     best = one.scores.argmax(axis=0)
