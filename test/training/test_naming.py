@@ -107,6 +107,17 @@ def test_a_held_out_fifth_is_a_stretch():
     assert judged.radius == pytest.approx(np.quantile(judged.own, 0.8))
 
 
+@pytest.mark.parametrize(
+    "words", [["--data", "cup", "cup"], ["--data", "cup", "twin"], ["--data", "cup", "--unknown", "twin"]]
+)
+def test_the_same_windows_twice_are_refused(folder, tmp_path, capsys, words):
+    paths = {name: str(write(tmp_path / f"{name}.npz", bars(40, 1), name)) for name in ("cup", "twin")}
+    before = (folder / "manifest.json").read_bytes()
+    assert main(["name", "--model", str(folder), *(paths.get(word, word) for word in words)]) == 2
+    assert "hold the same windows; give each recording once" in capsys.readouterr().err
+    assert (folder / "manifest.json").read_bytes() == before
+
+
 def test_a_model_calls_things_as_was_judged(model, folder):
     naming = name_model(model, merge_by_name([labelled(bars(40, 1), "cup"), labelled(bars(40, 3), "pen")]))
     save_prototypes(folder, naming.prototypes)

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_ros.model.folder import MANIFEST
     from tiae_ros.model.shipped import find_model
     from tiae_training.data.arrays import load_arrays, refuse_existing
-    from tiae_training.naming import merge_by_name, name_model
+    from tiae_training.naming import merge_by_name, name_model, refuse_the_same
     from tiae_training.prototypes import save_prototypes
 
     source = find_model(arguments.model)
@@ -55,8 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_existing(arguments.out / MANIFEST, overwrite=arguments.overwrite)
     at_work("reading the model and the windows")
     model = load_model(source, arguments.device)
-    arrays = merge_by_name([load_arrays(path) for path in arguments.data])
-    others = [load_arrays(path) for path in arguments.unknown]
+    parts, others = ([load_arrays(path) for path in paths] for paths in (arguments.data, arguments.unknown))
+    refuse_the_same([*parts, *others])
+    arrays = merge_by_name(parts)
     at_work(f"describing {len(arrays)} windows")
     named = name_model(model, arrays, others, near_share=arguments.near_share)
     save_prototypes(source, named.prototypes, named.training, out=arguments.out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,16 @@ def merge_by_name(parts: Sequence[ImageArrays]) -> ImageArrays:
         if part.labels is None or not part.label_names:
             raise DataError(f"{part.data_id} has no names of its windows; make it with `tiae extract --label NAME`")
     return join_arrays(parts)
+
+
+def refuse_the_same(parts: Sequence[ImageArrays]) -> None:
+    """Raise DataError where two sets hold the same windows: judged by themselves they are all right, or all unknown."""
+    seen: dict[bytes, str] = {}
+    for part in parts:
+        digest = hashlib.sha256(np.ascontiguousarray(part.images).data).digest()
+        if digest in seen:
+            raise DataError(f"{seen[digest]} and {part.data_id} hold the same windows; give each recording once")
+        seen[digest] = part.data_id
 
 
 def numbered_alike(arrays: ImageArrays, other: ImageArrays) -> ImageArrays:
