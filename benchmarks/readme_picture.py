@@ -60,7 +60,7 @@ def main() -> int:
             seen = observation_of(hands, 0, stamp_s) if hands is not None and len(hands.joints) else None
             made = imitator.step(seen, stamp_s)
             angles = angles if made.angles is None else made.angles  # a controller holds the last ones
-            if not number or number % options.every:
+            if not number or number % options.every:  # the first picture shows a robot at rest
                 continue
             depth_m = pipeline.restore_depth(result, settings) if result.windows else None
             pictures.append(compose(frame.color, result, depth_m, robot.draw(angles), options.source))

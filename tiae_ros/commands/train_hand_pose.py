@@ -202,11 +202,8 @@ def _command_line(arguments: argparse.Namespace, settings: object) -> str:
         if folder := getattr(arguments, flag):
             name = flag.replace("_", "-")
             words.append(f"--{name} {folder.name} --{name}-pattern '{getattr(arguments, f'{flag}_pattern')}'")
-    words += (
-        [f"--segmentation {' '.join(arguments.segmentation)}"]
-        if arguments.segmentation != [DEFAULT_SEGMENTATION_MODEL]
-        else []
-    )
+    if arguments.segmentation != [DEFAULT_SEGMENTATION_MODEL]:
+        words.append(f"--segmentation {' '.join(arguments.segmentation)}")
     usual = type(settings)()
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         if getattr(settings, field.name) != getattr(usual, field.name):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tiae_ros.errors import ParameterError
 from tiae_ros.vision.arm_axis import bounding_box, cells_of, picture_edges, tip_and_entry
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels, Mask, check_one_size
-from tiae_ros.vision.masks import grown
+from tiae_ros.vision.masks import distance_inside, grown
 from tiae_ros.vision.window import Window, has_reading
 
 # Sizes of a hand, from the breadth and length of adult hands (8-9 cm by 17-20 cm) with some slack.
@@ -129,11 +129,8 @@ def _contact(hand: Mask, held: Mask, px_per_m: float) -> tuple[float, float] | N
 
 def _thick_middle(hand: Mask, held: Mask, x: float, y: float, radius: float) -> tuple[float, float]:
     """The middle of hand and object around a point, thick parts counting more; always on one of them."""
-    grasp = (hand | held).view(np.uint8)
-    # The rim of zeros makes the picture's edge an outline like any other.
-    thickness = cv2.distanceTransform(
-        cv2.copyMakeBorder(grasp, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3
-    )[1:-1, 1:-1]
+    grasp = hand | held
+    thickness = distance_inside(grasp)
     height, width = grasp.shape
     columns, rows = np.arange(width), np.arange(height)
     weights = thickness * (((columns - x) ** 2 + ((rows - y) ** 2)[:, None]) <= radius**2)

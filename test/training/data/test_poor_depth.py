@@ -1,8 +1,18 @@
 """Depth as poor sensors read it."""
 
 import numpy as np
+import pytest
 
 from tiae_training.data.poor_depth import block_matched, lingering, poor_depth, without_parts_of_the_hand
+
+
+@pytest.fixture
+def hand():
+    """(depth, where the hand is): half a metre away, before a wall at one."""
+    depth, hand = np.full((40, 60), 1.0, np.float32), np.zeros((40, 60), bool)
+    hand[10:30, 20:40] = True
+    depth[hand] = 0.5
+    return depth, hand
 
 
 def test_block_matchers_join_fingers_and_leave_shadows():
@@ -20,11 +30,8 @@ def test_block_matchers_join_fingers_and_leave_shadows():
     assert shadowed >= 10
 
 
-def test_only_the_hand_loses_its_depth():
-    depth = np.full((40, 60), 1.0, np.float32)
-    hand = np.zeros((40, 60), bool)
-    hand[10:30, 20:40] = True
-    depth[hand] = 0.5
+def test_only_the_hand_loses_its_depth(hand):
+    depth, hand = hand
     flat = 0
     for seed in range(30):
         seen = without_parts_of_the_hand(depth, hand, np.random.default_rng(seed))
@@ -55,11 +62,8 @@ def test_depth_lingers_where_the_near_thing_was():
     assert not lingering(np.zeros((8, 8), np.float32), np.random.default_rng(0)).any()
 
 
-def test_poor_depth_has_no_surface_that_is_not_there():
-    depth = np.full((40, 60), 1.0, np.float32)
-    hand = np.zeros((40, 60), bool)
-    hand[10:30, 20:40] = True
-    depth[hand] = 0.5
+def test_poor_depth_has_no_surface_that_is_not_there(hand):
+    depth, hand = hand
     changed = 0
     for seed in range(20):
         seen = poor_depth(depth, hand, np.random.default_rng(seed))

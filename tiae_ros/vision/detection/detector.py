@@ -22,6 +22,7 @@ from tiae_ros.vision.detection import close_up
 from tiae_ros.vision.detection.close_up import CELLS, SIDE_M, Crop, crop_at, crop_pictures
 from tiae_ros.vision.detection.proposals import grid_of, proposals_of
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels, Picture, check_images
+from tiae_ros.vision.masks import distance_inside
 from tiae_ros.vision.segmentation.settings import SegmentationSettings, usable_focal_px
 from tiae_ros.vision.sight import FOLLOWED, WHOLE_PICTURE, FoundHand, Segmentation, Sight
 from tiae_ros.vision.window import Window, has_reading
@@ -277,7 +278,6 @@ def _window_of(one: _Seen, focal: float, metric_size_m: float) -> Window | None:
     """
     best = one.scores.argmax(axis=0)
     hand = best == HAND
-    grasp = (hand | (best == OBJECT)).astype(np.uint8)
     if not hand.any():
         return None
     to_cell = cv2.invertAffineTransform(one.crop.to_picture)
@@ -285,26 +285,23 @@ def _window_of(one: _Seen, focal: float, metric_size_m: float) -> Window | None:
     cells = np.arange(CELLS)
     away = (cells - u) ** 2 + ((cells - v) ** 2)[:, None]
     near = away <= (_GRASP_RADIUS_M / SIDE_M * CELLS) ** 2
-    readings = one.depth[hand & near & has_reading(one.depth)]
+    hand_near = hand & near
+    readings = one.depth[hand_near & has_reading(one.depth)]
     depth = float(np.median(readings)) if len(readings) else one.crop.depth_m
-    rimmed = cv2.copyMakeBorder(grasp, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    weights = cv2.distanceTransform(rimmed, cv2.DIST_L2, 3)[1:-1, 1:-1] * near
+    weights = distance_inside(hand | (best == OBJECT)) * near
     total = float(weights.sum())
     if total > 0:
         u, v = float(weights.sum(axis=0) @ cells) / total, float(weights.sum(axis=1) @ cells) / total
-    if (hand & near).any():
-        u, v = _onto(hand & near, u, v)
+    u, v = _onto(hand_near, u, v)
     x, y = (round(value * _CENTER_STEPS_PER_PX) / _CENTER_STEPS_PER_PX for value in one.crop.pixel(u, v))
     return Window(center_x=x, center_y=y, side_px=metric_size_m * focal / depth, depth_m=depth)
 
 
 def _onto(hand: NDArray[np.bool_], u: float, v: float) -> tuple[float, float]:
     """(u, v), or where that is not well inside the hand, a place that is and not far from there."""
-    rimmed = cv2.copyMakeBorder(hand.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    inside = cv2.distanceTransform(rimmed, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    deep = _INSIDE_M / SIDE_M * CELLS
+    inside, deep = distance_inside(hand), _INSIDE_M / SIDE_M * CELLS
     row, column = round(v), round(u)
-    if 0 <= row < CELLS and 0 <= column < CELLS and inside[row, column] >= deep:
+    if not hand.any() or (0 <= row < CELLS and 0 <= column < CELLS and inside[row, column] >= deep):
         return u, v
     cells = np.arange(CELLS)
     worth = _INSIDE_WEIGHT * np.minimum(inside, deep) - np.hypot(cells - u, (cells - v)[:, None])

@@ -21,7 +21,7 @@ class DetectorTraining:
     holed_share: float = setting(0.3, "--holed-share", "of examples whose depth has blobs without a reading")
     background_share: float = setting(0.2, "--background-share", "of hands put before another background")
     poor_depth_share: float = setting(
-        0.25, "--poor-depth-share", "of examples with colour whose depth is that of a poor sensor"
+        0.25, "--poor-depth-share", "of examples with colour that may get a poor sensor's depth"
     )
     alone_share: float = setting(
         0.6, "--alone-share", "of the second look's steps before it sees what deceives the first"

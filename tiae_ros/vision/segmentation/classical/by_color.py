@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from tiae_ros.vision.labels import HAND, Floats, Labels, Picture
+from tiae_ros.vision.masks import distance_inside
 from tiae_ros.vision.segmentation.classical.segment import best_threshold, skin_score
 from tiae_ros.vision.segmentation.settings import SegmentationSettings
 
@@ -35,9 +36,7 @@ def hands_by_color(color: Picture, settings: SegmentationSettings, focal_px: flo
     score = skin_score(cv2.resize(color, size, interpolation=cv2.INTER_AREA).astype(np.uint8))
     skin = (score > best_threshold(score.ravel(), settings)).astype(np.uint8)
     skin = cv2.morphologyEx(skin, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(np.uint8)
-    thickness = cv2.distanceTransform(
-        cv2.copyMakeBorder(skin, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 5
-    )[1:-1, 1:-1]
+    thickness = distance_inside(skin > 0, aperture=5)
     number, regions = cv2.connectedComponents(skin)
     radii = [float(thickness[regions == region].max()) for region in range(1, number)]
     order = sorted(range(len(radii)), key=lambda index: -radii[index])
