@@ -37,6 +37,11 @@ class Outfit:
     hair: Floats  # (3,)
     phase: float
 
+    @property
+    def barefoot(self) -> bool:
+        """One in five. It goes by a number that is drawn anyway, so that other draws of a scene stay."""
+        return self.phase < 1.2
+
 
 def draw_outfit(rng: np.random.Generator) -> Outfit:
     kind = rng.random()
@@ -167,7 +172,8 @@ def dressed(person: Person, outfit: Outfit, vertices: Floats, normals: Floats, h
     )
     off = (outfit.thickness_m + 0.0015 * waves)[:, None].astype(np.float32)
     cloth = vertices + np.maximum(off, 0.001) * normals
-    legs = rig.vertices_of("upperleg", "lowerleg", "pelvis", "foot", "root")
+    shod = () if outfit.barefoot else ("foot", "toe")  # shoes without toes would end in fingers
+    legs = rig.vertices_of("upperleg", "lowerleg", "pelvis", "root", *shod)
     torso = rig.vertices_of("spine", "clavicle", "shoulder", "neck01")
     sleeve_codes = codes.copy()
     worn = torso.copy()
