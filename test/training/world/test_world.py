@@ -42,7 +42,7 @@ from tiae_training.simulator.hand import (
 from tiae_training.simulator.rendering import import_mujoco
 from tiae_training.simulator.simulator import Simulator
 from tiae_training.workers import each_in_order
-from tiae_training.world import shards
+from tiae_training.world import clothes, shards
 from tiae_training.world.hand_poses import ALL_GRASPS, as_row, draw_free_pose, fingers_cross, within_limits
 from tiae_training.world.holding import STYLES, close_on, hold, hold_as, skin_points
 from tiae_training.world.people import MONK_SKIN_TONES, draw_person
@@ -329,6 +329,21 @@ def test_nothing_in_the_hand_is_closed_on_freely(person):
     pose, touching = close_on(rest, skin, cylinder(0.02), np.eye(3), far, opening, closing)
     assert not touching
     np.testing.assert_allclose(pose, closing)
+
+
+@pytest.mark.parametrize("phase", [0.5, 3.0])
+def test_socks_cover_the_toes_or_there_are_none(person, phase):
+    outfit = dataclasses.replace(clothes.draw_outfit(np.random.default_rng(0)), phase=phase)
+    assert outfit.barefoot == (phase < 1)
+    _, _, legs = clothes.dressed(person, outfit, person.vertices, person.normals, {})
+    worn = np.zeros(len(person.vertices), bool)
+    worn[legs.triangles] = True
+    foot, toes = (person.rig.vertices_of(bone) for bone in ("foot", "toe"))
+    if outfit.barefoot:
+        assert not worn[toes].any()
+    else:
+        assert worn[foot].all()
+        assert worn[toes].all()
 
 
 def test_things_are_held_within_limits(person):

@@ -27,7 +27,7 @@ _ARM_BONES = ("lowerarm", "upperarm", "shoulder")
 
 @dataclass(frozen=True)
 class Outfit:
-    """Sleeves by how far from the wrist they begin (metres; beyond the arm: none), gloves, colours."""
+    """Sleeves by how far from the wrist they begin (metres; beyond the arm: none), gloves, socks, colours."""
 
     cuff_m: float
     glove: bool
@@ -172,8 +172,8 @@ def dressed(person: Person, outfit: Outfit, vertices: Floats, normals: Floats, h
     )
     off = (outfit.thickness_m + 0.0015 * waves)[:, None].astype(np.float32)
     cloth = vertices + np.maximum(off, 0.001) * normals
-    shod = () if outfit.barefoot else ("foot", "toe")  # shoes without toes would end in fingers
-    legs = rig.vertices_of("upperleg", "lowerleg", "pelvis", "root", *shod)
+    covered = () if outfit.barefoot else ("foot", "toe")  # socks that end before the toes would end in fingers
+    legs = rig.vertices_of("upperleg", "lowerleg", "pelvis", "root", *covered)
     torso = rig.vertices_of("spine", "clavicle", "shoulder", "neck01")
     sleeve_codes = codes.copy()
     worn = torso.copy()
