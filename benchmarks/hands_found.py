@@ -19,7 +19,8 @@ on hand         share of frames whose main window's centre lies on hand or held 
 false           share of frames with a window that is no hand's, or a hand's second one
 beside          pixels of a thing that stands beside taken for held, of all desk frames together
 ece, auc        of the confidence: expected calibration error, area under the curve of true against false
-ms              processor time of one thread a frame, median; whole picture / followed
+ms              processor time of one thread a frame, median; whole picture / followed (renders: the first 100 frames,
+                enlarged to a width of 640 pixels)
 
 With --mediapipe, MediaPipe's hand landmarks are held beside (`mediapipe_hands.py`).
 """
@@ -45,11 +46,12 @@ from tiae_ros.model.segmenter import choose_segmentation
 from tiae_ros.vision.sight import Segmentation, Sight
 from tiae_training.detection.evaluation import judge
 from tiae_training.detection.prepare import real_frames, shards_of
-from tiae_training.world.shards import stored_frames
+from tiae_training.world.shards import StoredFrame, stored_frames
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "notebook" / "2026-11-finding-hands.md"
 TABLES = ROOT.parent / "shared" / "data" / "real_empty_tables"
+TIMED, WIDTH_PX = 100, 640  # rendered frames whose time is taken, and how wide they are then
 PARTS = ("found_0_0.7", "found_0.7_0.8", "found_0.8_1.2", "found_mostly_shown")
 HEADS = ("frames", "method", "found", "on hand", "hand", "held", "false", "beside", "ece", "auc", "ms")
 
@@ -129,7 +131,7 @@ def all_rows(name: str, method: Segmentation, options: argparse.Namespace) -> It
                 "",
                 number(figures["calibration_error"]),
                 number(figures["auc"]),
-                "",
+                times([enlarged(frame) for frame in itertools.islice(stored_frames(shards[0]), TIMED)], method, color),
             )
     if TABLES.exists():
         false = [bool(see(method, frame).hands) for frame in real_frames(TABLES, "test*_color.*")]
@@ -153,15 +155,9 @@ def see(method: Segmentation, frame: Labelled, color: bool = True, before: Seque
 
 def labelled_figures(method: Segmentation, frames: list[Labelled], color: bool) -> tuple[str, ...]:
     """Cells of a line after the method's name."""
-    hand, held, found, whole_ms, followed_ms, beside = [], [], [], [], [], 0
+    hand, held, found, beside = [], [], [], 0
     for frame in frames:
-        start = time.thread_time()
         sight = see(method, frame, color)
-        whole_ms.append(1e3 * (time.thread_time() - start))
-        if sight.hands:
-            start = time.thread_time()
-            see(method, frame, color, sight.hands[:1])
-            followed_ms.append(1e3 * (time.thread_time() - start))
         window = sight.hands[0].window if sight.hands else None
         found.append(window is not None and on_grasp(frame.labels, window.center_x, window.center_y))
         for value, into in ((1, hand), (2, held)):
@@ -177,8 +173,32 @@ def labelled_figures(method: Segmentation, frames: list[Labelled], color: bool) 
         str(beside),
         "",
         "",
-        f"{np.median(whole_ms):.1f} / {mean(followed_ms, np.median):.1f}",
+        times(frames, method, color),
     )
+
+
+def times(frames: Sequence[Labelled], method: Segmentation, color: bool) -> str:
+    """Processor time of one thread, median: whole picture / followed."""
+    whole_ms, followed_ms = [], []
+    for frame in frames:
+        start = time.thread_time()
+        sight = see(method, frame, color)
+        whole_ms.append(1e3 * (time.thread_time() - start))
+        if sight.hands:
+            start = time.thread_time()
+            see(method, frame, color, sight.hands[:1])
+            followed_ms.append(1e3 * (time.thread_time() - start))
+    return f"{np.median(whole_ms):.1f} / {mean(followed_ms, np.median):.1f}"
+
+
+def enlarged(frame: StoredFrame) -> Labelled:
+    """A rendered frame as large as a usual camera's."""
+    factor = WIDTH_PX / frame.depth_m.shape[1]
+    color = cv2.resize(frame.color, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    depth, labels = (
+        cv2.resize(part, color.shape[1::-1], interpolation=cv2.INTER_NEAREST) for part in (frame.depth_m, frame.labels)
+    )
+    return Labelled(color, depth, labels, frame.focal_px * factor)
 
 
 def mean(values: list[float], how: Callable[[list[float]], float] = np.mean) -> float:  # type: ignore[assignment]
