@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 
@@ -95,6 +96,18 @@ def test_a_grid_is_256_cells_along_the_longer_side(size, cells, cell_px):
     np.testing.assert_array_equal(grid.padded[0, :, : cells[0], : cells[1]], grid.planes)
     assert not grid.padded[0, :, cells[0] :].any()
     assert grid.planes[3].max() == pytest.approx(min(2, HAND_M * 500 / cell_px[0] / 64), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(480, 640), (1080, 1920), (481, 641), (720, 1280), (100, 1000), (90, 120)]
+)
+def test_a_grids_colours_are_means_of_areas(height, width):
+    rng = np.random.default_rng(0)
+    color = cv2.GaussianBlur(rng.integers(0, 256, (height, width, 3)).astype(np.uint8), (0, 0), width / 256)
+    told = grid_of(color, np.ones((height, width), np.float32), 500.0).planes[:3].transpose(1, 2, 0)
+    size = (told.shape[1], told.shape[0])
+    means = cv2.resize(color.astype(np.float32), size, interpolation=cv2.INTER_AREA) / 255 - 0.5
+    assert np.abs(told - means).mean() < 0.05 * color.std() / 255 + 0.5 / 255
 
 
 def test_a_proposal_by_hand():

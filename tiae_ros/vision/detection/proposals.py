@@ -65,8 +65,21 @@ def grid_of(color: Picture | None, depth_m: Floats, focal_px: float) -> Grid:
     scale = GRID / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     depth = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
-    small = None if color is None else cv2.resize(color, size, interpolation=cv2.INTER_AREA)
+    small = None if color is None else reduced(color, size)
     return Grid(planes_of(small, depth, focal_px * size[0] / width), (width / size[0], height / size[1]), focal_px)
+
+
+def reduced(color: Picture, size: tuple[int, int]) -> Picture:
+    """A picture of that width and height whose pixels are means of areas.
+
+    Where a whole number divides the picture, it is reduced by that first, which is far quicker, and hardly blurs.
+    """
+    height, width = color.shape[:2]
+    most = min(width // size[0], height // size[1])
+    factor = next((n for n in range(most, 1, -1) if height % n == 0 and width % n == 0), 1)
+    if factor > 1:
+        color = cv2.resize(color, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    return cv2.resize(color, size, interpolation=cv2.INTER_AREA)
 
 
 def planes_of(color: Picture | None, depth_m: Floats, focal_cells: float) -> Floats:

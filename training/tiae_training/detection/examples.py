@@ -78,7 +78,7 @@ def grid_row(frame: StoredFrame) -> Row:
         "labels": np.zeros((GRID_HEIGHT, GRID_WIDTH), np.uint8),
     }
     part = (slice(0, size[1]), slice(0, size[0]))
-    row["color"][part] = cv2.resize(frame.color, size, interpolation=cv2.INTER_AREA)
+    row["color"][part] = proposals.reduced(frame.color, size)
     depth = cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST)
     row["depth_mm"][part] = np.clip(np.nan_to_num(depth * 1000), 0, 65534).astype(np.uint16)
     row["labels"][part] = cv2.resize(frame.labels, size, interpolation=cv2.INTER_NEAREST)
