@@ -293,6 +293,23 @@ def test_a_hand_that_was_found_is_followed():
     assert found_at(again)[0] == pytest.approx((163, 118), abs=0.5)
 
 
+@pytest.mark.parametrize(
+    ("off", "degrees", "stays", "arm_stays"),
+    [(0.03, 5.0, True, True), (0.06, 5.0, False, True), (0.03, 10.0, True, False)],
+)
+def test_a_still_hand_is_looked_at_in_the_same_place(off, degrees, stays, arm_stays):
+    """Off by 6 and 12 mm (of half a side); turned by 5 and 10 degrees."""
+    arm = (math.sin(math.radians(degrees)), math.cos(math.radians(degrees)))
+    look = detector(FirstLook(), SecondLook(middle=(off, 0.0), arm=arm))
+    before = [seen_at(160, 120, 0.5)]
+    for _ in range(2):
+        (hand,) = look.see(None, picture((160, 120, 0.5)), focal_px=FOCAL, before=before).hands
+        before = [hand]
+    assert ((hand.crop.x, hand.crop.y) == (160, 120)) == stays
+    assert (hand.crop.arm == (0.0, 1.0)) == arm_stays
+    assert hand.middle == pytest.approx(hand.crop.pixel(47.5 + 48 * off, 47.5))  # what is told is what was seen
+
+
 def test_a_lost_hand_is_looked_for_in_the_whole_picture():
     first = FirstLook((60, 60, 0.5, 0.9))
     second = SecondLook(told=lambda number, facts: [-5.0 if number == 0 else 3.0, *facts[1:]])

@@ -32,6 +32,9 @@ _MOST_LOOKS = 4
 _LIKELY_SCORE = 0.2  # the best place is looked at anyway, others from this score on
 _AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at once more ...
 _AGAIN_LOGIT = -1.4  # ... if the second look alone gives it a chance of a fifth
+# A followed hand that has hardly moved or turned is looked at in the same place: outlines of a still hand then do not
+# flicker with where the cells happen to lie.
+_STAYS_M, _STAYS_COSINE = 0.008, math.cos(math.radians(8))
 _SAME_HAND_M = 0.06  # between middles in the picture, of what is about as far away:
 _SAME_DEPTH_FACTOR = 1.3
 _GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it holds
@@ -143,11 +146,7 @@ class HandDetector(Segmentation):
         if not has_reading(depth_m[::4, ::4]).any() and not has_reading(depth_m).any():
             return nothing
         road = FOLLOWED
-        places = [
-            _Place(*hand.middle, hand.arm, hand.crop.depth_m, hand.proposal_score)
-            for hand in before
-            if hand.middle and hand.arm and hand.crop
-        ]
+        places = [place for hand in before if (place := _followed(hand)) is not None]
         found = self._found(color, depth_m, focal, places, settings, metric_size_m)
         if not places or len(found) < len(before):
             road = WHOLE_PICTURE
@@ -238,6 +237,18 @@ class HandDetector(Segmentation):
             confidence = sigmoid(slope * logit + offset + proposal_slope * logit_of(proposal_score))
             result.append(_Seen(crop, proposal_score, score, logit, confidence, sigmoid(side), at, arm, depth))
         return result
+
+
+def _followed(hand: FoundHand) -> _Place | None:
+    """Where a hand of the picture before is looked at; None if it was not found by a detector."""
+    if not (hand.middle and hand.arm and hand.crop):
+        return None
+    (x, y), arm, crop = hand.middle, hand.arm, hand.crop
+    if math.dist((x, y), (crop.x, crop.y)) <= _STAYS_M / SIDE_M * crop.side_px:
+        x, y = crop.x, crop.y
+    if arm[0] * crop.arm[0] + arm[1] * crop.arm[1] >= _STAYS_COSINE:
+        arm = crop.arm
+    return _Place(x, y, arm, crop.depth_m, hand.proposal_score)
 
 
 def _check(numbers: Floats) -> None:
