@@ -2,6 +2,7 @@
 
     python benchmarks/still_hand.py                                  # rendered hands, the shipped models
     python benchmarks/still_hand.py --hand-pose-model runs/hand_pose --subjects 1100 1101 1102
+    python benchmarks/still_hand.py --reach-px 0                    # it does not move at all
 
 Each rendered picture (an open hand, a fist, a pinch, of each subject) is moved along a path of up to 40 pixels, once
 around in three seconds at 30 Hz, with the depth sensor's millimetre of noise anew in every frame, and goes through the
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--hand-pose-model", default="auto")
     parser.add_argument("--hand", default="shadow")
     parser.add_argument("--subjects", type=int, nargs="+", default=[1100, 1101, 1102])
+    parser.add_argument("--reach-px", type=int, default=REACH_PX, help="how far it moves, at most (40)")
     arguments = parser.parse_args()
     settings = Settings().with_changes(
         {"model": arguments.model, "robot_hand": arguments.hand, "hand_pose_model": arguments.hand_pose_model}
@@ -51,7 +53,7 @@ def main() -> None:
             rng = np.random.default_rng(subject)
             pipeline.forget()
             for frame in range(RATE_HZ * SECONDS):
-                described = pipeline.describe(moved(sample, frame, rng), settings)
+                described = pipeline.describe(moved(sample, frame, rng, arguments.reach_px), settings)
                 observation = None
                 started = time.process_time()
                 hands = pipeline.estimate_hands(described, most=1)
@@ -89,10 +91,10 @@ def stills(subject: int) -> list[tuple[str, Sample]]:
     return [(pose, seen[(number + 1) * each - 1]) for number, pose in enumerate(poses)]
 
 
-def moved(sample: Sample, frame: int, rng: np.random.Generator) -> Images:
+def moved(sample: Sample, frame: int, rng: np.random.Generator, reach_px: int) -> Images:
     """The picture moved by whole pixels; what comes in at a border is the other one's."""
     phase = 2 * np.pi * frame / (RATE_HZ * (SECONDS - SETTLED_S))
-    dx, dy = round(REACH_PX * np.sin(2 * phase)), round(0.3 * REACH_PX * (np.cos(3 * phase) - 1))
+    dx, dy = round(reach_px * np.sin(2 * phase)), round(0.3 * reach_px * (np.cos(3 * phase) - 1))
     depth_m = np.roll(sample.depth_m, (dy, dx), (0, 1)) + rng.normal(0, 1e-3, sample.depth_m.shape)
     return Images(np.roll(sample.rgb, (dy, dx), (0, 1)), depth_m.astype(np.float32), sample.k)
 

@@ -339,7 +339,7 @@ class Pipeline:
         if self.segmentation is None:
             raise ModelError("this pipeline has no segmentation; give it one, or labels with the pictures")
         self._follow_only_the_next(images.stamp_s)
-        before = self._followed if self._since_whole < settings.follow_frames else []
+        before = self._followed if settings.follow_frames else []
         try:
             with _enough_memory("cpu"):
                 sight = self.segmentation.see(
@@ -349,6 +349,7 @@ class Pipeline:
                     focal_px=focal_px,
                     metric_size_m=self._metric_size_m,
                     before=before,
+                    anew=self._since_whole >= settings.follow_frames,
                 )
         except ModelError as error:
             raise FrameDropped(NON_FINITE, f"{error}; the result is withheld") from error

@@ -121,6 +121,25 @@ def test_pictures_at_integer_scale_are_means_of_pixels():
     np.testing.assert_array_equal(read, depth[1::3, 1::3][2:98, 12:108])
 
 
+@pytest.mark.parametrize("size", [(241, 323), (480, 640), (301, 457)])
+@pytest.mark.parametrize("side", [190.0, 215.0, 250.0, 333.3, 420.0])
+def test_cells_show_what_lies_there_at_any_scale(size, side):
+    """A ramp of colours: in reduced pictures, too, a cell has the colour of its place, also near the border."""
+    height, width = size
+    columns, rows = np.meshgrid(np.linspace(0, 250, width), np.linspace(0, 250, height))
+    color = np.dstack([columns, rows, columns]).astype(np.uint8)
+    for x, y in ((20.0, 30.0), (width - 31.0, height - 21.0), (width / 2, height / 2)):
+        crop = Crop(x, y, side, SLANTED, 0.5)
+        shown, read = crop_pictures(color, np.ones(size, np.float32), crop)
+        u, v = np.meshgrid(np.arange(CELLS), np.arange(CELLS))
+        at = crop.to_picture @ np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
+        inside = ~np.isnan(read.ravel())
+        for channel, place, length in ((0, at[0], width), (1, at[1], height)):
+            wanted = np.clip(place, 0, length - 1) * 250 / (length - 1)
+            assert np.abs(shown[..., channel].ravel() - wanted)[inside].max() <= 3
+        assert inside.mean() > 0.2
+
+
 def test_what_lies_outside_is_not_read_and_its_colour_is_the_border():
     color, depth = numbered()
     crop = Crop(-0.5, 99.5, CELLS, DOWN, 0.5)

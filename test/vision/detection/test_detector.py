@@ -310,6 +310,27 @@ def test_a_still_hand_is_looked_at_in_the_same_place(off, degrees, stays, arm_st
     assert hand.middle == pytest.approx(hand.crop.pixel(47.5 + 48 * off, 47.5))  # what is told is what was seen
 
 
+def test_a_hand_that_is_still_there_keeps_its_place_when_all_is_looked_at_anew():
+    """The first look is less exact; what it does not propose any more is gone, and what is new is found."""
+    first = FirstLook((168, 126, 0.55, 0.9), (60, 60, 0.5, 0.8))
+    look = detector(first)
+    depth = picture((160, 120, 0.5), (60, 60, 0.5))
+    before = [seen_at(158.0, 121.0, 0.5, (0.6, 0.8)), seen_at(280.0, 200.0, 1.0)]
+    sight = look.see(None, depth, focal_px=FOCAL, before=before, anew=True)
+    assert (first.calls, sight.road) == (1, WHOLE_PICTURE)
+    old, new = sorted(sight.hands, key=lambda hand: -hand.crop.x)
+    assert (old.crop.x, old.crop.y, old.crop.arm) == (158.0, 121.0, (0.6, 0.8))
+    assert old.proposal_score == pytest.approx(0.9)
+    assert (new.crop.x, new.crop.y) == pytest.approx((60, 60), abs=0.01)
+
+
+def test_a_known_place_is_looked_at_once():
+    second = SecondLook()
+    look = detector(FirstLook((150, 120, 0.5, 0.9), (170, 120, 0.5, 0.8)), second)
+    look.see(None, picture((160, 120, 0.5)), focal_px=FOCAL, before=[seen_at(160.0, 120.0, 0.5)], anew=True)
+    assert second.looks == 2  # the known one and the other proposal, each where it is said to be
+
+
 def test_a_lost_hand_is_looked_for_in_the_whole_picture():
     first = FirstLook((60, 60, 0.5, 0.9))
     second = SecondLook(told=lambda number, facts: [-5.0 if number == 0 else 3.0, *facts[1:]])

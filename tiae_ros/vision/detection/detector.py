@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tiae_ros.errors import ModelError
 from tiae_ros.vision.detection import close_up
-from tiae_ros.vision.detection.close_up import CELLS, SIDE_M, Crop, crop_at, crop_pictures
+from tiae_ros.vision.detection.close_up import CELLS, FAR_FACTOR, SIDE_M, Crop, crop_at, crop_pictures
 from tiae_ros.vision.detection.proposals import grid_of, proposals_of
 from tiae_ros.vision.labels import HAND, OBJECT, Floats, Labels, Picture, check_images
 from tiae_ros.vision.masks import distance_inside
@@ -124,6 +124,7 @@ class HandDetector(Segmentation):
         focal_px: float | None = None,
         metric_size_m: float = 0.30,
         before: Sequence[FoundHand] = (),
+        anew: bool = False,
     ) -> Sight:
         """Hands of a picture.
 
@@ -134,6 +135,7 @@ class HandDetector(Segmentation):
             focal_px: of the picture; without one, that of a usual camera is assumed.
             metric_size_m: of windows.
             before: hands of the picture before. Where all of them are found again the whole picture is not looked at.
+            anew: look at the whole picture, whatever was before; a hand that is still there is looked at in its place.
 
         Raises:
             ImageError: colour and depth are not of one size, or not images at all.
@@ -146,7 +148,8 @@ class HandDetector(Segmentation):
         if not has_reading(depth_m[::4, ::4]).any() and not has_reading(depth_m).any():
             return nothing
         road = FOLLOWED
-        places = [place for hand in before if (place := _followed(hand)) is not None]
+        known = [place for hand in before if (place := _followed(hand)) is not None]
+        places = [] if anew else known
         found = self._found(color, depth_m, focal, places, settings, metric_size_m)
         if not places or len(found) < len(before):
             road = WHOLE_PICTURE
@@ -160,6 +163,8 @@ class HandDetector(Segmentation):
                 for number, place in enumerate(near)
                 if not number or place.score >= _LIKELY_SCORE
             ]
+            if anew:
+                places = _as_before(places, known, focal)
             found = self._found(color, depth_m, focal, places, settings, metric_size_m)
         labels = nothing.labels
         for one, _ in found:
@@ -249,6 +254,24 @@ def _followed(hand: FoundHand) -> _Place | None:
     if arm[0] * crop.arm[0] + arm[1] * crop.arm[1] >= _STAYS_COSINE:
         arm = crop.arm
     return _Place(x, y, arm, crop.depth_m, hand.proposal_score)
+
+
+def _as_before(places: Sequence[_Place], known: Sequence[_Place], focal: float) -> list[_Place]:
+    """Supposed places, the best first; where one is that of a known hand, that hand's own, which is more exact."""
+    left, result = list(known), []
+    for place in places:
+        near = [
+            one
+            for one in left
+            if math.dist((one.x, one.y), (place.x, place.y)) <= _AGAIN_M * focal / one.depth_m
+            and 1 / FAR_FACTOR < one.depth_m / place.depth_m < FAR_FACTOR
+        ]
+        if near:
+            nearest = min(near, key=lambda one: math.dist((one.x, one.y), (place.x, place.y)))
+            left.remove(nearest)
+            place = nearest._replace(score=place.score)
+        result.append(place)
+    return result
 
 
 def _check(numbers: Floats) -> None:
