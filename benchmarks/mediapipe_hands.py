@@ -105,7 +105,7 @@ class MediaPipeHands(Segmentation):
         focal_px: float | None = None,
         metric_size_m: float = 0.30,
         before: Sequence[FoundHand] = (),
-        anew: bool = False,
+        redetect: bool = False,
     ) -> Sight:
         labels = np.zeros(depth_m.shape, np.uint8)
         if color is None:

@@ -4,12 +4,12 @@
     python benchmarks/still_hand.py --hand-pose-model runs/hand_pose --subjects 1100 1101 1102
     python benchmarks/still_hand.py --reach-px 0                    # it does not move at all
 
-Each rendered picture (an open hand, a fist, a pinch, of each subject) is moved along a path of up to 40 pixels, once
-around in three seconds at 30 Hz, with the depth sensor's millimetre of noise anew in every frame, and goes through the
-node's road: hands, windows, descriptors, the operator's joints, gate, retargeting, filter and limits.
+Each rendered picture (an open hand, a fist, a pinch, of each subject) is moved along a path of up to 40 pixels
+(--reach-px), once around in three seconds at 30 Hz, with the depth sensor's millimetre of noise anew in every frame.
+It goes through the node's road: hands, windows, descriptors, the operator's joints, gate, retargeting, filter, limits.
 The first two seconds, in which the robot's hand closes from rest, are left out. `targets` is the distance of each joint
 from its median over the rest. Wanted: 1 degree in 95 %. `followed` is the share of frames with a target. Times are of
-this process's CPU, since a busy machine's clock says little.
+this process's CPU, since a busy machine's clock says little. It needs the extra `sim`.
 """
 
 from __future__ import annotations

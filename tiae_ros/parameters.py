@@ -190,7 +190,7 @@ class Settings:
         "",
         LIVE,
         "of a detector: frames in which a hand is followed by its surroundings alone, until the whole picture is "
-        "looked at again; 0: never",
+        "looked at again; 0: none is followed",
         low=0,
         high=100,
     )

@@ -24,6 +24,7 @@ from tiae_ros.perception import DEPTH_CHANNELS, GRASP_CHANNELS, FrameDropped, Pi
 from tiae_ros.vision.cut_windows import cut_depth
 from tiae_ros.vision.labels import HAND, OBJECT
 from tiae_ros.vision.segmentation.classical import ClassicalSegmentation
+from tiae_ros.vision.sight import FOLLOWED, WHOLE_PICTURE, Sight
 
 HEADER = SimpleNamespace(frame_id="camera")
 
@@ -71,6 +72,39 @@ def pipeline(shipped_models):
 def joint(joint_model):
     """A pipeline whose one model restores masks and depth."""
     return Pipeline(load_checked(joint_model, GRASP_CHANNELS, "cpu"), None, ClassicalSegmentation())
+
+
+class Recording(ClassicalSegmentation):
+    """Finds hands as ever; keeps how many it was to follow, and whether to look at the whole picture all the same."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, bool]] = []
+
+    def see(self, *given: Any, before: Any = (), redetect: bool = False, **more: Any) -> Sight:
+        self.asked.append((len(before), redetect))
+        return replace(super().see(*given, **more), road=FOLLOWED if before and not redetect else WHOLE_PICTURE)
+
+
+@pytest.mark.parametrize(
+    ("follow_frames", "stamps", "asked"),
+    [
+        (2, range(10), [(0, False), *3 * [(1, False), (1, False), (1, True)]]),
+        (1, range(5), [(0, False), *2 * [(1, False), (1, True)]]),
+        (0, range(3), 3 * [(0, True)]),
+        (2, [0, 1, 20, 21, 3, 4], 3 * [(0, False), (1, False)]),  # a pause of almost two seconds; time goes back
+    ],
+)
+def test_hands_are_followed_for_some_frames(pipeline, follow_frames, stamps, asked):
+    recording = Recording()
+    looking = Pipeline(pipeline.grasp_model, pipeline.depth_model, recording)
+    given = Settings().with_changes({"follow_frames": follow_frames})
+    images, _ = decode_frame(frame_of(make_scene()), given)
+    for number in stamps:
+        looking.describe(replace(images, stamp_s=0.1 * number), given)
+    assert recording.asked == asked
+    looking.forget()
+    looking.describe(images, given)
+    assert recording.asked[-1][0] == 0
 
 
 def test_everything_moves_by_whole_pixels(pipeline):

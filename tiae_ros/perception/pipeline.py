@@ -349,7 +349,7 @@ class Pipeline:
                     focal_px=focal_px,
                     metric_size_m=self._metric_size_m,
                     before=before,
-                    anew=self._since_whole >= settings.follow_frames,
+                    redetect=self._since_whole >= settings.follow_frames,
                 )
         except ModelError as error:
             raise FrameDropped(NON_FINITE, f"{error}; the result is withheld") from error

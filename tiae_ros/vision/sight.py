@@ -75,7 +75,7 @@ class Segmentation:
         focal_px: float | None = None,
         metric_size_m: float = 0.30,
         before: Sequence[FoundHand] = (),
-        anew: bool = False,
+        redetect: bool = False,
     ) -> Sight:
         """As `HandDetector.see`."""
         labels = self.segment(color, depth_m, settings, focal_px=focal_px)

@@ -28,7 +28,9 @@ class Fixed(Segmentation):
     def __init__(self, labels):
         self._labels = labels
 
-    def see(self, color, depth_m, settings=None, *, focal_px=None, metric_size_m=0.3, before=(), anew=False) -> Sight:
+    def see(
+        self, color, depth_m, settings=None, *, focal_px=None, metric_size_m=0.3, before=(), redetect=False
+    ) -> Sight:
         return sight_of_labels(self._labels, depth_m, focal_px, metric_size_m)
 
 

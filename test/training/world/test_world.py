@@ -335,6 +335,8 @@ def test_nothing_in_the_hand_is_closed_on_freely(person):
 def test_socks_cover_the_toes_or_there_are_none(person, phase):
     outfit = dataclasses.replace(clothes.draw_outfit(np.random.default_rng(0)), phase=phase)
     assert outfit.barefoot == (phase < 1)
+    drawn = [clothes.draw_outfit(np.random.default_rng(seed)).barefoot for seed in range(600)]
+    assert 0.14 < np.mean(drawn) < 0.26
     _, _, legs = clothes.dressed(person, outfit, person.vertices, person.normals, {})
     worn = np.zeros(len(person.vertices), bool)
     worn[legs.triangles] = True

@@ -121,23 +121,33 @@ def test_pictures_at_integer_scale_are_means_of_pixels():
     np.testing.assert_array_equal(read, depth[1::3, 1::3][2:98, 12:108])
 
 
-@pytest.mark.parametrize("size", [(241, 323), (480, 640), (301, 457)])
-@pytest.mark.parametrize("side", [190.0, 215.0, 250.0, 333.3, 420.0])
+@pytest.mark.parametrize("size", [(121, 127), (90, 125), (126, 64)])
+@pytest.mark.parametrize("side", [215.0, 250.0, 333.3, 420.0])
 def test_cells_show_what_lies_there_at_any_scale(size, side):
-    """A ramp of colours: in reduced pictures, too, a cell has the colour of its place, also near the border."""
+    """A ramp of two a pixel, whose means over areas are whole numbers: a cell has the colour of its place."""
     height, width = size
-    columns, rows = np.meshgrid(np.linspace(0, 250, width), np.linspace(0, 250, height))
+    columns, rows = np.meshgrid(2 * np.arange(width), 2 * np.arange(height))
     color = np.dstack([columns, rows, columns]).astype(np.uint8)
     for x, y in ((20.0, 30.0), (width - 31.0, height - 21.0), (width / 2, height / 2)):
         crop = Crop(x, y, side, SLANTED, 0.5)
         shown, read = crop_pictures(color, np.ones(size, np.float32), crop)
         u, v = np.meshgrid(np.arange(CELLS), np.arange(CELLS))
         at = crop.to_picture @ np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
+        near = side / CELLS + 1  # so near to the border cells are of less than their area
         inside = ~np.isnan(read.ravel())
-        for channel, place, length in ((0, at[0], width), (1, at[1], height)):
-            wanted = np.clip(place, 0, length - 1) * 250 / (length - 1)
-            assert np.abs(shown[..., channel].ravel() - wanted)[inside].max() <= 3
-        assert inside.mean() > 0.2
+        inside &= (at > near).all(axis=0) & (at[0] < width - 1 - near) & (at[1] < height - 1 - near)
+        assert inside.sum() > 300
+        for channel in range(2):
+            off = shown[..., channel].ravel()[inside] / 2 - at[channel][inside]
+            assert np.abs(off).max() <= 0.6
+            assert abs(off.mean()) < 0.2  # half a pixel where a sample is taken for a mean
+
+
+@pytest.mark.parametrize("side", [1e5, 1e8, 1e12])
+def test_the_reduced_part_is_never_larger_than_the_picture(side):
+    shown, read = crop_pictures(*numbered(), Crop(100.0, 100.0, side, DOWN, 0.5))
+    assert shown.shape == (CELLS, CELLS, 3)
+    assert read.shape == (CELLS, CELLS)
 
 
 def test_what_lies_outside_is_not_read_and_its_colour_is_the_border():

@@ -1,5 +1,6 @@
 """The road of two looks with drawn networks: which places are looked at, what is kept, followed, pasted, refused."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -74,6 +75,12 @@ def picture(*hands, size=(240, 320)):
 
 def detector(first, second=None, **more):
     return HandDetector(first, second or SecondLook(), "drawn", **more)
+
+
+def seen_at(x, y, z, arm=(0.0, 1.0)):
+    """A hand of the picture before."""
+    crop = Crop(x, y, SIDE_M * FOCAL / z, arm, z)
+    return FoundHand(Window(x, y, 180.0, z), 0.9, 0.1, crop, (x, y), arm)
 
 
 def found_at(sight):
@@ -174,12 +181,6 @@ def test_nothing_is_told_outside_the_crop():
 def test_logits_of_chances(chance, logit):
     assert logit_of(chance) == pytest.approx(logit, abs=1e-5)
     assert sigmoid(logit) == pytest.approx(chance, abs=1e-5)
-
-
-def seen_at(x, y, z, arm=(0.0, 1.0)):
-    """A hand of the picture before."""
-    crop = Crop(x, y, SIDE_M * FOCAL / z, arm, z)
-    return FoundHand(Window(x, y, 180.0, z), 0.9, 0.1, crop, (x, y), arm)
 
 
 def test_the_surest_of_doubles_is_kept():
@@ -310,25 +311,91 @@ def test_a_still_hand_is_looked_at_in_the_same_place(off, degrees, stays, arm_st
     assert hand.middle == pytest.approx(hand.crop.pixel(47.5 + 48 * off, 47.5))  # what is told is what was seen
 
 
-def test_a_hand_that_is_still_there_keeps_its_place_when_all_is_looked_at_anew():
-    """The first look is less exact; what it does not propose any more is gone, and what is new is found."""
-    first = FirstLook((168, 126, 0.55, 0.9), (60, 60, 0.5, 0.8))
+LEFT, RIGHT = (152.0, 120.0), (204.0, 120.0)  # 8.7 cm apart at half a metre
+
+
+@pytest.mark.parametrize(
+    ("proposals", "known", "crops"),
+    [
+        # A still hand's crop is more exact than a proposal of it, whose score it takes.
+        ([(168, 126, 0.55, 0.9)], [seen_at(158.0, 121.0, 0.5)], [(158, 121)]),
+        ([(168, 126, 0.55, 0.1)], [seen_at(158.0, 121.0, 0.5)], [(158, 121)]),
+        ([(60, 60, 0.5, 0.9), (168, 126, 0.55, 0.1)], [seen_at(158.0, 121.0, 0.5)], [(60, 60), (158, 121)]),
+        # What is too far away, or as far away as something else, is no proposal of it.
+        ([(160, 120, 0.5, 0.9)], [seen_at(195.0, 120.0, 0.5)], [(160, 120)]),
+        ([(160, 120, 0.5, 0.9)], [seen_at(158.0, 121.0, 0.8)], [(160, 120)]),
+        # Of two hands near each other each has its own, whichever is proposed with more certainty.
+        ([(180, 120, 0.5, 0.9), (206, 121, 0.5, 0.6)], [seen_at(*RIGHT, 0.5)], [(180, 120), RIGHT]),
+        ([(154, 119, 0.5, 0.6), (206, 121, 0.5, 0.9)], [seen_at(*RIGHT, 0.5), seen_at(*LEFT, 0.5)], [RIGHT, LEFT]),
+        ([(150, 120, 0.5, 0.9), (170, 120, 0.5, 0.8)], [seen_at(158.0, 120.0, 0.5)], [(158, 120), (170, 120)]),
+        # What is less sure to be a hand gets a second opinion.
+        ([(168, 126, 0.55, 0.9)], [dataclasses.replace(seen_at(158.0, 121.0, 0.5), confidence=0.7)], [(168, 126)]),
+        ([], [seen_at(158.0, 121.0, 0.5)], []),
+    ],
+)  # fmt: skip
+def test_which_places_are_looked_at_when_hands_are_known(proposals, known, crops):
+    seen = []
+    first = FirstLook(*proposals)
     look = detector(first)
-    depth = picture((160, 120, 0.5), (60, 60, 0.5))
-    before = [seen_at(158.0, 121.0, 0.5, (0.6, 0.8)), seen_at(280.0, 200.0, 1.0)]
-    sight = look.see(None, depth, focal_px=FOCAL, before=before, anew=True)
+    look._seen = lambda color, depth, focal, places: seen.extend(places) or []
+    look.see(None, picture((160, 120, 0.5)), focal_px=FOCAL, before=known, redetect=True)
+    assert first.calls == 1
+    assert [(place.x, place.y) for place in seen] == [pytest.approx(crop, abs=0.01) for crop in crops]
+    for place in seen:  # scores and depths are the proposals'
+        assert any((place.score, place.depth_m) == pytest.approx((score, z), rel=1e-3) for *_, z, score in proposals)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"middle": (NAN, 120.0)}, {"arm": (NAN, 0.0)}, {"depth_m": 0.0}, {"depth_m": NAN}, {"side_px": -1.0}],
+)
+@pytest.mark.parametrize("redetect", [False, True])
+def test_a_known_hand_that_is_nowhere_is_looked_for(changes, redetect):
+    hand = seen_at(160.0, 120.0, 0.5)
+    own = {name: value for name, value in changes.items() if name in ("middle", "arm")}
+    crop = {name: value for name, value in changes.items() if name not in own}
+    nowhere = dataclasses.replace(hand, crop=dataclasses.replace(hand.crop, **crop), **own)
+    first = FirstLook((160, 120, 0.5, 0.9))
+    sight = detector(first).see(None, picture((160, 120, 0.5)), focal_px=FOCAL, before=[nowhere], redetect=redetect)
+    assert (first.calls, len(sight.hands)) == (1, 1)
+
+
+def test_a_hand_that_moves_is_looked_at_where_it_is_proposed():
+    hand = seen_at(187.0, 120.0, 0.5)
+    moving = dataclasses.replace(hand, crop=dataclasses.replace(hand.crop, x=160.0))
+    look = detector(FirstLook((182, 120, 0.5, 0.9)))
+    (found,) = look.see(None, picture((182, 120, 0.5)), focal_px=FOCAL, before=[moving], redetect=True).hands
+    assert (found.crop.x, found.crop.y) == pytest.approx((182, 120), abs=0.01)
+
+
+def test_a_still_hand_keeps_its_crop_where_another_one_is_lost():
+    first = FirstLook((168, 126, 0.55, 0.9))
+    second = SecondLook(told=lambda number, facts: [-5.0 if number == 1 else 3.0, *facts[1:]])
+    before = [seen_at(158.0, 121.0, 0.5), seen_at(280.0, 200.0, 0.5)]
+    sight = detector(first, second).see(None, picture((160, 120, 0.5)), focal_px=FOCAL, before=before)
     assert (first.calls, sight.road) == (1, WHOLE_PICTURE)
-    old, new = sorted(sight.hands, key=lambda hand: -hand.crop.x)
-    assert (old.crop.x, old.crop.y, old.crop.arm) == (158.0, 121.0, (0.6, 0.8))
-    assert old.proposal_score == pytest.approx(0.9)
-    assert (new.crop.x, new.crop.y) == pytest.approx((60, 60), abs=0.01)
+    (hand,) = sight.hands
+    assert (hand.crop.x, hand.crop.y) == (158.0, 121.0)
+    assert hand.proposal_score == pytest.approx(0.9)
 
 
-def test_a_known_place_is_looked_at_once():
-    second = SecondLook()
-    look = detector(FirstLook((150, 120, 0.5, 0.9), (170, 120, 0.5, 0.8)), second)
-    look.see(None, picture((160, 120, 0.5)), focal_px=FOCAL, before=[seen_at(160.0, 120.0, 0.5)], anew=True)
-    assert second.looks == 2  # the known one and the other proposal, each where it is said to be
+def test_a_hand_that_drifts_is_never_far_from_its_crop():
+    """By 1.5 mm a picture; the second look tells where the hand is."""
+    at = 160.0
+
+    def told(number, facts):
+        return [*facts[:2], (at - look.crop_x) / (0.2 * FOCAL / 0.5), 0.0, *facts[4:]]
+
+    look = detector(FirstLook(), SecondLook(told=told))
+    before = [seen_at(160.0, 120.0, 0.5)]
+    for _ in range(60):
+        at += 0.0015 * FOCAL / 0.5
+        (hand,) = before
+        place = hand.middle if math.dist(hand.middle, (hand.crop.x, hand.crop.y)) > 0.008 * FOCAL / 0.5 else None
+        look.crop_x = place[0] if place else hand.crop.x
+        before = look.see(None, picture((round(at), 120, 0.5)), focal_px=FOCAL, before=before).hands
+        assert abs(before[0].crop.x - at) <= 0.0101 * FOCAL / 0.5
+    assert at - 160 > 0.08 * FOCAL / 0.5
 
 
 def test_a_lost_hand_is_looked_for_in_the_whole_picture():

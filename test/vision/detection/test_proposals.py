@@ -98,6 +98,13 @@ def test_a_grid_is_256_cells_along_the_longer_side(size, cells, cell_px):
     assert grid.planes[3].max() == pytest.approx(min(2, HAND_M * 500 / cell_px[0] / 64), rel=1e-5)
 
 
+def test_a_grids_colours_are_exact_means_at_whole_numbers():
+    color = np.random.default_rng(0).integers(0, 256, (576, 768, 3)).astype(np.uint8)
+    told = grid_of(color, np.ones((576, 768), np.float32), 500.0).planes[:3].transpose(1, 2, 0)
+    means = color.reshape(192, 3, 256, 3, 3).mean(axis=(1, 3)) / 255 - 0.5
+    assert np.abs(told - means).max() <= 0.51 / 255
+
+
 @pytest.mark.parametrize(
     ("height", "width"), [(480, 640), (1080, 1920), (481, 641), (720, 1280), (100, 1000), (90, 120)]
 )

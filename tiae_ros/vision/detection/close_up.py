@@ -88,6 +88,7 @@ def crop_pictures(color: Picture | None, depth_m: Floats, crop: Crop) -> tuple[P
         left, top = max(0, int(crop.x - half)), max(0, int(crop.y - half))
         part = color[top : max(top + 1, int(crop.y + half)), left : max(left + 1, int(crop.x + half))]
         if part.size:  # by a whole number, which is far quicker
+            factor = min(factor, max(part.shape[:2]))
             rows, columns = -(-part.shape[0] // factor), -(-part.shape[1] // factor)
             beyond = rows * factor - part.shape[0], columns * factor - part.shape[1]
             part = cv2.copyMakeBorder(part, 0, beyond[0], 0, beyond[1], cv2.BORDER_REPLICATE)

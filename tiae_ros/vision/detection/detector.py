@@ -1,7 +1,7 @@
 """Hands, what they hold and their windows, by two looks; a hand that was found is followed by its crop.
 
     whole picture:  grid -> proposals -> a crop each -> hand or not, masks, middle -> windows, labels
-    followed:       the crop around where the hand was -> the same
+    followed:       the crop around where the hand was -> the same; a hand that does not move keeps its crop
 
 The networks are graphs of a model folder, which `tiae_ros.model.hand_detector` opens; here, any functions of arrays.
 """
@@ -32,9 +32,11 @@ _MOST_LOOKS = 4
 _LIKELY_SCORE = 0.2  # the best place is looked at anyway, others from this score on
 _AGAIN_M = 0.05  # a hand whose middle lies farther from its crop's is looked at once more ...
 _AGAIN_LOGIT = -1.4  # ... if the second look alone gives it a chance of a fifth
-# A followed hand that has hardly moved or turned is looked at in the same place: outlines of a still hand then do not
+# A dead band: a known hand that has hardly moved or turned is looked at in the same place. Then its outlines do not
 # flicker with where the cells happen to lie.
 _STAYS_M, _STAYS_COSINE = 0.008, math.cos(math.radians(8))
+_SAME_PLACE_M = 0.05  # from a known hand to a proposal that is its own: nine in ten lie nearer
+_SURE = 0.8  # what is less sure to be a hand is looked at where it is proposed: a second opinion, by which it may go
 _SAME_HAND_M = 0.06  # between middles in the picture, of what is about as far away:
 _SAME_DEPTH_FACTOR = 1.3
 _GRASP_RADIUS_M = 0.11  # from the middle of a hand to the far side of what it holds
@@ -63,6 +65,7 @@ class _Place(NamedTuple):
     arm: tuple[float, float]
     depth_m: float
     score: float  # of the proposal
+    still: bool = False  # the crop of a known hand, surely one, that does not move
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class HandDetector(Segmentation):
         focal_px: float | None = None,
         metric_size_m: float = 0.30,
         before: Sequence[FoundHand] = (),
-        anew: bool = False,
+        redetect: bool = False,
     ) -> Sight:
         """Hands of a picture.
 
@@ -135,7 +138,8 @@ class HandDetector(Segmentation):
             focal_px: of the picture; without one, that of a usual camera is assumed.
             metric_size_m: of windows.
             before: hands of the picture before. Where all of them are found again the whole picture is not looked at.
-            anew: look at the whole picture, whatever was before; a hand that is still there is looked at in its place.
+            redetect: look at the whole picture all the same; a hand of before that is proposed again where it was, is
+                surely one and does not move keeps its crop.
 
         Raises:
             ImageError: colour and depth are not of one size, or not images at all.
@@ -148,8 +152,8 @@ class HandDetector(Segmentation):
         if not has_reading(depth_m[::4, ::4]).any() and not has_reading(depth_m).any():
             return nothing
         road = FOLLOWED
-        known = [place for hand in before if (place := _followed(hand)) is not None]
-        places = [] if anew else known
+        known = [place for hand in before if (place := _place_of(hand)) is not None]
+        places = [] if redetect else known
         found = self._found(color, depth_m, focal, places, settings, metric_size_m)
         if not places or len(found) < len(before):
             road = WHOLE_PICTURE
@@ -158,13 +162,22 @@ class HandDetector(Segmentation):
             _check(answers)
             supposed = proposals_of(answers, grid, _LEAST_SCORE, _MOST_LOOKS)
             near = [place for place in supposed if place.depth_m <= 1.3 * settings.depth_max_m]
+            places = [_Place(place.x, place.y, place.arm, place.depth_m, place.score) for place in near]
+            still = (
+                [place for place in known if place.still]
+                if redetect
+                else [
+                    _Place(one.crop.x, one.crop.y, one.crop.arm, one.crop.depth_m, 0.0, still=True)
+                    for one, _ in found
+                    if one.confidence >= _SURE
+                ]
+            )
+            matched = _matched(places, still, focal)
             places = [
-                _Place(place.x, place.y, place.arm, place.depth_m, place.score)
-                for number, place in enumerate(near)
-                if not number or place.score >= _LIKELY_SCORE
+                place
+                for number, place in enumerate(matched)
+                if not number or place.still or place.score >= _LIKELY_SCORE
             ]
-            if anew:
-                places = _as_before(places, known, focal)
             found = self._found(color, depth_m, focal, places, settings, metric_size_m)
         labels = nothing.labels
         for one, _ in found:
@@ -244,33 +257,39 @@ class HandDetector(Segmentation):
         return result
 
 
-def _followed(hand: FoundHand) -> _Place | None:
-    """Where a hand of the picture before is looked at; None if it was not found by a detector."""
+def _place_of(hand: FoundHand) -> _Place | None:
+    """Where a hand of the picture before is looked at; None where it does not tell."""
     if not (hand.middle and hand.arm and hand.crop):
         return None
     (x, y), arm, crop = hand.middle, hand.arm, hand.crop
-    if math.dist((x, y), (crop.x, crop.y)) <= _STAYS_M / SIDE_M * crop.side_px:
+    if not (np.isfinite([x, y, *arm, crop.x, crop.y, *crop.arm]).all() and crop.depth_m > 0 and crop.side_px > 0):
+        return None
+    still = math.dist((x, y), (crop.x, crop.y)) <= _STAYS_M / SIDE_M * crop.side_px
+    if still:
         x, y = crop.x, crop.y
     if arm[0] * crop.arm[0] + arm[1] * crop.arm[1] >= _STAYS_COSINE:
         arm = crop.arm
-    return _Place(x, y, arm, crop.depth_m, hand.proposal_score)
+    return _Place(x, y, arm, crop.depth_m, hand.proposal_score, still and (hand.confidence or 0.0) >= _SURE)
 
 
-def _as_before(places: Sequence[_Place], known: Sequence[_Place], focal: float) -> list[_Place]:
-    """Supposed places, the best first; where one is that of a known hand, that hand's own, which is more exact."""
-    left, result = list(known), []
-    for place in places:
-        near = [
-            one
-            for one in left
-            if math.dist((one.x, one.y), (place.x, place.y)) <= _AGAIN_M * focal / one.depth_m
-            and 1 / FAR_FACTOR < one.depth_m / place.depth_m < FAR_FACTOR
-        ]
-        if near:
-            nearest = min(near, key=lambda one: math.dist((one.x, one.y), (place.x, place.y)))
-            left.remove(nearest)
-            place = nearest._replace(score=place.score)
-        result.append(place)
+def _matched(places: Sequence[_Place], still: Sequence[_Place], focal: float) -> list[_Place]:
+    """Proposed places; where one is a still hand's, the crop of that, the nearest pairs first.
+
+    Scores and depths are the proposals': what was wrong about a known hand does not stay.
+    """
+    pairs = sorted(
+        (math.dist((one.x, one.y), (place.x, place.y)) * place.depth_m, number, which)
+        for number, place in enumerate(places)
+        for which, one in enumerate(still)
+        if math.dist((one.x, one.y), (place.x, place.y)) <= _SAME_PLACE_M * focal / place.depth_m
+        and 1 / FAR_FACTOR < one.depth_m / place.depth_m < FAR_FACTOR
+    )
+    result, taken = list(places), set()
+    for _, number, which in pairs:
+        if not result[number].still and which not in taken:
+            taken.add(which)
+            place = places[number]
+            result[number] = still[which]._replace(score=place.score, depth_m=place.depth_m)
     return result
 
 

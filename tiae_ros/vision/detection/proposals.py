@@ -70,7 +70,7 @@ def grid_of(color: Picture | None, depth_m: Floats, focal_px: float) -> Grid:
 
 
 def reduced(color: Picture, size: tuple[int, int]) -> Picture:
-    """A picture of that width and height whose pixels are means of areas.
+    """A picture of that width and height whose pixels are about the means of areas.
 
     Where a whole number divides the picture, it is reduced by that first, which is far quicker, and hardly blurs.
     """

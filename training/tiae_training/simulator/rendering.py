@@ -17,7 +17,7 @@ from tiae_ros.errors import MissingExtraError, install_hint
 os.environ.setdefault("MUJOCO_GL", "egl")
 
 _HINT = (
-    f"install the simulator with `{install_hint('sim')}` and, on Debian or Ubuntu, "
+    f"install the simulator ({install_hint('sim')}) and, on Debian or Ubuntu, "
     "`apt-get install libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri`"
 )
 _context: Any = None

@@ -39,7 +39,7 @@ class Outfit:
 
     @property
     def barefoot(self) -> bool:
-        """One in five. It goes by a number that is drawn anyway, so that other draws of a scene stay."""
+        """One in five (`phase` is 0 to 6). It goes by a number that is drawn anyway, so that other draws stay."""
         return self.phase < 1.2
 
 
@@ -172,7 +172,7 @@ def dressed(person: Person, outfit: Outfit, vertices: Floats, normals: Floats, h
     )
     off = (outfit.thickness_m + 0.0015 * waves)[:, None].astype(np.float32)
     cloth = vertices + np.maximum(off, 0.001) * normals
-    covered = () if outfit.barefoot else ("foot", "toe")  # socks that end before the toes would end in fingers
+    covered = () if outfit.barefoot else ("foot", "toe")  # toes that stick out of a sock look like fingers
     legs = rig.vertices_of("upperleg", "lowerleg", "pelvis", "root", *covered)
     torso = rig.vertices_of("spine", "clavicle", "shoulder", "neck01")
     sleeve_codes = codes.copy()
