@@ -38,8 +38,8 @@ class Weights:
     apart: float = 0.2  # per millimetre of the vector between two tips that do not pinch
     pinch_full_mm: float = 14.0  # tips of the human hand that are closer than this touch
     pinch_none_mm: float = 40.0  # tips farther apart than this do not pinch
-    pinch_unsure: float = 0.12  # a pinch that is seen less surely than this is told by the tips alone
-    pinch_sure: float = 0.32  # and more surely than this it touches
+    pinch_unsure: float = 0.10  # a pinch that is seen less surely than this is told by the tips alone
+    pinch_sure: float = 0.25  # and more surely than this it touches
     pinch_curled_rad: float = 3.2  # a finger whose three joints together are bent farther does not pinch any more:
     fist_curled_rad: float = 3.6  # here not at all, it is a fist's, and near the thumb all the same
     human: float = 20.0  # per radian away from the human joint that turns alike: tips are seen less well than joints
