@@ -195,9 +195,8 @@ def enlarged(frame: StoredFrame) -> Labelled:
     """A rendered frame as large as a usual camera's."""
     factor = WIDTH_PX / frame.depth_m.shape[1]
     color = cv2.resize(frame.color, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-    depth, labels = (
-        cv2.resize(part, color.shape[1::-1], interpolation=cv2.INTER_NEAREST) for part in (frame.depth_m, frame.labels)
-    )
+    size = color.shape[1::-1]
+    depth, labels = (cv2.resize(part, size, interpolation=cv2.INTER_NEAREST) for part in (frame.depth_m, frame.labels))
     return Labelled(color, depth, labels, frame.focal_px * factor)
 
 

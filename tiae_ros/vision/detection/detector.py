@@ -160,9 +160,11 @@ class HandDetector(Segmentation):
             grid = grid_of(color, depth_m, focal)
             answers = self._proposals(grid.padded)[0][0]
             _check(answers)
-            supposed = proposals_of(answers, grid, _LEAST_SCORE, _MOST_LOOKS)
-            near = [place for place in supposed if place.depth_m <= 1.3 * settings.depth_max_m]
-            places = [_Place(place.x, place.y, place.arm, place.depth_m, place.score) for place in near]
+            proposed = [
+                _Place(place.x, place.y, place.arm, place.depth_m, place.score)
+                for place in proposals_of(answers, grid, _LEAST_SCORE, _MOST_LOOKS)
+                if place.depth_m <= 1.3 * settings.depth_max_m
+            ]
             still = (
                 [place for place in known if place.still]
                 if redetect
@@ -172,10 +174,9 @@ class HandDetector(Segmentation):
                     if one.confidence >= _SURE
                 ]
             )
-            matched = _matched(places, still, focal)
             places = [
                 place
-                for number, place in enumerate(matched)
+                for number, place in enumerate(_matched(proposed, still, focal))
                 if not number or place.still or place.score >= _LIKELY_SCORE
             ]
             found = self._found(color, depth_m, focal, places, settings, metric_size_m)
