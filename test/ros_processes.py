@@ -144,6 +144,10 @@ def node_process(
         process.kill()
 
 
+class NoAnswerError(AssertionError):
+    """A service was asked and did not answer in time."""
+
+
 class Client:
     """The test's own node: collects messages, publishes images, calls services."""
 
@@ -239,7 +243,7 @@ class Client:
                     self._executor.spin_once(timeout_sec=0.02)
                 if future.done():
                     return future.result()
-            raise AssertionError(f"no answer of {service}")
+            raise NoAnswerError(f"no answer of {service}")
 
         try:
             self.spin_until(client.service_is_ready, timeout_s, f"service {service}")
@@ -254,10 +258,18 @@ class Client:
             return ask(request, attempts)
 
     def change_state(self, transition: str, node: str = "/tiae") -> bool:
-        """Ask for a lifecycle transition by its label."""
+        """Ask for a lifecycle transition by its label; whether it was made.
+
+        Where the answer is lost, the node's state tells: a transition cannot be asked for twice.
+        """
         from lifecycle_msgs.srv import ChangeState
 
-        return self.call(ChangeState, f"{node}/change_state", transition_request(transition), 20.0, attempts=1).success
+        try:
+            return self.call(
+                ChangeState, f"{node}/change_state", transition_request(transition), 20.0, attempts=1
+            ).success
+        except NoAnswerError:
+            return self.state(node) == _STATE_AFTER[transition]
 
     def state(self, node: str = "/tiae") -> str:
         from lifecycle_msgs.srv import GetState
@@ -279,6 +291,14 @@ class Client:
 
         answer = self.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name]))
         return parameter_value_to_python(answer.values[0])
+
+
+_STATE_AFTER = {
+    "configure": "inactive",
+    "activate": "active",
+    "deactivate": "inactive",
+    "cleanup": "unconfigured",
+}
 
 
 def transition_request(transition: str) -> Any:

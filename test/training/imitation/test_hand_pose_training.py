@@ -255,7 +255,8 @@ def test_keypoints_go_where_their_picture_goes(tmp_path):
     batches = Batches(ByCentroid(), network, rows, None, settings)
     off = []
     for _ in range(4):
-        seen, told, _ = batches.show(torch.arange(24))
+        shown = batches.show(torch.arange(24))
+        seen, told = shown.seen, shown.keypoints
         for picture, (x, y, away) in zip(seen.detail[:24, 2].numpy(), told[:, 4].numpy(), strict=True):
             assert away == pytest.approx(0.2)
             if picture.sum() > 2 and max(abs(x), abs(y)) < 0.9:
@@ -265,6 +266,27 @@ def test_keypoints_go_where_their_picture_goes(tmp_path):
                 off.append(np.abs(np.array(found) - 31.5 - 32 * np.array([x, y])).max())
     assert len(off) > 60
     assert max(off) < 0.8  # pixels of a detail
+
+
+def test_twins_are_the_first_hands_again(tmp_path):
+    """Labelled and shifted a little differently; how far estimates are apart is added to the loss."""
+    rows = load_hand_rows([write_windows(tmp_path / "data.npz", 24)], ByCentroid.manifest)
+    network = HandPoseNetwork("detail", 3, 32, 96, 8).eval()
+    settings = HandPoseTraining(others_share=0.1, agreement_weight=5.0)
+    batches = Batches(ByCentroid(), network, rows, None, settings)
+    shown = batches.show(torch.arange(16))
+    assert shown.twins == 8
+    assert shown.rows.tolist() == [*range(16), *range(8)]
+    np.testing.assert_array_equal(shown.left[:8], shown.left[16:])
+    assert len(shown.seen.window) == 24 + 2  # others beside them
+    assert not torch.equal(shown.seen.window[:8], shown.seen.window[16:24])
+    with torch.no_grad():
+        joints, _, tips, *_, pinch, _ = network(*shown.seen.of(network))
+        apart = sum((part[:8] - part[16:24]).square().mean() for part in (joints, tips, torch.sigmoid(pinch)))
+        added = batches.loss(shown) - batches.loss(dataclasses.replace(shown, twins=0))
+    torch.testing.assert_close(added, 5 * apart, atol=1e-4, rtol=1e-4)
+    alone = Batches(ByCentroid(), network, rows, None, dataclasses.replace(settings, agreement_weight=0.0))
+    assert alone.show(torch.arange(16)).twins == 0
 
 
 @torch.inference_mode()

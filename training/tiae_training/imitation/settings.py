@@ -29,6 +29,11 @@ class HandPoseTraining:
     shift_radius_px: int = setting(8, "--shift-radius", "largest shift of a window in pixels")
     turned_share: float = setting(0.6, "--turned-share", "of windows turned by any angle")
     others_share: float = setting(0.12, "--others-share", "windows that show no hand, beside each batch")
+    agreement_weight: float = setting(
+        0.0,
+        "--agreement-weight",
+        "of a hand's estimates staying where they are when its outline flickers; 0: hands are not shown twice",
+    )
     calibration_share: float = setting(0.1, "--calibration-share", "of people kept apart, to measure the spread by")
     seed: int = setting(0, "--seed", "of weights, order, shifts and the people kept apart")
     precision: str = setting(
@@ -47,6 +52,8 @@ class HandPoseTraining:
             raise ParameterError(f"learning_rate is {self.learning_rate}; accepted is above 0 and below 1")
         if not 0 <= self.weight_decay < 1:
             raise ParameterError(f"weight_decay is {self.weight_decay}; accepted is 0 and more, below 1")
+        if not 0 <= self.agreement_weight <= 1000:
+            raise ParameterError(f"agreement_weight is {self.agreement_weight}; accepted is 0 to 1000")
         if not 0 <= self.turned_share <= 1:
             raise ParameterError(f"turned_share is {self.turned_share}; accepted is 0 to 1")
         for name in ("others_share", "calibration_share"):

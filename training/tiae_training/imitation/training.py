@@ -17,6 +17,7 @@ from tiae_ros.errors import DataError, TrainingError
 from tiae_ros.model.manifest import Manifest
 from tiae_ros.vision.detail import DETAIL_PX, arm_angles, bring, pixel_of, turns_of
 from tiae_training.imitation.false_windows import NoHands
+from tiae_training.imitation.flicker import flickered
 from tiae_training.imitation.networks import HandPoseNetwork, negative_log_likelihood
 from tiae_training.imitation.others import no_hands_like
 from tiae_training.imitation.rows import HandRows, check_details
@@ -33,6 +34,7 @@ _LEAST_ROWS = 8
 _ARM_OFF_RAD = 0.15  # deviation of what the arm is off, beside what it is anyway
 say_now = functools.partial(print, flush=True)
 _OTHERS_WEIGHT = 0.5
+_TWIN_SHARE = 0.5  # of a batch's hands that are seen twice, where estimates are to agree
 _LEAST_SCALE = 0.05  # of a joint, rad: some hardly move in the data
 _ROWS_AT_ONCE = 512
 
@@ -113,8 +115,8 @@ def train_hand_pose(
     network.compute_maps_in(autocast_type(settings.precision, torch.device("cpu")))
     for epoch in range(settings.epochs):
         total = 0.0
-        for chosen, shown in batches.in_order(batch):
-            loss = batches.loss(chosen, shown)
+        for shown in batches.in_order(batch):
+            loss = batches.loss(shown)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -165,8 +167,15 @@ def _halves(of: Manifest) -> tuple[float, float]:
     return DETAIL_PX / 2 * pixel_of(of.window_size), float(of.preprocessing.get("range_m", 0.3)) / 2
 
 
-Shown = tuple[Seen, Tensor, Tensor]
-"""Hands and then others; of the hands keypoints (N, 21, 3) and sides (N,)."""
+@dataclass(frozen=True)
+class Shown:
+    """A batch: what is seen of N hands and then of others, and what is true of the hands."""
+
+    rows: Tensor  # (N,)
+    twins: int  # how many of the last are the first ones again
+    seen: Seen
+    keypoints: Tensor  # (N, 21, 3)
+    left: Tensor  # (N,)
 
 
 class Batches:
@@ -195,14 +204,13 @@ class Batches:
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._rng = np.random.default_rng(settings.seed)
 
-    def in_order(self, batch: int) -> Iterator[tuple[Tensor, Shown]]:
-        """Rows in whole batches, in a new order, and what is shown of them; the next is made in a thread meanwhile."""
+    def in_order(self, batch: int) -> Iterator[Shown]:
+        """What is shown of rows in whole batches, in a new order; the next is made in a thread meanwhile."""
         parts = torch.randperm(len(self._rows), generator=self._generator).split(batch)
-        whole = [part for part in parts if len(part) == batch]
-        yield from zip(whole, made_ahead(self.show, whole), strict=True)
+        yield from made_ahead(self.show, [part for part in parts if len(part) == batch])
 
-    def loss(self, chosen: Tensor, shown: Shown) -> Tensor:
-        seen, keypoints, left = shown
+    def loss(self, shown: Shown) -> Tensor:
+        chosen, seen = shown.rows, shown.seen
         count = len(chosen)
         said = self._network(*seen.of(self._network))
         of_hands = tuple(part if part is None else _first(part, count) for part in said)
@@ -211,25 +219,39 @@ class Batches:
             self._joints[chosen],
             self._tips[chosen],
             self._length[chosen],
-            left,
+            shown.left,
             self._view[chosen],
             self._pinches[chosen],
-            keypoints,
+            shown.keypoints,
         )
+        if shown.twins:
+            loss = loss + self._settings.agreement_weight * _apart(of_hands, shown.twins)
         is_other = torch.arange(len(seen.window)) >= count
         return loss + _OTHERS_WEIGHT * F.binary_cross_entropy_with_logits(said[6], is_other.float())
 
-    def show(self, chosen: Tensor) -> Shown:
-        """Hands, mirrored, turned and shifted, and then others."""
+    def show(self, rows: Tensor) -> Shown:
+        """Hands, mirrored, turned and shifted, and then others.
+
+        Where estimates are to agree the first hands come again, labelled a little differently and shifted elsewhere.
+        """
+        twins = round(len(rows) * _TWIN_SHARE) if self._settings.agreement_weight else 0
+        first, chosen = len(rows), torch.cat((rows, rows[:twins]))
         count = len(chosen)
-        mirrored = torch.rand(count, generator=self._generator) < 0.5
+        mirrored = torch.rand(first, generator=self._generator) < 0.5
+        mirrored = torch.cat((mirrored, mirrored[:twins]))
         left = torch.where(mirrored, 1 - self._left[chosen], self._left[chosen])
         hands, details = (
             torch.where(mirrored[:, None, None, None], some.flip(3), some)  # a left hand is a mirrored right one
             for some in (self._images[chosen], self._details[chosen])
         )
+        if twins:
+            again = flickered(hands[first:], details[first:], self._generator)
+            hands, details = (
+                torch.cat((some[:first], more)) for some, more in zip((hands, details), again, strict=True)
+            )
         of_others = self._draw_others(hands, details)
         quarters, angles = self._draw_turns(count + len(of_others[0]))
+        quarters[first:count], angles[first:count] = quarters[:twins], angles[:twins]
         windows, details = (
             _turned(torch.cat((own, others)), quarters, angles)
             for own, others in zip((hands, details), of_others, strict=True)
@@ -238,7 +260,7 @@ class Batches:
         more = _ARM_OFF_RAD * torch.randn(len(windows), generator=self._generator)
         seen = see(self._autoencoder, windows, details, shifts, more)
         keypoints = self._keypoints_of(chosen, mirrored, quarters[:count], angles[:count], seen)
-        return seen, keypoints, left
+        return Shown(chosen, twins, seen, keypoints, left)
 
     def _keypoints_of(self, chosen: Tensor, mirrored: Tensor, quarters: Tensor, angles: Tensor, seen: Seen) -> Tensor:
         """(N, 21, 3) from the middle of what is seen in detail, as `keypoints` has them."""
@@ -281,6 +303,16 @@ class Batches:
                 if details.shape[1]:
                     fine[row] = real.details[rows[row]][..., :: steps[row]]
         return torch.from_numpy(coarse), torch.from_numpy(fine)
+
+
+def _apart(said: tuple[Any, ...], twins: int) -> Tensor:
+    """How far apart joints, tips and pinches of hands and of their twins are said to be.
+
+    Mean squares in units of the data, those of a pinch in its probability, added up.
+    """
+    joints, _, tips, _, _, _, _, _, pinch, _ = said
+    parts = (joints, tips, pinch.sigmoid())
+    return torch.stack([(part[:twins] - part[-twins:]).square().mean() for part in parts]).sum()
 
 
 def _first(part: Any, count: int) -> Any:
