@@ -304,3 +304,18 @@ def test_the_filter_holds_still_and_keeps_up():
     path = np.arange(60) / 30 * 2.0  # 2 rad/s
     followed = np.array([quick.step(np.array([value]), 1 / 30)[0] for value in path])
     assert path[-1] - followed[-1] < 0.12  # late by less than 60 ms
+
+
+def test_a_known_noise_raises_no_cut_off():
+    """Stiller at rest than without, and neither quick nor slow motion is later for it than by that noise."""
+
+    def followed(values: np.ndarray, noise: float) -> np.ndarray:
+        one = OneEuro(cutoff_hz=0.5, beta=3.0, noise=noise)
+        return np.array([one.step(np.array([value]), 1 / 30)[0] for value in values])
+
+    rest = 1 + 0.02 * np.random.default_rng(0).normal(size=300)
+    assert followed(rest, 0.02)[100:].std() < 0.6 * followed(rest, 0.0)[100:].std()
+    for speed in (0.05, 0.3, 2.0):  # rad/s
+        path = np.arange(120) / 30 * speed
+        behind = [path[-1] - followed(path, noise)[-1] for noise in (0.02, 0.0)]
+        assert 0 < behind[0] < behind[1] + 0.02

@@ -14,7 +14,7 @@ from tiae_training import TransformInvariantAutoencoder
 from tiae_training.data.backgrounds import background_pool, foreground_masks
 from tiae_training.train.settings import TrainingSettings
 from tiae_training.train.trainer import Trainer
-from tiae_training.transforms.poses import bring_back, compose, place_by_pose, wrap_angle
+from tiae_training.transforms.poses import bring_back, compose, invert, place_by_pose, wrap_angle
 from tiae_training.transforms.similarity import Similarity
 
 
@@ -137,6 +137,22 @@ def test_estimates_cannot_lead_a_pattern_out_of_its_window():
     nearest, found = kind.nearest_whole(torch.zeros_like(whole), whole, torch.zeros(1, 4), outside, 1.0, upright=False)
     assert found[:, :2].abs().max() <= 6
     assert nearest.sum() > 0.5 * whole.sum()
+
+
+def test_patterns_of_turned_windows_are_drawn_to_the_middle():
+    """Nothing else says where they are to lie, and less would be asked for where a part of them lies outside."""
+    kind = Similarity(6, math.pi, 1.0, anchor=0.25)
+    whole = torch.zeros(2, 1, 32, 32)
+    whole[..., 12:20, 10:22] = 1.0
+    turns = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, math.pi, 0.0]])
+    aside = compose(turns, torch.tensor([[-4.0, 2.0, 0.0, 0.0]]).expand(2, 4))  # beside the middle, alike in both
+    restored, estimate = bring_back(whole, aside), aside
+    middles = []
+    for upright in (True, False):
+        _, found = kind.nearest_whole(restored, whole, torch.zeros(2, 4), estimate, 1.0, upright=upright)
+        middles.append(invert(found)[:, :2].mean(0))
+    np.testing.assert_allclose(middles[0], [4, -2], atol=0.2)
+    np.testing.assert_allclose(middles[1], [3, -1.5], atol=0.2)
 
 
 def test_what_lies_behind_a_mask_is_drawn_anew():

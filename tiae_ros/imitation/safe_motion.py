@@ -36,13 +36,14 @@ class SafetySettings:
     gap_s: float = 0.25  # the longest step: targets farther apart are a step of so long, from standstill
     pause_s: float = 1.5  # stamps farther apart, or going back, are a new start from the last target
     start_tolerance_rad: float = 0.35  # a robot may report joints so far outside its limits
-    cutoff_hz: float = 2.0  # of the one-euro filter
-    beta: float = 1.0  # of the one-euro filter, Hz per rad/s
+    cutoff_hz: float = 0.5  # of the one-euro filter
+    beta: float = 3.0  # of the one-euro filter, Hz per rad/s
+    noise_rad: float = 0.02  # of a still hand's joints, which does not raise the cut-off
 
     def __post_init__(self) -> None:
         ranges = {
             "speed_share": (0.01, 1.0), "ramp_s": (0.0, 60.0), "gap_s": (0.02, 2.0), "pause_s": (0.02, 60.0),
-            "start_tolerance_rad": (0.0, 1.0), "cutoff_hz": (0.01, 1e3), "beta": (0.0, 1e3),
+            "start_tolerance_rad": (0.0, 1.0), "cutoff_hz": (0.01, 1e3), "beta": (0.0, 1e3), "noise_rad": (0.0, 0.5),
         }  # fmt: skip
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
@@ -60,7 +61,7 @@ class SafeMotion:
         self._fastest, self._hardest = hand.speed * self.settings.speed_share, hand.acceleration.copy()
         np.minimum.at(self._hardest, self._leaders, self._hardest[self._followers])
         np.minimum.at(self._hardest, self._followers, self._hardest[self._leaders])
-        self._filter = OneEuro(self.settings.cutoff_hz, self.settings.beta)
+        self._filter = OneEuro(self.settings.cutoff_hz, self.settings.beta, noise=self.settings.noise_rad)
         self._place: np.ndarray | None = None
         self._speed = np.zeros(len(self._lower))
         self._stamp_s: float | None = None

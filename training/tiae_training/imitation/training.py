@@ -308,11 +308,18 @@ class Batches:
 def _apart(said: tuple[Any, ...], twins: int) -> Tensor:
     """How far apart joints, tips and pinches of hands and of their twins are said to be.
 
-    Mean squares in units of the data, those of a pinch in its probability, added up.
+    Mean squares of joints and tips in units of how far off they may be, so that what is hard to see is not drawn to the
+    mean; of pinches in probability; added up.
     """
-    joints, _, tips, _, _, _, _, _, pinch, _ = said
-    parts = (joints, tips, pinch.sigmoid())
-    return torch.stack([(part[:twins] - part[-twins:]).square().mean() for part in parts]).sum()
+    joints, joint_log, tips, tip_log, _, _, _, _, pinch, _ = said
+    parts = ((joints, joint_log), (tips, tip_log[..., None]), (pinch.sigmoid(), None))
+    terms = []
+    for part, log in parts:
+        off = (part[:twins] - part[-twins:]).square()
+        if log is not None:
+            off = off * torch.exp(-(log[:twins] + log[-twins:]).detach())
+        terms.append(off.mean())
+    return torch.stack(terms).sum()
 
 
 def _first(part: Any, count: int) -> Any:

@@ -44,7 +44,9 @@ class Similarity(Transform):
     scale²), so that no pattern gets cheaper by being restored smaller.
 
     Nothing in the objective says how large a restored pattern is to be. An anchor above 0 pulls the mean scale found
-    in a batch towards 1 by that share, so that in training patterns settle at the size the data shows them.
+    in a batch towards 1 by that share, so that in training patterns settle at the size the data shows them. Where
+    windows are turned anyhow, nothing says either where in its window it is to be, and less is asked for where a part
+    of it lies outside: there the anchor pulls the mean place to the middle.
     """
 
     shift_radius_px: int = 8
@@ -118,7 +120,15 @@ class Similarity(Transform):
             better = costs_other < trust * costs * (1.0 if upright else _CLEARLY)
             found = torch.where(better[:, None], other, found)
             nearest = torch.where(better[:, None, None, None], nearest_other, nearest)
+        if self.anchor and not upright:
+            found = self._to_the_middle(found)
+            nearest = bring_back(whole, found)
         return nearest, compose(drawn, found)
+
+    def _to_the_middle(self, poses: Tensor) -> Tensor:
+        """Poses with the anchor's pull at where restored patterns lie in their windows. (N, P)"""
+        middles = invert(poses)[:, :2]  # of the windows seen, in those that are restored
+        return compose_shift(poses, self.anchor * batch_mean(middles).expand(len(poses), 2))
 
     def _near(self, restored: Tensor, targets: Tensor, start: Tensor) -> Tensor:
         """The best pose within a step or so of a start: (N, P) -> (N, P).
