@@ -22,18 +22,21 @@ ece, auc        of the confidence: expected calibration error, area under the cu
 ms              processor time of one thread a frame, median; whole picture / followed (renders: the first 100 frames,
                 enlarged to a width of 640 pixels)
 
-With --mediapipe, MediaPipe's hand landmarks are held beside (`mediapipe_hands.py`).
+`two views` is a detector that looks at each place mirrored, too (`hand_views: 2`). With --mediapipe, MediaPipe's hand
+landmarks are held beside (`mediapipe_hands.py`).
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,6 +46,9 @@ from recipes import write_between
 from segmentation import BESIDE, bag_frames, camera_frames
 
 from tiae_ros.model.segmenter import choose_segmentation
+from tiae_ros.vision.detection.detector import HandDetector
+from tiae_ros.vision.labels import Floats, Picture
+from tiae_ros.vision.segmentation.settings import SegmentationSettings
 from tiae_ros.vision.sight import Segmentation, Sight
 from tiae_training.detection.evaluation import judge
 from tiae_training.detection.prepare import real_frames, shards_of
@@ -66,6 +72,19 @@ class Labelled:
     depth_m: np.ndarray
     labels: np.ndarray
     focal_px: float
+
+
+class TwoViews(Segmentation):
+    """A detector that looks at each place mirrored, too."""
+
+    def __init__(self, detector: Segmentation) -> None:
+        self.name, self._detector = f"{detector.name}, 2 views", detector
+
+    def see(
+        self, color: Picture | None, depth_m: Floats, settings: SegmentationSettings | None = None, **more: Any
+    ) -> Sight:
+        both = dataclasses.replace(settings or SegmentationSettings(), views=2)
+        return self._detector.see(color, depth_m, both, **more)
 
 
 def main() -> int:
@@ -97,6 +116,7 @@ def main() -> int:
         (folder.name, choose_segmentation("network", str(folder))) for folder in options.network
     ]
     print(", ".join(method.name for _, method in methods))
+    methods += [("two views", TwoViews(method)) for _, method in methods if isinstance(method, HandDetector)]
     if not options.no_classical:
         methods.append(("classical", choose_segmentation("classical")))
     if options.mediapipe:

@@ -185,6 +185,14 @@ class Settings:
         low=0.01,
         high=0.999,
     )
+    hand_views: int = _parameter(
+        1,
+        "",
+        LIVE,
+        "of a detector: 2 looks at each place mirrored, too: fewer false windows, more time",
+        low=1,
+        high=2,
+    )
     follow_frames: int = _parameter(
         5,
         "",

@@ -76,6 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a detector: what it is less sure of is no hand (0.5)",
     )
     parser.add_argument(
+        "--hand-views", type=int, choices=(1, 2), default=1, help="of a detector: 2 looks mirrored, too (1)"
+    )
+    parser.add_argument(
         "--depth-unit-m", type=float, default=0.001, metavar="M", help="one step of 16-bit depth (0.001)"
     )
     parser.add_argument("--color", metavar="TOPIC", help="of a bag: colour (found)")
@@ -113,6 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
             segmentation_model=arguments.segmentation_model,
             use_color=arguments.use_color,
             hand_confidence_min=arguments.confidence_min,
+            hand_views=arguments.hand_views,
             follow_frames=0 if source.rate_hz is None else Settings().follow_frames,
             max_grasps=4,
         )

@@ -27,16 +27,20 @@ joint angles from `tiae simulate hands`, or with --details from `tiae simulate w
 
 It runs on the CPU. Some people of --data are kept apart: by them it is measured how far off estimates are, and from
 where on a window is unlike any hand. Beside drawn windows of no hand, those that the detector finds in real rooms
-without one (--empty) teach it what is none; --test-empty are other such rooms, to measure that by."""
+without one (--empty) teach it what is none; --test-empty are other such rooms, to measure that by.
+
+--average makes the mean of models that began from one another, without training: what one has forgotten beside what it
+has learnt. --data are the windows that set its spread."""
 EXAMPLES = """  tiae simulate hands --out hands.npz --count 40000
   tiae simulate hands --out hands_test.npz --count 1500 --seed 2 --people 90000:100000 --things 90000:100000
   tiae train hand_pose --data hands.npz --model hands --test hands_test.npz --out runs/hand_pose
-  tiae train hand_pose --data hands.npz desk.npz --model runs/hands --epochs 20 --out runs/hand_pose"""
+  tiae train hand_pose --data hands.npz desk.npz --model runs/hands --epochs 20 --out runs/hand_pose
+  tiae train hand_pose --data hands.npz --model hands --average hand_pose runs/hand_pose --out runs/mean"""
 
 
 KEPT = (  # in config.yaml, beside the settings
-    "data", "model", "start", "test", "held_out", "empty", "empty_pattern", "test_empty", "test_empty_pattern",
-    "segmentation",
+    "data", "model", "start", "average", "test", "held_out", "empty", "empty_pattern", "test_empty",
+    "test_empty_pattern", "segmentation",
 )  # fmt: skip
 
 
@@ -47,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help="the auto-encoder: a folder or a shipped name")
     parser.add_argument(
         "--start", metavar="DIR", help="a hand pose model to go on from, of --model or of another like it"
+    )
+    parser.add_argument(
+        "--average", nargs="+", default=[], metavar="DIR", help="models whose mean it is to be, without training"
     )
     parser.add_argument(
         "--test", type=Path, nargs="+", metavar="FILE.npz", help="windows of other people, to measure by"
@@ -74,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from tiae_ros.model.autoencoder import load_model
-    from tiae_ros.model.hand_pose import AUTOENCODER_ID, ENCODER_SHA256, belongs, load_hand_pose
+    from tiae_ros.model.hand_pose import AUTOENCODER_ID, ENCODER_SHA256, belongs, check_belongs, load_hand_pose
     from tiae_training.data.arrays import refuse_existing
     from tiae_training.imitation.evaluation import evaluate_hand_pose
     from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose, with_measures
@@ -82,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_training.imitation.settings import HandPoseTraining
     from tiae_training.imitation.spread import calibrate
     from tiae_training.imitation.training import take_descriptor_units, train_hand_pose
+    from tiae_training.mean_weights import mean_weights
     from tiae_training.model import load_network
     from tiae_training.simulator.grasps import BY_NAME
     from tiae_training.train.precision import set_threads
@@ -90,6 +98,9 @@ def run(arguments: argparse.Namespace) -> int:
     held_out = [name for name in arguments.held_out.split(",") if name]
     if unknown := sorted(set(held_out) - set(BY_NAME)):
         raise ParameterError(f"--held-out names {', '.join(unknown)}; accepted are {', '.join(BY_NAME)}")
+    if len(arguments.average) == 1 or (arguments.average and arguments.start):
+        given = f"{len(arguments.average)} model{' beside --start' if arguments.start else ''}"
+        raise ParameterError(f"--average has {given}; accepted are two models or more, without --start")
     out: Path = arguments.out
     if out.is_file():
         raise OutputError(f"{out} is a file; --out takes a folder")
@@ -101,10 +112,12 @@ def run(arguments: argparse.Namespace) -> int:
     rows = rows.take(~np.isin(rows.kinds, held_out))
     test = load_hand_rows(arguments.test, of) if arguments.test else None
     start, started = _start(arguments.start, settings, of) if arguments.start else (None, None)
+    parts = [_start(folder, settings, of, "--average") for folder in arguments.average]
+    for folder in arguments.average:
+        check_belongs(load_hand_pose(folder), autoencoder)
     if settings.sees == "detail":
         for some in [rows] if test is None else [rows, test]:
             check_details(some, of)
-    others = _false_windows(arguments.empty, arguments.empty_pattern, arguments.segmentation, of)
     learnt, apart = rows.apart(settings.calibration_share, settings.seed)
     if start is not None and started is not None and not belongs(started, of):
         of_another = started.preprocessing.get(AUTOENCODER_ID)
@@ -115,8 +128,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
         take_descriptor_units(start, network_of_windows, learnt, settings.seed)
     said = sys.stderr if arguments.json else sys.stdout  # what it says on the way is for people
-    with contextlib.redirect_stdout(said):
-        network = train_hand_pose(network_of_windows, learnt, others, settings, start=start)
+    if parts:
+        network = parts[0][0]
+        network.load_state_dict(mean_weights([part for part, _ in parts]))
+    else:
+        others = _false_windows(arguments.empty, arguments.empty_pattern, arguments.segmentation, of)
+        with contextlib.redirect_stdout(said):
+            network = train_hand_pose(network_of_windows, learnt, others, settings, start=start)
     at_work("measuring how far off it is")
     novelty_max = calibrate(network, network_of_windows, apart, settings.shift_radius_px, settings.seed)
     training = {
@@ -128,6 +146,8 @@ def run(arguments: argparse.Namespace) -> int:
     if started is not None:
         whose = {name: started.preprocessing.get(name) for name in (AUTOENCODER_ID, ENCODER_SHA256)}
         training["started from"] = {**started.training, **whose}
+    for folder, (_, part) in zip(arguments.average, parts, strict=True):
+        training[f"of {Path(folder).name}"] = dict(part.training)
     manifest = hand_pose_manifest(network, of, novelty_max, model_id=out.name, training=training)
     save_hand_pose(network, out, manifest)
     write_config(out, "tiae train hand_pose", run_options(arguments, settings, KEPT))
@@ -149,7 +169,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _start(folder: str, settings: HandPoseTraining, of: Manifest) -> tuple[HandPoseNetwork, Manifest]:
+def _start(
+    folder: str, settings: HandPoseTraining, of: Manifest, flag: str = "--start"
+) -> tuple[HandPoseNetwork, Manifest]:
     """What is gone on from, of this auto-encoder or of another one with windows and descriptors of the same sizes.
 
     Raises ModelError, or ParameterError where sizes are others, or the settings ask for another network.
@@ -169,13 +191,13 @@ def _start(folder: str, settings: HandPoseTraining, of: Manifest) -> tuple[HandP
     for name, value in other.items():
         if own[name] != value:
             raise ParameterError(
-                f"--start {folder} has {name} {own[name]}, but that of --model is {value}; give a start for windows "
+                f"{flag} {folder} has {name} {own[name]}, but that of --model is {value}; give one for windows "
                 "like those"
             )
     parts = network.parts()
     for name in ("sees", "hidden"):
         if (asked := getattr(settings, name)) != parts[name]:
-            raise ParameterError(f"--{name} is {asked}, but that of --start {folder} is {parts[name]}")
+            raise ParameterError(f"--{name} is {asked}, but that of {flag} {folder} is {parts[name]}")
     network.joint_factor.fill_(1.0)  # they are measured anew
     network.tip_factor.fill_(1.0)
     return network, manifest
@@ -196,6 +218,7 @@ def _command_line(arguments: argparse.Namespace, settings: object) -> str:
     words = [f"tiae train hand_pose --data {' '.join(path.name for path in arguments.data)}"]
     words += [f"--model {Path(arguments.model).name}"]
     words += [f"--start {Path(arguments.start).name}"] if arguments.start else []
+    words += ["--average " + " ".join(Path(folder).name for folder in arguments.average)] if arguments.average else []
     words += ["--test " + " ".join(path.name for path in arguments.test)] if arguments.test else []
     words += [f"--held-out {arguments.held_out}"] if arguments.held_out else []
     for flag in ("empty", "test_empty"):

@@ -23,7 +23,7 @@ from tiae_ros.model.manifest import HAND_POSE
 from tiae_ros.vision.detail import STORED_PX, arm_angles, bring
 from tiae_training.export import graph_module
 from tiae_training.imitation.evaluation import auroc, spearman
-from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose
+from tiae_training.imitation.folder import hand_pose_manifest, load_hand_pose_network, save_hand_pose
 from tiae_training.imitation.keypoints import IN_PALM, in_palm_frame, off_heat
 from tiae_training.imitation.networks import INPUTS, HandPoseNetwork, negative_log_likelihood
 from tiae_training.imitation.others import draw_no_hands, draw_others, window_of_details
@@ -173,6 +173,33 @@ def test_a_training_goes_on_from_a_model(trained, tmp_path, capsys):
     capsys.readouterr()
     assert main([*words, "--out", str(tmp_path / "other")]) == 2
     assert "--hidden is 192, but that of --start" in capsys.readouterr().err
+
+
+def test_the_mean_of_two_models_lies_between_them(trained, tmp_path, capsys):
+    """Their weights do, and its spread is measured anew; what cannot be averaged is refused."""
+    data = write_windows(tmp_path / "data.npz", 160, seed=3)
+    words = ["train", "hand_pose", "--data", str(data), "--model", "hands", "--hidden", "32", "--turned-share", "0"]
+    more, mean = tmp_path / "more", tmp_path / "mean"
+    assert main([*words, "--start", str(trained[0]), "--epochs", "1", "--out", str(more)]) == 0
+    assert main([*words, "--average", str(trained[0]), str(more), "--out", str(mean)]) == 0
+    states = [load_hand_pose_network(folder)[0].state_dict() for folder in (trained[0], more, mean)]
+    kernel = "body.0.weight"
+    step = float(states[2][kernel].abs().max()) / 127  # weights are kept in steps
+    torch.testing.assert_close(states[2][kernel], (states[0][kernel] + states[1][kernel]) / 2, atol=step, rtol=0)
+    manifest = load_hand_pose(mean).manifest
+    assert "--average trained more" in manifest.training["command"]
+    assert "--start trained" in manifest.training["of more"]["command"]
+    assert f"`{manifest.training['of trained']['command']}`" in (mean / "card.md").read_text()
+    assert float(states[2]["joint_factor"].mean()) != 1.0
+    other = of_another_auto_encoder(trained[0], tmp_path / "other")
+    for given, line in (
+        ([str(more)], "--average has 1 model; accepted are two models or more, without --start"),
+        ([str(more), other], "was trained on the auto-encoder"),
+        ([str(more), "hand_pose"], "--hidden is 32, but that of --average hand_pose is 192"),
+    ):
+        capsys.readouterr()
+        assert main([*words, "--average", *given, "--out", str(tmp_path / "none")]) == 2
+        assert line in capsys.readouterr().err
 
 
 def test_three_percent_of_held_out_hands_are_called_unknown(trained):

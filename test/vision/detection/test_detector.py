@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_frames import moved
 
-from tiae_ros.errors import ImageError, ModelError
+from tiae_ros.errors import ImageError, ModelError, ParameterError
 from tiae_ros.vision.detection.close_up import CELLS, CLASSES, SIDE_M, Crop
 from tiae_ros.vision.detection.detector import HandDetector, logit_of, sigmoid
 from tiae_ros.vision.detection.proposals import ANSWERS, BLOCK, log_length
@@ -251,6 +251,33 @@ def test_the_look_again_has_to_be_surer_and_worth_it(first_logit, second_logit, 
     assert sight.hands[0].confidence == pytest.approx(1 / (1 + math.exp(-first_logit)))
 
 
+def test_two_views_see_a_hand_and_its_mirror_image():
+    """What the second view says of left and right is turned round, and the mean counts."""
+
+    def told(number, facts):  # the same hand in both: its middle a little to the right, its arm below on the left
+        side = -1 if number % 2 else 1
+        return [1.0 + number % 2, -2.0 * side, 0.1 * side, 0.05, -0.6 * side, 0.8]
+
+    depth = picture((160, 120, 0.5))
+    depth[115:125, 130:140] = 0.7  # on the left alone
+    one, both = SecondLook(logit=1.5, left=-2.0, middle=(0.1, 0.05), arm=(-0.6, 0.8)), SecondLook(told=told)
+    sights = [
+        detector(FirstLook((160, 120, 0.5, 0.9)), second).see(
+            None, depth, SegmentationSettings(views=views), focal_px=FOCAL
+        )
+        for views, second in ((1, one), (2, both))
+    ]
+    assert (both.calls, both.looks, one.looks) == (1, 2, 1)
+    (alone,), (mean,) = (sight.hands for sight in sights)
+    assert mean.confidence == pytest.approx(alone.confidence)
+    assert mean.left == pytest.approx(alone.left)
+    assert mean.middle == pytest.approx(alone.middle)
+    assert mean.arm == pytest.approx(alone.arm)
+    np.testing.assert_array_equal(sights[1].labels, sights[0].labels)
+    with pytest.raises(ParameterError, match="views is 3; accepted are 1 and 2"):
+        SegmentationSettings(views=3)
+
+
 @pytest.mark.parametrize(("logit", "least", "hands"), [(0.1, 0.5, 1), (-0.1, 0.5, 0), (2.0, 0.95, 0), (-3, 0.02, 1)])
 def test_the_least_confidence_decides(logit, least, hands):
     limits = SegmentationSettings(hand_confidence_min=least)
@@ -337,7 +364,7 @@ def test_which_places_are_looked_at_when_hands_are_known(proposals, known, crops
     seen = []
     first = FirstLook(*proposals)
     look = detector(first)
-    look._seen = lambda color, depth, focal, places: seen.extend(places) or []
+    look._seen = lambda color, depth, focal, places, views: seen.extend(places) or []
     look.see(None, picture((160, 120, 0.5)), focal_px=FOCAL, before=known, redetect=True)
     assert first.calls == 1
     assert [(place.x, place.y) for place in seen] == [pytest.approx(crop, abs=0.01) for crop in crops]

@@ -134,7 +134,7 @@ class HandDetector(Segmentation):
         Args:
             color: rgb (H, W, 3) uint8, or None to go by depth alone.
             depth_m: registered depth (H, W) float32 metres, NaN (or anything not above 0) where there is none.
-            settings: least confidence, farthest depth.
+            settings: least confidence, farthest depth, views.
             focal_px: of the picture; without one, that of a usual camera is assumed.
             metric_size_m: of windows.
             before: hands of the picture before. Where all of them are found again the whole picture is not looked at.
@@ -201,7 +201,7 @@ class HandDetector(Segmentation):
         """The hands at some places, each once, the surest first."""
         counted = [
             one
-            for one in self._seen(color, depth_m, focal, places)
+            for one in self._seen(color, depth_m, focal, places, settings.views)
             if one.confidence >= settings.hand_confidence_min and one.crop.depth_m <= settings.depth_max_m
         ]
         windows = [(one, _window_of(one, focal, metric_size_m)) for one in counted]
@@ -213,10 +213,11 @@ class HandDetector(Segmentation):
         depth_m: Floats,
         focal: float,
         places: Sequence[_Place],
+        views: int,
     ) -> list[_Seen]:
         """Each place looked at; those whose hand lies beside the crop's middle are looked at again there."""
         crops = [crop_at(place.x, place.y, place.arm, place.depth_m, depth_m, focal) for place in places]
-        first = self._looked(color, depth_m, crops, [place.score for place in places])
+        first = self._looked(color, depth_m, crops, [place.score for place in places], views)
         again = [
             number
             for number, one in enumerate(first)
@@ -228,21 +229,29 @@ class HandDetector(Segmentation):
             for number in again
         ]
         scores = [first[number].proposal_score for number in again]
-        for number, one in zip(again, self._looked(color, depth_m, crops, scores), strict=True):
+        for number, one in zip(again, self._looked(color, depth_m, crops, scores, views), strict=True):
             if one.logit >= first[number].logit:
                 first[number] = one
         return first
 
     def _looked(
-        self, color: Picture | None, depth_m: Floats, crops: Sequence[Crop], proposal_scores: Sequence[float]
+        self,
+        color: Picture | None,
+        depth_m: Floats,
+        crops: Sequence[Crop],
+        proposal_scores: Sequence[float],
+        views: int,
     ) -> list[_Seen]:
         if not crops:
             return []
         pictures = [crop_pictures(color, depth_m, crop) for crop in crops]
         planes = [close_up.planes_of(c, d, crop.depth_m) for (c, d), crop in zip(pictures, crops, strict=True)]
-        scores, facts = self._look(np.stack(planes))
+        shown = np.stack(planes)
+        scores, facts = self._look(shown if views == 1 else np.concatenate((shown, _mirrored(shown))))
         _check(scores)
         _check(facts)
+        if views > 1:
+            scores, facts = _mean_of_views(scores, facts)
         result = []
         slope, offset, proposal_slope = self.calibration
         for crop, proposal_score, (_, depth), score, fact in zip(
@@ -256,6 +265,19 @@ class HandDetector(Segmentation):
             confidence = sigmoid(slope * logit + offset + proposal_slope * logit_of(proposal_score))
             result.append(_Seen(crop, proposal_score, score, logit, confidence, sigmoid(side), at, arm, depth))
         return result
+
+
+def _mirrored(pictures: Floats) -> Floats:
+    return np.ascontiguousarray(pictures[..., ::-1])
+
+
+def _mean_of_views(scores: Floats, facts: Floats) -> tuple[Floats, Floats]:
+    """Scores (2 N, 4, CELLS, CELLS) and facts (2 N, 6), of which the second half saw mirrored crops -> (N, ...)."""
+    count = len(scores) // 2
+    # Left is right there: the side, and the first part of the middle and of the arm.
+    turned = facts[count:] * np.array([1, -1, -1, 1, -1, 1], np.float32)
+    half = np.float32(0.5)
+    return half * (scores[:count] + _mirrored(scores[count:])), half * (facts[:count] + turned)
 
 
 def _place_of(hand: FoundHand) -> _Place | None:

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tiae_ros.errors import ModelError, ParameterError, TrainingError
+from tiae_ros.errors import ParameterError, TrainingError
 from tiae_ros.vision.segmentation.planes import INPUTS
+from tiae_training.mean_weights import mean_weights
 from tiae_training.networks.segmentation import SegmentationNetwork
 from tiae_training.segmentation.augmentation import augmented
 from tiae_training.segmentation.folder import load_segmentation_network
@@ -133,17 +134,9 @@ def widened(network: SegmentationNetwork, widths: Sequence[int]) -> Segmentation
 
 
 def average(networks: Sequence[SegmentationNetwork]) -> SegmentationNetwork:
-    """The mean of the weights of networks that began from one another (Wortsman et al. 2022, arXiv 2203.05482).
-
-    It does what each of them has learnt, and is surer than each of what is no hand. Raises ModelError where they differ
-    in shape.
-    """
+    """A network with the mean of the weights of some, surer than each of what is no hand. Raises ModelError."""
     first = networks[0]
-    if any((network.widths, network.blocks) != (first.widths, first.blocks) for network in networks):
-        raise ModelError("networks of different shapes have no mean; give some that began from one another")
-    states = [network.state_dict() for network in networks]
+    weights = mean_weights(networks)
     mean = SegmentationNetwork(first.widths, first.blocks)
-    mean.load_state_dict(
-        {name: torch.stack([state[name].double() for state in states]).mean(0) for name in mean.state_dict()}
-    )
+    mean.load_state_dict(weights)
     return mean.eval()
