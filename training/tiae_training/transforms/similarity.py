@@ -30,6 +30,7 @@ _COARSE_RADIUS = 4  # shifts tried around each candidate, pixels of the half-siz
 _RING = 12  # angles tried when there is no estimate
 _FINE = 0.4  # steps of the second look, of those of the first
 _CLEARLY = 1.1  # an estimate stays unless its cost is more than this times another pose's: of two, one for good
+_MUCH_LOST = 0.04  # of patterns, from which share on the anchor pulls with all its force
 _FINE_RADIUS = 2  # shifts tried around each of its candidates, pixels
 
 
@@ -46,7 +47,7 @@ class Similarity(Transform):
     Nothing in the objective says how large a restored pattern is to be. An anchor above 0 pulls the mean scale found
     in a batch towards 1 by that share, so that in training patterns settle at the size the data shows them. Where
     windows are turned anyhow, nothing says either where in its window it is to be, and less is asked for where a part
-    of it lies outside: there the anchor pulls the mean place to the middle.
+    of it lies outside: as far as it does, the anchor pulls the mean place to the middle.
     """
 
     shift_radius_px: int = 8
@@ -121,14 +122,18 @@ class Similarity(Transform):
             found = torch.where(better[:, None], other, found)
             nearest = torch.where(better[:, None, None, None], nearest_other, nearest)
         if self.anchor and not upright:
-            found = self._to_the_middle(found)
+            found = self._to_the_middle(found, nearest, whole)
             nearest = bring_back(whole, found)
         return nearest, compose(drawn, found)
 
-    def _to_the_middle(self, poses: Tensor) -> Tensor:
-        """Poses with the anchor's pull at where restored patterns lie in their windows. (N, P)"""
+    def _to_the_middle(self, poses: Tensor, nearest: Tensor, whole: Tensor) -> Tensor:
+        """Poses with the anchor's pull at where restored patterns lie, as far as a part of them lies outside. (N, P)"""
+        mass = whole.sum((1, 2, 3))
+        kept = nearest.sum((1, 2, 3)) * torch.exp(2.0 * poses[:, 3])
+        lost = batch_mean((mass - kept).clamp_min(0.0)) / batch_mean(mass).clamp_min(1e-6)
         middles = invert(poses)[:, :2]  # of the windows seen, in those that are restored
-        return compose_shift(poses, self.anchor * batch_mean(middles).expand(len(poses), 2))
+        pull = self.anchor * (lost / _MUCH_LOST).clamp(max=1.0)
+        return compose_shift(poses, (pull * batch_mean(middles)).expand(len(poses), 2))
 
     def _near(self, restored: Tensor, targets: Tensor, start: Tensor) -> Tensor:
         """The best pose within a step or so of a start: (N, P) -> (N, P).
