@@ -83,7 +83,7 @@ class TwoViews(Segmentation):
     def see(
         self, color: Picture | None, depth_m: Floats, settings: SegmentationSettings | None = None, **more: Any
     ) -> Sight:
-        both = dataclasses.replace(settings or SegmentationSettings(), views=2)
+        both = dataclasses.replace(settings or SegmentationSettings(), hand_views=2)
         return self._detector.see(color, depth_m, both, **more)
 
 
@@ -115,8 +115,12 @@ def main() -> int:
     methods: list[tuple[str, Segmentation]] = [
         (folder.name, choose_segmentation("network", str(folder))) for folder in options.network
     ]
+    methods = [
+        each
+        for name, method in methods
+        for each in ((name, method), ("two views", TwoViews(method)))[: 1 + isinstance(method, HandDetector)]
+    ]
     print(", ".join(method.name for _, method in methods))
-    methods += [("two views", TwoViews(method)) for _, method in methods if isinstance(method, HandDetector)]
     if not options.no_classical:
         methods.append(("classical", choose_segmentation("classical")))
     if options.mediapipe:

@@ -260,7 +260,8 @@ class Client:
     def change_state(self, transition: str, node: str = "/tiae") -> bool:
         """Ask for a lifecycle transition by its label; whether it was made.
 
-        Where the answer is lost, the node's state tells: a transition cannot be asked for twice.
+        Where the answer is lost, the state in which the node comes to rest tells: a transition cannot be asked for
+        twice. One that is refused because it was made before is taken for made there.
         """
         from lifecycle_msgs.srv import ChangeState
 
@@ -269,7 +270,10 @@ class Client:
                 ChangeState, f"{node}/change_state", transition_request(transition), 20.0, attempts=1
             ).success
         except NoAnswerError:
-            return self.state(node) == _STATE_AFTER[transition]
+            at_rest = self.spin_until(
+                lambda: (state := self.state(node)) in _AT_REST and state, 20.0, f"{node} at rest"
+            )
+            return bool(at_rest == _STATE_AFTER[transition])
 
     def state(self, node: str = "/tiae") -> str:
         from lifecycle_msgs.srv import GetState
@@ -298,7 +302,9 @@ _STATE_AFTER = {
     "activate": "active",
     "deactivate": "inactive",
     "cleanup": "unconfigured",
+    "shutdown": "finalized",
 }
+_AT_REST = {"unconfigured", "inactive", "active", "finalized"}
 
 
 def transition_request(transition: str) -> Any:

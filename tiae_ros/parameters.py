@@ -189,7 +189,7 @@ class Settings:
         1,
         "",
         LIVE,
-        "of a detector: 2 looks at each place mirrored, too: fewer false windows, more time",
+        "of a detector: 2 looks at each place mirrored, too: better outlines, mostly fewer false windows, more time",
         low=1,
         high=2,
     )

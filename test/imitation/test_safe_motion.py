@@ -307,15 +307,40 @@ def test_the_filter_holds_still_and_keeps_up():
 
 
 def test_a_known_noise_raises_no_cut_off():
-    """Stiller at rest than without, and neither quick nor slow motion is later for it than by that noise."""
+    """Stiller at rest than without it and than a quicker filter, and behind in motion by no more than it."""
 
     def followed(values: np.ndarray, noise: float) -> np.ndarray:
         one = OneEuro(cutoff_hz=0.5, beta=3.0, noise=noise)
         return np.array([one.step(np.array([value]), 1 / 30)[0] for value in values])
 
-    rest = 1 + 0.02 * np.random.default_rng(0).normal(size=300)
-    assert followed(rest, 0.02)[100:].std() < 0.6 * followed(rest, 0.0)[100:].std()
+    def before(values: np.ndarray) -> np.ndarray:
+        one = OneEuro(cutoff_hz=2.0, beta=1.0)
+        return np.array([one.step(np.array([value]), 1 / 30)[0] for value in values])
+
+    rests = 1 + 0.02 * np.random.default_rng(0).normal(size=(8, 300))
+    known, unknown, quicker = (
+        np.mean([how(rest)[100:].std() for rest in rests])
+        for how in (lambda rest: followed(rest, 0.02), lambda rest: followed(rest, 0.0), before)
+    )
+    assert known < 0.75 * unknown
+    assert known < 0.6 * quicker
+    quick = np.arange(60) / 30 * 2.0
+    assert quick[-1] - followed(quick, 0.02)[-1] < quick[-1] - before(quick)[-1]
     for speed in (0.05, 0.3, 2.0):  # rad/s
         path = np.arange(120) / 30 * speed
         behind = [path[-1] - followed(path, noise)[-1] for noise in (0.02, 0.0)]
         assert 0 < behind[0] < behind[1] + 0.02
+
+
+def test_stamps_that_hardly_differ_are_one():
+    """A speed over less than a nanosecond would be none, or not finite."""
+    hand = load_hand("shadow")
+    motion = SafeMotion(hand)
+    assert motion.start(hand.rest) == ""
+    wanted = hand.within_limits(hand.rest + 0.3)
+    assert motion.step(wanted, 0.0) is not None
+    for stamp_s in (5e-324, 1e-310, 1e-12):
+        assert motion.step(wanted, stamp_s) is None
+    target = motion.step(wanted, 0.03)
+    assert target is not None
+    assert np.isfinite(target).all()

@@ -76,7 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a detector: what it is less sure of is no hand (0.5)",
     )
     parser.add_argument(
-        "--hand-views", type=int, choices=(1, 2), default=1, help="of a detector: 2 looks mirrored, too (1)"
+        "--hand-views",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="of a detector: 2: look at each place mirrored, too (1)",
     )
     parser.add_argument(
         "--depth-unit-m", type=float, default=0.001, metavar="M", help="one step of 16-bit depth (0.001)"

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tiae_ros.commands.progress import add_json, at_work, print_json
 from tiae_ros.commands.train import add_settings, asked_settings, run_options, write_config
@@ -29,13 +29,15 @@ It runs on the CPU. Some people of --data are kept apart: by them it is measured
 where on a window is unlike any hand. Beside drawn windows of no hand, those that the detector finds in real rooms
 without one (--empty) teach it what is none; --test-empty are other such rooms, to measure that by.
 
---average makes the mean of models that began from one another, without training: what one has forgotten beside what it
-has learnt. --data are the windows that set its spread."""
+--average makes the mean of models that began from one another, without training: it keeps most of what the first knew
+and the second learnt. By the people of --data that are kept apart its spread is measured: give --data and --seed of the
+last one's training, or people that none learnt from."""
 EXAMPLES = """  tiae simulate hands --out hands.npz --count 40000
   tiae simulate hands --out hands_test.npz --count 1500 --seed 2 --people 90000:100000 --things 90000:100000
   tiae train hand_pose --data hands.npz --model hands --test hands_test.npz --out runs/hand_pose
   tiae train hand_pose --data hands.npz desk.npz --model runs/hands --epochs 20 --out runs/hand_pose
-  tiae train hand_pose --data hands.npz --model hands --average hand_pose runs/hand_pose --out runs/mean"""
+  tiae train hand_pose --data hands.npz --model hands --start hand_pose --learning-rate 0.001 --out runs/more
+  tiae train hand_pose --data hands.npz --model hands --average hand_pose runs/more --out runs/mean"""
 
 
 KEPT = (  # in config.yaml, beside the settings
@@ -52,9 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", metavar="DIR", help="a hand pose model to go on from, of --model or of another like it"
     )
-    parser.add_argument(
-        "--average", nargs="+", default=[], metavar="DIR", help="models whose mean it is to be, without training"
-    )
+    parser.add_argument("--average", nargs="+", metavar="DIR", help="models whose mean it is to be, without training")
     parser.add_argument(
         "--test", type=Path, nargs="+", metavar="FILE.npz", help="windows of other people, to measure by"
     )
@@ -82,14 +82,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     from tiae_ros.model.autoencoder import load_model
     from tiae_ros.model.hand_pose import AUTOENCODER_ID, ENCODER_SHA256, belongs, check_belongs, load_hand_pose
+    from tiae_training.card import commands_of
     from tiae_training.data.arrays import refuse_existing
     from tiae_training.imitation.evaluation import evaluate_hand_pose
-    from tiae_training.imitation.folder import hand_pose_manifest, save_hand_pose, with_measures
-    from tiae_training.imitation.rows import check_details, load_hand_rows
+    from tiae_training.imitation.folder import hand_pose_manifest, load_hand_pose_network, save_hand_pose, with_measures
+    from tiae_training.imitation.rows import WITH_DEPTH, check_details, load_hand_rows
     from tiae_training.imitation.settings import HandPoseTraining
     from tiae_training.imitation.spread import calibrate
     from tiae_training.imitation.training import take_descriptor_units, train_hand_pose
-    from tiae_training.mean_weights import mean_weights
+    from tiae_training.mean_weights import mean_weights, origins
     from tiae_training.model import load_network
     from tiae_training.simulator.grasps import BY_NAME
     from tiae_training.train.precision import set_threads
@@ -98,9 +99,15 @@ def run(arguments: argparse.Namespace) -> int:
     held_out = [name for name in arguments.held_out.split(",") if name]
     if unknown := sorted(set(held_out) - set(BY_NAME)):
         raise ParameterError(f"--held-out names {', '.join(unknown)}; accepted are {', '.join(BY_NAME)}")
-    if len(arguments.average) == 1 or (arguments.average and arguments.start):
-        given = f"{len(arguments.average)} model{' beside --start' if arguments.start else ''}"
-        raise ParameterError(f"--average has {given}; accepted are two models or more, without --start")
+    averaged: list[str] = arguments.average or []
+    if averaged:  # it is what its parts are
+        network_of_first, _ = load_hand_pose_network(averaged[0])
+        asked = {name: value for name, value in network_of_first.parts().items() if name in ("sees", "hidden")}
+        settings = dataclasses.replace(settings, **asked)
+    if len(averaged) == 1:
+        raise ParameterError(f"--average has one model, {averaged[0]}; needed are two or more")
+    if averaged and arguments.start:
+        raise ParameterError("--average and --start were given; accepted is one of them: a mean is not trained")
     out: Path = arguments.out
     if out.is_file():
         raise OutputError(f"{out} is a file; --out takes a folder")
@@ -111,13 +118,23 @@ def run(arguments: argparse.Namespace) -> int:
     rows = load_hand_rows(arguments.data, of)
     rows = rows.take(~np.isin(rows.kinds, held_out))
     test = load_hand_rows(arguments.test, of) if arguments.test else None
-    start, started = _start(arguments.start, settings, of) if arguments.start else (None, None)
-    parts = [_start(folder, settings, of, "--average") for folder in arguments.average]
-    for folder in arguments.average:
+    start, started = _read_like(arguments.start, settings, of) if arguments.start else (None, None)
+    parts = [_read_like(folder, settings, of, "--average") for folder in averaged]
+    for folder, (_, manifest) in zip(averaged, parts, strict=True):
         check_belongs(load_hand_pose(folder), autoencoder)
+        if not set(commands_of(manifest.training)) & set(commands_of(parts[0][1].training)):
+            raise ParameterError(
+                f"--average has {averaged[0]} and {folder}, of which none began from the other, nor both from a third: "
+                f"the mean of their weights is of no use; train one with --start {averaged[0]}"
+            )
     if settings.sees == "detail":
         for some in [rows] if test is None else [rows, test]:
             check_details(some, of)
+    if settings.agreement_weight and of.channels != WITH_DEPTH:
+        raise ParameterError(
+            f"--agreement-weight is {settings.agreement_weight:g}, but {of.model_id} sees {', '.join(of.channels)}; "
+            f"labels are made to flicker of {', '.join(WITH_DEPTH)} alone: leave it out"
+        )
     learnt, apart = rows.apart(settings.calibration_share, settings.seed)
     if start is not None and started is not None and not belongs(started, of):
         of_another = started.preprocessing.get(AUTOENCODER_ID)
@@ -137,17 +154,15 @@ def run(arguments: argparse.Namespace) -> int:
             network = train_hand_pose(network_of_windows, learnt, others, settings, start=start)
     at_work("measuring how far off it is")
     novelty_max = calibrate(network, network_of_windows, apart, settings.shift_radius_px, settings.seed)
-    training = {
-        "command": _command_line(arguments, settings),
-        "data": rows.data_id,
-        "windows": len(rows),
-        "settings": dataclasses.asdict(settings),
-    }
+    training: dict[str, Any] = {"command": _command_line(arguments, settings)}
+    if parts:
+        training["calibration"] = f"{len(rows)} windows of {rows.data_id}"
+    else:
+        training |= {"data": rows.data_id, "windows": len(rows), "settings": dataclasses.asdict(settings)}
     if started is not None:
         whose = {name: started.preprocessing.get(name) for name in (AUTOENCODER_ID, ENCODER_SHA256)}
         training["started from"] = {**started.training, **whose}
-    for folder, (_, part) in zip(arguments.average, parts, strict=True):
-        training[f"of {Path(folder).name}"] = dict(part.training)
+    training |= origins(averaged, [part.training for _, part in parts])
     manifest = hand_pose_manifest(network, of, novelty_max, model_id=out.name, training=training)
     save_hand_pose(network, out, manifest)
     write_config(out, "tiae train hand_pose", run_options(arguments, settings, KEPT))
@@ -169,7 +184,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _start(
+def _read_like(
     folder: str, settings: HandPoseTraining, of: Manifest, flag: str = "--start"
 ) -> tuple[HandPoseNetwork, Manifest]:
     """What is gone on from, of this auto-encoder or of another one with windows and descriptors of the same sizes.

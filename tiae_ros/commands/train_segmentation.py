@@ -179,17 +179,16 @@ def _trained(
 
 
 def _averaged(arguments: argparse.Namespace) -> tuple[SegmentationNetwork, Manifest]:
+    from tiae_training.mean_weights import origins
     from tiae_training.segmentation.folder import load_segmentation_network, segmentation_manifest
     from tiae_training.segmentation.settings import SegmentationTraining
     from tiae_training.segmentation.training import average
 
     parts = [load_segmentation_network(folder) for folder in arguments.average]
     network = average([network for network, _ in parts])
-    origins = {
-        f"of {Path(folder).name}": dict(m.training) for folder, (_, m) in zip(arguments.average, parts, strict=True)
-    }
+    origin = origins(arguments.average, [manifest.training for _, manifest in parts])
     settings = SegmentationTraining(**asked_settings(arguments, SegmentationTraining()))
-    training = {"command": _command_line(arguments, settings), **origins}
+    training = {"command": _command_line(arguments, settings), **origin}
     return network, segmentation_manifest(network, model_id=arguments.out.name, training=training)
 
 

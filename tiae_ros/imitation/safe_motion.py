@@ -26,6 +26,8 @@ from tiae_ros.errors import ParameterError
 from tiae_ros.imitation.one_euro import OneEuro
 from tiae_ros.imitation.robot_hand import RobotHand
 
+_SAME_STAMP_S = 1e-9  # stamps have no finer steps, and a speed over less is none
+
 
 @dataclass(frozen=True)
 class SafetySettings:
@@ -120,7 +122,7 @@ class SafeMotion:
         if wanted.shape != self._lower.shape or not np.isfinite(wanted).all() or not math.isfinite(stamp_s):
             self.hold()
             return None
-        if stamp_s == self._stamp_s:
+        if self._stamp_s is not None and abs(stamp_s - self._stamp_s) < _SAME_STAMP_S:
             return None
         dt_s = math.inf if self._stamp_s is None else stamp_s - self._stamp_s
         wanted = self.hand.within_limits(wanted)

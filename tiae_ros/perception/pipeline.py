@@ -407,7 +407,7 @@ def segmentation_settings(settings: Settings) -> SegmentationSettings:
         skin_min=settings.skin_min,
         skin_max=settings.skin_max,
         hand_confidence_min=settings.hand_confidence_min,
-        views=settings.hand_views,
+        hand_views=settings.hand_views,
     )
 
 

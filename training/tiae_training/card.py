@@ -89,16 +89,17 @@ def _origin(training: Mapping[str, Any]) -> list[str]:
     ]
     if training.get("release"):
         lines.append(f"* commands and their options: those of release {training['release']}")
-    before = [command for command in _commands(training) if command != training.get("command")]
+    before = [command for command in commands_of(training) if command != training.get("command")]
     if before:
         lines += ["", "Began from:", "", *(f"* `{command}`" for command in dict.fromkeys(before))]
     return lines
 
 
-def _commands(training: Mapping[str, Any]) -> Iterator[str]:
+def commands_of(training: Mapping[str, Any]) -> Iterator[str]:
+    """The command of a training, after those of all that it began from."""
     for name, value in training.items():
         if isinstance(value, dict) and name != "settings":
-            yield from _commands(value)
+            yield from commands_of(value)
     if isinstance(training.get("command"), str):
         yield training["command"]
 

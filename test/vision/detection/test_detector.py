@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from labelled_frames import moved
 
 from tiae_ros.errors import ImageError, ModelError, ParameterError
+from tiae_ros.parameters import Settings
+from tiae_ros.perception.pipeline import segmentation_settings
 from tiae_ros.vision.detection.close_up import CELLS, CLASSES, SIDE_M, Crop
 from tiae_ros.vision.detection.detector import HandDetector, logit_of, sigmoid
 from tiae_ros.vision.detection.proposals import ANSWERS, BLOCK, log_length
@@ -263,7 +265,7 @@ def test_two_views_see_a_hand_and_its_mirror_image():
     one, both = SecondLook(logit=1.5, left=-2.0, middle=(0.1, 0.05), arm=(-0.6, 0.8)), SecondLook(told=told)
     sights = [
         detector(FirstLook((160, 120, 0.5, 0.9)), second).see(
-            None, depth, SegmentationSettings(views=views), focal_px=FOCAL
+            None, depth, SegmentationSettings(hand_views=views), focal_px=FOCAL
         )
         for views, second in ((1, one), (2, both))
     ]
@@ -274,8 +276,21 @@ def test_two_views_see_a_hand_and_its_mirror_image():
     assert mean.middle == pytest.approx(alone.middle)
     assert mean.arm == pytest.approx(alone.arm)
     np.testing.assert_array_equal(sights[1].labels, sights[0].labels)
-    with pytest.raises(ParameterError, match="views is 3; accepted are 1 and 2"):
-        SegmentationSettings(views=3)
+    assert segmentation_settings(Settings(hand_views=2)).hand_views == 2
+    with pytest.raises(ParameterError, match="hand_views is 3; accepted are 1 and 2"):
+        SegmentationSettings(hand_views=3)
+
+
+def test_two_views_of_two_places_keep_to_their_own():
+    def told(number, facts):  # two places, then both mirrored
+        return [(3.0, 1.0)[number % 2], 0, 0, 0, 0, 1]
+
+    first = FirstLook((80, 120, 0.5, 0.9), (240, 120, 0.5, 0.8))
+    depth = picture((80, 120, 0.5), (240, 120, 0.5))
+    sight = detector(first, SecondLook(told=told)).see(None, depth, SegmentationSettings(hand_views=2), focal_px=FOCAL)
+    told_at = {round(hand.middle[0], -1): hand.confidence for hand in sight.hands}
+    assert told_at == {80: pytest.approx(sigmoid(3)), 240: pytest.approx(sigmoid(1))}
+    assert sight.labels[120, 80] == sight.labels[120, 240] == HAND
 
 
 @pytest.mark.parametrize(("logit", "least", "hands"), [(0.1, 0.5, 1), (-0.1, 0.5, 0), (2.0, 0.95, 0), (-3, 0.02, 1)])

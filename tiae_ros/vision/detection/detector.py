@@ -201,7 +201,7 @@ class HandDetector(Segmentation):
         """The hands at some places, each once, the surest first."""
         counted = [
             one
-            for one in self._seen(color, depth_m, focal, places, settings.views)
+            for one in self._seen(color, depth_m, focal, places, settings.hand_views)
             if one.confidence >= settings.hand_confidence_min and one.crop.depth_m <= settings.depth_max_m
         ]
         windows = [(one, _window_of(one, focal, metric_size_m)) for one in counted]

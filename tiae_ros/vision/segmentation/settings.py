@@ -37,7 +37,7 @@ class SegmentationSettings:
     """Of the segmentation network alone: regions of cells with a lower mean probability of being hand are no hands."""
     hand_confidence_min: float = 0.5
     """Of the detector alone: what it is less sure of is no hand."""
-    views: int = 1
+    hand_views: int = 1
     """Of the detector alone: 2 looks at each place mirrored, too, and takes the mean."""
     object_area_min_m2: float = 0.0003
     """Smaller regions are left-overs at edges; the side of an eraser is 2 x 4 cm."""
@@ -59,8 +59,8 @@ class SegmentationSettings:
                 raise ParameterError(f"{field.name} is {value!r}; it must be a finite number")
             if value <= 0:
                 raise ParameterError(f"{field.name} is {value}; it must be above 0")
-        if self.views not in (1, 2):
-            raise ParameterError(f"views is {self.views}; accepted are 1 and 2")
+        if self.hand_views not in (1, 2):
+            raise ParameterError(f"hand_views is {self.hand_views}; accepted are 1 and 2")
         if self.grid_long_side < 16:
             raise ParameterError(f"grid_long_side is {self.grid_long_side}; it must be at least 16")
         for low, high in (

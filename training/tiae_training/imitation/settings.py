@@ -32,7 +32,7 @@ class HandPoseTraining:
     agreement_weight: float = setting(
         0.0,
         "--agreement-weight",
-        "of a hand's estimates staying where they are when its outline flickers; 0: hands are not shown twice",
+        "how much estimates are asked to stay the same when a hand's labels flicker; 0: hands are not shown twice",
     )
     calibration_share: float = setting(0.1, "--calibration-share", "of people kept apart, to measure the spread by")
     seed: int = setting(0, "--seed", "of weights, order, shifts and the people kept apart")

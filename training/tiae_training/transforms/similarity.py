@@ -46,8 +46,9 @@ class Similarity(Transform):
 
     Nothing in the objective says how large a restored pattern is to be. An anchor above 0 pulls the mean scale found
     in a batch towards 1 by that share, so that in training patterns settle at the size the data shows them. Where
-    windows are turned anyhow, nothing says either where in its window it is to be, and less is asked for where a part
-    of it lies outside: as far as it does, the anchor pulls the mean place to the middle.
+    windows are turned anyhow, nothing says either where in its window a pattern is restored. Of what lies beyond the
+    border nothing is asked, so patterns would drift there: as far as a part of them lies outside, the anchor pulls the
+    mean place to the middle.
     """
 
     shift_radius_px: int = 8
