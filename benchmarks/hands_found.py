@@ -112,14 +112,12 @@ def main() -> int:
     if options.docs and not options.frames:
         parser.error("--docs writes the whole table; give rendered frames too, by --frames")
     cv2.setNumThreads(1)
-    methods: list[tuple[str, Segmentation]] = [
-        (folder.name, choose_segmentation("network", str(folder))) for folder in options.network
-    ]
-    methods = [
-        each
-        for name, method in methods
-        for each in ((name, method), ("two views", TwoViews(method)))[: 1 + isinstance(method, HandDetector)]
-    ]
+    methods: list[tuple[str, Segmentation]] = []
+    for folder in options.network:
+        method = choose_segmentation("network", str(folder))
+        methods.append((folder.name, method))
+        if isinstance(method, HandDetector):
+            methods.append(("two views", TwoViews(method)))
     print(", ".join(method.name for _, method in methods))
     if not options.no_classical:
         methods.append(("classical", choose_segmentation("classical")))

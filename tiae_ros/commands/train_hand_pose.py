@@ -16,6 +16,7 @@ from tiae_ros.model.shipped import DEFAULT_SEGMENTATION_MODEL
 from tiae_ros.options import add_config
 
 if TYPE_CHECKING:
+    from tiae_ros.model.autoencoder import Autoencoder
     from tiae_ros.model.manifest import Manifest
     from tiae_training.imitation.false_windows import NoHands
     from tiae_training.imitation.networks import HandPoseNetwork
@@ -81,8 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from tiae_ros.model.autoencoder import load_model
-    from tiae_ros.model.hand_pose import AUTOENCODER_ID, ENCODER_SHA256, belongs, check_belongs, load_hand_pose
-    from tiae_training.card import commands_of
+    from tiae_ros.model.hand_pose import AUTOENCODER_ID, ENCODER_SHA256, belongs, load_hand_pose
     from tiae_training.data.arrays import refuse_existing
     from tiae_training.imitation.evaluation import evaluate_hand_pose
     from tiae_training.imitation.folder import hand_pose_manifest, load_hand_pose_network, save_hand_pose, with_measures
@@ -100,14 +100,13 @@ def run(arguments: argparse.Namespace) -> int:
     if unknown := sorted(set(held_out) - set(BY_NAME)):
         raise ParameterError(f"--held-out names {', '.join(unknown)}; accepted are {', '.join(BY_NAME)}")
     averaged: list[str] = arguments.average or []
-    if averaged:  # it is what its parts are
-        network_of_first, _ = load_hand_pose_network(averaged[0])
-        asked = {name: value for name, value in network_of_first.parts().items() if name in ("sees", "hidden")}
-        settings = dataclasses.replace(settings, **asked)
     if len(averaged) == 1:
         raise ParameterError(f"--average has one model, {averaged[0]}; needed are two or more")
     if averaged and arguments.start:
         raise ParameterError("--average and --start were given; accepted is one of them: a mean is not trained")
+    if averaged:  # the mean sees what its parts see
+        parts_of_first = load_hand_pose_network(averaged[0])[0].parts()
+        settings = dataclasses.replace(settings, sees=parts_of_first["sees"], hidden=parts_of_first["hidden"])
     out: Path = arguments.out
     if out.is_file():
         raise OutputError(f"{out} is a file; --out takes a folder")
@@ -119,14 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows = rows.take(~np.isin(rows.kinds, held_out))
     test = load_hand_rows(arguments.test, of) if arguments.test else None
     start, started = _read_like(arguments.start, settings, of) if arguments.start else (None, None)
-    parts = [_read_like(folder, settings, of, "--average") for folder in averaged]
-    for folder, (_, manifest) in zip(averaged, parts, strict=True):
-        check_belongs(load_hand_pose(folder), autoencoder)
-        if not set(commands_of(manifest.training)) & set(commands_of(parts[0][1].training)):
-            raise ParameterError(
-                f"--average has {averaged[0]} and {folder}, of which none began from the other, nor both from a third: "
-                f"the mean of their weights is of no use; train one with --start {averaged[0]}"
-            )
+    parts = _parts_of_mean(averaged, settings, autoencoder)
     if settings.sees == "detail":
         for some in [rows] if test is None else [rows, test]:
             check_details(some, of)
@@ -182,6 +174,24 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"  {name:28s} {value:.4f}")
         print(f"{out}: written")
     return 0
+
+
+def _parts_of_mean(
+    folders: list[str], settings: HandPoseTraining, autoencoder: Autoencoder
+) -> list[tuple[HandPoseNetwork, Manifest]]:
+    """Models of one auto-encoder that began from one another. Raises ModelError, or ParameterError for others."""
+    from tiae_ros.model.hand_pose import check_belongs, load_hand_pose
+    from tiae_training.card import commands_of
+
+    parts = [_read_like(folder, settings, autoencoder.manifest, "--average") for folder in folders]
+    for folder, (_, manifest) in zip(folders, parts, strict=True):
+        check_belongs(load_hand_pose(folder), autoencoder)
+        if not set(commands_of(manifest.training)) & set(commands_of(parts[0][1].training)):
+            raise ParameterError(
+                f"--average has {folders[0]} and {folder}, of which none began from the other, nor both from a third: "
+                f"the mean of their weights is of no use; train one with --start {folders[0]}"
+            )
+    return parts
 
 
 def _read_like(

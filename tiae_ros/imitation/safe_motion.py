@@ -26,7 +26,7 @@ from tiae_ros.errors import ParameterError
 from tiae_ros.imitation.one_euro import OneEuro
 from tiae_ros.imitation.robot_hand import RobotHand
 
-_SAME_STAMP_S = 1e-9  # stamps have no finer steps, and a speed over less is none
+_SAME_STAMP_S = 1e-9  # stamps have no finer steps, and a speed over less may not be finite
 
 
 @dataclass(frozen=True)

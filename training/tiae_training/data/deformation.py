@@ -40,8 +40,13 @@ def draw_deformations(count: int, side: int, strength: float, generator: torch.G
     matrices = F.pad(maps, (0, 1))  # no shift
     grid = F.affine_grid(matrices, [count, 1, side, side], align_corners=False)
     knots = torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator) * (strength * _DISPLACEMENT_PX * 2.0 / 32.0)
+    return grid + between_knots(knots, side)
+
+
+def between_knots(knots: Tensor, side: int) -> Tensor:
+    """Smooth displacements, given at knots: (N, 2, K, K) -> (N, side, side, 2) in the coordinates of `grid_sample`."""
     displacement = F.interpolate(knots, size=(side, side), mode="bicubic", align_corners=True)
-    return grid + displacement.permute(0, 2, 3, 1)
+    return displacement.permute(0, 2, 3, 1)
 
 
 def deform(images: Tensor, deformations: Tensor) -> Tensor:

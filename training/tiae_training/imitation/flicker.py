@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tiae_ros.vision.detail import pixel_of
-from tiae_training.data.deformation import deform
+from tiae_training.data.deformation import between_knots, deform
 
 _OUTLINE_PX = 0.22  # standard deviation at the knots, pixels of a window of 32: 2 mm
 _KNOTS = 8  # along each side
@@ -32,21 +32,22 @@ def flickered(windows: Tensor, details: Tensor, generator: torch.Generator) -> t
     kinds = torch.rand(count, generator=generator)
     hands = F.max_pool2d(windows[:, :1], 3, 1, 1)[:, 0]
     reached = F.max_pool2d(hands[:, None], 5, 1, 2)[:, 0]
-    beside = (kinds >= _HELD) & (kinds < _HELD + _BESIDE)
+    held, beside = kinds < _HELD, (kinds >= _HELD) & (kinds < _HELD + _BESIDE)
+    lost = ~held & ~beside & (kinds < _HELD + _BESIDE + _LOST)
     middles = _drawn_place(torch.where(beside[:, None, None], reached - hands, windows[:, 0]), generator)
     least, most = _RADII_PX
     radii = unit * (least + (most - least) * torch.rand(count, 2, generator=generator))
     apart = _AWAY * (2 * torch.rand(count, generator=generator) - 1)
     surface = (windows[:, 0] * windows[:, 2]).sum((1, 2)) / windows[:, 0].sum((1, 2)).clamp_min(1.0) + apart
-    knots = _OUTLINE_PX * torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator)
+    knots = _OUTLINE_PX * (2 / 32) * torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator)
 
     def changed(images: Tensor, pixel: float) -> Tensor:
         side = images.shape[-1]
         inside = _inside(middles, radii, side, pixel)
-        patched = _patched(images, inside, kinds, surface)
+        of_held, of_beside, of_lost = (inside * kind[:, None, None] for kind in (held, beside, lost))
+        patched = _patched(images, of_held, of_beside, of_lost, surface)
         grid = F.affine_grid(torch.eye(2, 3).expand(count, 2, 3), [count, 1, side, side], align_corners=False)
-        moved = F.interpolate(knots, size=(side, side), mode="bicubic", align_corners=True) * (2 / 32)
-        return deform(patched, grid + moved.permute(0, 2, 3, 1))
+        return deform(patched, grid + between_knots(knots, side))
 
     coarse = changed(windows, 1.0)
     if not details.shape[1]:
@@ -70,12 +71,10 @@ def _inside(middles: Tensor, radii: Tensor, side: int, pixel: float) -> Tensor:
     return ((across[:, None, :] ** 2 + down[:, :, None] ** 2) < 1).float()
 
 
-def _patched(images: Tensor, inside: Tensor, kinds: Tensor, surface: Tensor) -> Tensor:
-    """(N, 3, side, side): within the patch hand is thing, or what lies beside is thing, or there is nothing."""
+def _patched(images: Tensor, held: Tensor, beside: Tensor, lost: Tensor, surface: Tensor) -> Tensor:
+    """(N, 3, S, S) with hand taken for thing, what lies beside taken for thing, and nothing, in patches (N, S, S)."""
     hand, thing, depth = images.unbind(1)
-    of = kinds[:, None, None]
-    turned = hand * inside * (of < _HELD)
-    added = inside * (1 - hand - thing).clamp_min(0.0) * ((of >= _HELD) & (of < _HELD + _BESIDE))
-    stays = 1 - inside * ((of >= _HELD + _BESIDE) & (of < _HELD + _BESIDE + _LOST))
+    turned = hand * held
+    added = beside * (1 - hand - thing).clamp_min(0.0)
     shown = torch.where(added > 0.5, surface[:, None, None].clamp(0.0, 1.0), depth)
-    return torch.stack(((hand - turned) * stays, (thing + turned + added) * stays, shown * stays), 1)
+    return torch.stack((hand - turned, thing + turned + added, shown), 1) * (1 - lost)[:, None]
