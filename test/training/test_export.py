@@ -254,7 +254,7 @@ def test_what_finds_poses_goes_on_from_what_finds_shifts():
     assert len(votes) > 10
     for name, value in taken.items():
         torch.testing.assert_close(value, votes[name] if name in votes else given[name], atol=0, rtol=0)
-    said = "network is pose, but the model to start from has masks-and-depth; leave it out, or give pose-masks-and-de"
+    said = "network is pose, but the model to start from has masks-and-depth; leave it out, or give steerable-"
     with pytest.raises(ParameterError, match=said):
         started_settings({"network": "pose", "transforms": "shift,rotation"}, start)
     with pytest.raises(

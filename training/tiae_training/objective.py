@@ -12,7 +12,7 @@ Beyond the slides there is a term that looks at descriptors alone:
     C_con = −log softmax of cos(E(I), E(δI)) among the batch     a slightly deformed pattern is nearer than any other
 
 and what the regressor R learns from: how far it is from the best transform (`regression`), which angle of all that
-is (`angle`), and that two views of one pattern differ by what was done to them (`agreement`).
+is (`angle`), and that two views of one pattern differ by what was done to them (`agreement`, `turn_agreement`).
 
 The terms of the slides are sums over the pixels of an image (not means), averaged over the batch, so the
 weights do not depend on the batch size.
@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from tiae_training.hand_measures import FEWEST_PIXELS
 from tiae_training.networks.angle_shares import after, shares_of
+from tiae_training.networks.steering import TURN, TURN_LENGTH, turned
 from tiae_training.transforms.poses import compose, invert
 
 SURFACE_ERROR = 0.02  # of the depth's range; 6 mm of 0.3 m
@@ -136,3 +137,12 @@ def agreement(logits: Tensor, logits_other: Tensor, drawn: Tensor, drawn_other: 
         wanted = after(compose(drawn, invert(drawn_other)), sharp_other)
         wanted_other = after(compose(drawn_other, invert(drawn)), sharp)
     return 0.5 * (F.cross_entropy(logits, wanted) + F.cross_entropy(logits_other, wanted_other))
+
+
+def turn_agreement(one: Tensor, other: Tensor, rolls: Tensor, rolls_other: Tensor) -> Tensor:
+    """How far the turns that descriptors of two views say are from what lies between their rolls -> scalar.
+
+    (N, K) twice, radians (N,) twice. Squared distances of the two directions: 0 to 4.
+    """
+    expected = turned(one, rolls_other - rolls)[:, -TURN:]
+    return ((expected - other[:, -TURN:]) / TURN_LENGTH).square().sum(1).mean()

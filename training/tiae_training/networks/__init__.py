@@ -14,6 +14,7 @@ gradient vanishes and training stays (measured: two of two seeds). The model's d
     pattern         the modern family: find the pattern, look at it where it is, describe it, restore it
     centre_votes    where a pattern lies
     pose_votes      also how it is turned, how large it is, and whether it is mirrored
+    steering        descriptors of which two numbers say how a pattern is turned, and all others do not change with it
     angle_shares    what is said of an angle, as shares of bins around the circle
     layers          trunk, decoder, linear path
     slide           the slides' networks

@@ -14,6 +14,7 @@ _CHOICES = {
     "seen": ("pixels", "cleared", "outlined"),
     "pose": ("none", "shift", "similarity", "mirrored"),
     "trunk": ("plain", "residual", "dense", "polar"),
+    "descriptor": ("plain", "steerable"),
     "restored": ("pixels", "on_masks", "relief"),
     "activation": ("relu", "silu"),
 }
@@ -31,6 +32,8 @@ class NetworkConfig:
             pattern is mirrored.
         trunk: convolutions; these with a residual block; one dense layer; or convolutions on a polar grid, which do not
             ask how a pattern is turned.
+        descriptor: a plain one; or one of which two numbers say how the pattern is turned in the plane, and the
+            others do not change with it.
         restored: pixels; depth that lies on what the masks cover; or a relief and its outline (depth alone).
         activation: of trunk and decoder.
         hidden: features between trunk and descriptor; decoder_hidden: in the decoder.
@@ -40,6 +43,7 @@ class NetworkConfig:
     seen: str = "pixels"
     pose: str = "shift"
     trunk: str = "plain"
+    descriptor: str = "plain"
     restored: str = "pixels"
     activation: str = "silu"
     hidden: int = 256
@@ -60,9 +64,13 @@ class NetworkConfig:
         return dataclasses.asdict(self)
 
     def may_follow(self, other: NetworkConfig) -> bool:
-        """Whether it finds poses where another one finds shifts, and describes and restores as that does."""
-        own, others = ({**one.to_dict(), "name": "", "pose": ""} for one in (self, other))
-        return other.pose == "shift" and self.pose in ("similarity", "mirrored") and own == others
+        """Whether it finds poses or tells turns apart where another one does not, and is as that one in all else."""
+        parts, others = self.to_dict(), other.to_dict()
+        finds_poses = other.pose == "shift" and self.pose in ("similarity", "mirrored")
+        steers = other.descriptor == "plain" and self.descriptor == "steerable"
+        more = "pose" if finds_poses else "descriptor"
+        same = (parts[name] == others[name] for name in parts if name not in ("name", more))
+        return (finds_poses or steers) and all(same)
 
     @staticmethod
     def from_dict(parts: Mapping[str, Any]) -> NetworkConfig:
@@ -83,9 +91,18 @@ NETWORKS = {
         NetworkConfig("standard"),
         NetworkConfig("masks-and-depth", trunk="residual", restored="on_masks", decoder_hidden=384),
         NetworkConfig(
+            "steerable-masks-and-depth",
+            trunk="residual",
+            descriptor="steerable",
+            restored="on_masks",
+            decoder_hidden=384,
+        ),
+        NetworkConfig(
             "pose-masks-and-depth", pose="similarity", trunk="residual", restored="on_masks", decoder_hidden=384
         ),
+        NetworkConfig("steerable", descriptor="steerable"),
         NetworkConfig("depth", seen="outlined", trunk="residual", restored="relief"),
+        NetworkConfig("steerable-depth", seen="outlined", trunk="residual", descriptor="steerable", restored="relief"),
         NetworkConfig("pose", pose="similarity", activation="relu"),
         NetworkConfig("pose-mirrored", pose="mirrored", activation="relu"),
         NetworkConfig("pose-small", pose="mirrored", trunk="polar", activation="relu", hidden=128),
@@ -103,6 +120,8 @@ DEFAULT_NETWORK = "standard"
 
 def default_network(kinds: Sequence[str]) -> str:
     """The name of the network for kinds of transforms: what finds a pose, and clears what lies behind, where asked."""
+    if "roll" in kinds:
+        return "steerable"
     if not set(POSES) & set(kinds):
         return DEFAULT_NETWORK
     return "pose" + ("-mirrored" if "mirror" in kinds else "") + ("-cleared" if "background" in kinds else "")

@@ -20,10 +20,12 @@ from tiae_training.networks.layers import (
 from tiae_training.networks.network import Encoded, Network
 from tiae_training.networks.polar_trunk import PolarTrunk
 from tiae_training.networks.pose_votes import PoseVotes, Votes
+from tiae_training.networks.steering import Steering
 from tiae_training.transforms.poses import bring_back, compose
 from tiae_training.transforms.shifts import shift_images_subpixel
 
 FINDS_POSE = ("find_pose.", "pose_head.")  # names of the weights that do so begin with
+STEERS = ("steering.",)  # and of those that tell turns apart
 _STEEPNESS = 6.0  # of a relief's step from nothing to something, at the middle
 _MIDDLE = 0.5  # depth value about which a hand's surface lies
 _FULL = 0.125  # depth value from which on a pixel counts as covered
@@ -43,6 +45,9 @@ class PatternNetwork(Network):
     *What is seen.* Where a pattern stands before something, a few convolutions, the same at every place, say how much
     of each pixel is the pattern, and the rest is cleared away: what lies behind would vote too. Of depth alone votes
     and trunk are shown the outline too, so that what is near does not count for more than what is far.
+
+    *What is told apart.* Where a descriptor is steerable, two of its numbers say how the pattern is turned in the
+    plane, and the others are the same however it is (`tiae_training.networks.steering`).
 
     *What is restored.* Depth drawn like any other channel repeats the masks' outlines, each a jump from nothing to a
     surface, and most of what a descriptor can say goes into saying them twice: on masks it is the product of a surface
@@ -74,6 +79,7 @@ class PatternNetwork(Network):
                 self.pose_head = nn.Linear(config.hidden, 2 if config.pose == "shift" else 4)
                 zero_init(self.pose_head)
             self.linear_encoder, self.linear_decoder = linear_path(channels, window_size, descriptor_size)
+        self.steering = Steering(descriptor_size, config.hidden) if config.descriptor == "steerable" else None
         kind = "dense" if config.trunk == "dense" else "convolution"
         self.decoder = make_decoder(kind, drawn, window_size, descriptor_size, config.decoder_hidden, activation)
 
@@ -105,6 +111,8 @@ class PatternNetwork(Network):
         return Encoded(descriptors, poses, votes.confidence, votes.logits, cleared)
 
     def decode(self, descriptors: Tensor) -> Tensor:
+        if self.steering is not None:
+            descriptors = self.steering.codes_of(descriptors)
         drawn: Tensor = self.decoder(descriptors)  # before the linear path: gradients are added in this order
         linear = self.linear_decoder(descriptors).view(-1, self.channels, self.window_size, self.window_size)
         if self.config.restored == "relief":
@@ -123,7 +131,8 @@ class PatternNetwork(Network):
         """Descriptors (N, K) and features (N, hidden) of windows brought back from their pose."""
         features = self.trunk(upright)
         linear: Tensor = self.linear_encoder(upright[:, : self.channels].flatten(1))
-        return self.head(features) + linear, features
+        codes = self.head(features) + linear
+        return codes if self.steering is None else self.steering.describe(codes, features), features
 
 
 def _votes(pose: str, channels: int, window_size: int) -> nn.Module:

@@ -28,7 +28,7 @@ from tiae_training.export import save_model
 from tiae_training.model import TransformInvariantAutoencoder, round_weights
 from tiae_training.networks.config import NETWORKS, NetworkConfig
 from tiae_training.networks.network import Network
-from tiae_training.networks.pattern import FINDS_POSE
+from tiae_training.networks.pattern import FINDS_POSE, STEERS
 from tiae_training.processes import process_count, process_rank
 from tiae_training.prototypes import add_prototypes
 from tiae_training.train.checkpoint import Clock, Progress, read_progress, restore_checkpoint, save_checkpoint
@@ -290,10 +290,12 @@ def started_settings(asked: dict[str, Any], start: TransformInvariantAutoencoder
     if network != own.name and network not in may_follow:
         others = f", or give {' or '.join(may_follow)}" if may_follow else ""
         raise ParameterError(f"network is {network}, but the model to start from has {own.name}; leave it out{others}")
-    if network in may_follow and not set(POSES) & set(parse_kinds(asked.get("transforms", "shift"))):
+    needed = POSES if network in may_follow and NETWORKS[network].pose != own.pose else ("roll",)
+    if network in may_follow and not set(needed) & set(parse_kinds(asked.get("transforms", "shift"))):
+        finds = "poses" if needed is POSES else "how patterns roll"
         raise ParameterError(
-            f"network is {network}, which finds poses, and transforms are {asked.get('transforms', 'shift')}; accepted "
-            f"is a list with {' or '.join(POSES)}"
+            f"network is {network}, which finds {finds}, and transforms are {asked.get('transforms', 'shift')}; "
+            f"accepted is a list with {' or '.join(needed)}"
         )
     if asked.get("descriptor_size", of.descriptor_size) != of.descriptor_size:
         raise ParameterError(
@@ -327,8 +329,9 @@ def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoe
     weights = start.network.state_dict()
     anew = own.may_follow(other)
     if anew:
-        fresh = {name: value for name, value in model.network.state_dict().items() if name.startswith(FINDS_POSE)}
-        weights = {name: value for name, value in weights.items() if not name.startswith(FINDS_POSE)} | fresh
+        new = STEERS if own.pose == other.pose else FINDS_POSE
+        fresh = {name: value for name, value in model.network.state_dict().items() if name.startswith(new)}
+        weights = {name: value for name, value in weights.items() if not name.startswith(new)} | fresh
     elif own != other:
         mine, theirs = own.to_dict(), other.to_dict()
         parts = ", ".join(

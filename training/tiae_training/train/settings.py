@@ -131,7 +131,7 @@ class TrainingSettings(Ranges):
                 f"neighbour_share is {self.neighbour_share:g} and patience is {self.patience}, but neighbours change "
                 "the objective on the way; accepted is one of them, the other 0"
             )
-        posed = bool(set(POSES) & set(kinds))
+        posed = bool({"roll", *POSES} & set(kinds))
         if self.whole_targets is None:
             object.__setattr__(self, "whole_targets", posed)
         if not self.network:
@@ -139,6 +139,11 @@ class TrainingSettings(Ranges):
         if "mirror" in kinds and self.network in NETWORKS and NETWORKS[self.network].pose != "mirrored":
             able = ", ".join(name for name, config in NETWORKS.items() if config.pose == "mirrored")
             raise ParameterError(f"network {self.network} cannot tell what is mirrored; accepted for mirror are {able}")
+        if "roll" in kinds and self.network in NETWORKS and NETWORKS[self.network].descriptor != "steerable":
+            able = ", ".join(name for name, config in NETWORKS.items() if config.descriptor == "steerable")
+            raise ParameterError(
+                f"network {self.network} cannot tell how a pattern rolls; accepted for roll are {able}"
+            )
         if self.network not in NETWORKS:
             raise ParameterError(f"network is {self.network!r}; accepted are {', '.join(NETWORKS)}")
         self.weights_by_channel()

@@ -18,6 +18,7 @@ from tiae_training.data.backgrounds import background_pool, foreground_masks
 from tiae_training.data.deformation import deform, draw_deformations
 from tiae_training.hand_measures import MASKS
 from tiae_training.networks.network import Network
+from tiae_training.networks.steering import turned
 from tiae_training.processes import average, process_count
 from tiae_training.train.checkpoint import Progress
 from tiae_training.train.collapse import attempt_seed, single_picture_restoration
@@ -160,6 +161,8 @@ class Trainer:
         with torch.autocast(self.device.type, self.reduced, enabled=self.reduced is not None):
             encoded = self.network.encode_all(views)
             restored = self.network.decode(encoded.descriptors)
+            rolls = parameters[:, 2].chunk(2) if "roll" in self.transform.columns else None
+            as_first = None if rolls is None else self._as_first(encoded.descriptors, rolls, twins)
         descriptors, regressed, restored = encoded.descriptors.float(), encoded.parameters.float(), restored.float()
         with torch.no_grad():
             if self.settings.whole_targets:
@@ -171,12 +174,16 @@ class Trainer:
                 nearest, found = self.transform.nearest(restored, targets, regressed)
         weighed = restored * self.emphasis
         one, other = weighed.chunk(2)
+        if as_first is not None:
+            other = as_first.float() * self.emphasis
         terms = {
             "restoration": objective.restoration(weighed, nearest * self.emphasis),
             "invariance": objective.invariance(one[:twins], other[:twins]),
             "sparseness": objective.sparseness(descriptors),
             "regression": objective.regression(regressed, found),
         }
+        if rolls is not None:
+            terms["agreement"] = objective.turn_agreement(*descriptors.chunk(2), *rolls)
         if encoded.logits is not None:
             wide = regressed.shape[1]
             drawn, drawn_other = (one[:twins] for one in widened(parameters[:, : found.shape[1]], wide).chunk(2))
@@ -195,6 +202,12 @@ class Trainer:
         with torch.no_grad():
             terms["restored_variation"] = restored.var(0).sum() / targets.var(0).sum().clamp_min(1e-12)
         return terms
+
+    def _as_first(self, descriptors: torch.Tensor, rolls: tuple[torch.Tensor, ...], twins: int) -> torch.Tensor:
+        """What the other view of twins restores when it is turned as the first one is: (2B, K), (B,) twice -> twins."""
+        others, (first, second) = descriptors.chunk(2)[1][:twins], rolls
+        restored: torch.Tensor = self.network.decode(turned(others, (first - second)[:twins]))
+        return restored
 
     def _contrastive(
         self, rows: torch.Tensor, one: torch.Tensor, other: torch.Tensor, generator: torch.Generator

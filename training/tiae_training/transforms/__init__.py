@@ -3,6 +3,7 @@
 ranges        the list of kinds and how far each goes
 transform     the interface, and the kind that changes nothing (an ordinary auto-encoder)
 shift, similarity                         kinds that move the pattern; their best parameter is searched
+roll          turns in the plane that what is restored follows
 background, clutter, blur, gain           kinds that change what is seen of it
 composition   several kinds at once
 build         a list of names -> the transform

@@ -12,6 +12,7 @@ from tiae_training.transforms.clutter import Clutter
 from tiae_training.transforms.composition import Composition
 from tiae_training.transforms.gain import Gain
 from tiae_training.transforms.ranges import POSES, Ranges, parse_kinds
+from tiae_training.transforms.roll import Roll
 from tiae_training.transforms.shift import Shift
 from tiae_training.transforms.similarity import Similarity
 from tiae_training.transforms.transform import Identity, Transform
@@ -38,6 +39,8 @@ def build_transform(
             anchor=_SCALE_ANCHOR,
             mirrors="mirror" in kinds,
         )
+    elif "roll" in kinds:
+        movement = Roll(ranges.shift_radius_px if "shift" in kinds else 0, math.radians(ranges.rotation_deg))
     else:
         movement = Shift(ranges.shift_radius_px) if "shift" in kinds else Identity()
     appearances = {  # in the order in which light meets them

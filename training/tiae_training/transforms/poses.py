@@ -19,10 +19,13 @@ from torch.nn import functional as F
 MIRRORED_POSE = 5  # numbers in a pose with mirroring; without it four
 
 
-def place_by_pose(images: Tensor, poses: Tensor) -> Tensor:
-    """T_pose: mirror, turn, scale, then move each window by its own pose. (N, C, S, S), (N, 4 or 5) -> (N, C, S, S)."""
+def place_by_pose(images: Tensor, poses: Tensor, mode: str = "bilinear") -> Tensor:
+    """T_pose: mirror, turn, scale, then move each window by its own pose. (N, C, S, S), (N, 4 or 5) -> (N, C, S, S).
+
+    mode: of interpolation, bilinear or bicubic; the latter may go beyond the values that are there.
+    """
     turn = _mirrors(poses)[:, :, None] * _rotations(-poses[:, 2]) * torch.exp(-poses[:, 3])[:, None, None]
-    return _sample(images, turn, -(turn @ poses[:, :2, None])[:, :, 0])
+    return _sample(images, turn, -(turn @ poses[:, :2, None])[:, :, 0], mode)
 
 
 def bring_back(images: Tensor, poses: Tensor) -> Tensor:
@@ -85,12 +88,12 @@ def _rotations(angles: Tensor) -> Tensor:
     return torch.stack((cos, -sin, sin, cos), 1).view(-1, 2, 2)
 
 
-def _sample(images: Tensor, turn: Tensor, move: Tensor) -> Tensor:
-    """``out(x) = image(turn (x − c) + c + move)`` with bilinear interpolation and zeros outside."""
+def _sample(images: Tensor, turn: Tensor, move: Tensor, mode: str = "bilinear") -> Tensor:
+    """``out(x) = image(turn (x − c) + c + move)``, interpolated, with zeros outside."""
     count, channels, side, width = images.shape
     if side != width:
         raise ValueError(f"poses take square windows, not {width}×{side}")
     # affine_grid's coordinates run from -1 to 1 over the window about its centre, so only `move` has a unit
     matrices = torch.cat((turn, (2.0 / side) * move[:, :, None]), 2)
     grid = F.affine_grid(matrices, [count, channels, side, side], align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return F.grid_sample(images, grid, mode=mode, padding_mode="zeros", align_corners=False)

@@ -11,9 +11,9 @@ from typing import Any
 
 from tiae_ros.errors import ParameterError
 
-KINDS = ("none", "shift", "rotation", "scale", "mirror", "background", "clutter", "blur", "gain")
+KINDS = ("none", "shift", "roll", "rotation", "scale", "mirror", "background", "clutter", "blur", "gain")
 POSES = ("rotation", "scale", "mirror")  # kinds that take a pose where a shift alone is two numbers
-MOVEMENTS = ("none", "shift", *POSES)  # they move a pattern; the others change what is seen of it
+MOVEMENTS = ("none", "shift", "roll", *POSES)  # they move a pattern; the others change what is seen of it
 
 
 def setting(default: Any, flag: str, help: str) -> Any:
@@ -47,4 +47,9 @@ def parse_kinds(names: str) -> tuple[str, ...]:
             raise ParameterError(f"transforms {names!r} name {kind} twice; accepted is each kind once")
     if "none" in kinds and len(kinds) > 1:
         raise ParameterError(f"transforms {names!r} cannot be combined; accepted is none alone, or other kinds")
+    if "roll" in kinds and set(POSES) & set(kinds):
+        raise ParameterError(
+            f"transforms {names!r} cannot be combined; accepted is roll, of which descriptors say how a pattern is "
+            f"turned, or {', '.join(POSES)}, whose pose is found"
+        )
     return kinds
