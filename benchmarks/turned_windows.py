@@ -3,10 +3,12 @@
     python benchmarks/turned_windows.py
     python benchmarks/turned_windows.py --data windows.npz --test others.npz --seeds 0 1 2
     python benchmarks/turned_windows.py --data windows.npz --test others.npz --models hands runs/hands   # no training
+    python benchmarks/turned_windows.py --data windows.npz --test others.npz --models hands --angles 10 180
 
 Trains on windows under shifts alone, and under shifts, rotations up to ±30° and scales up to 1.2, for as many epochs.
 Prints, for windows of other people, 5-NN accuracy and dispersion under shifts (as the node sees them) and under shifts
-and rotations up to ±30° (a camera held askew). Without --data, windows of two masks are rendered (a few minutes).
+and rotations up to ±30°, or other --angles (a camera held askew). Without --data, windows of two masks are rendered (a
+few minutes).
 """
 
 from __future__ import annotations
@@ -37,7 +39,6 @@ TRAINED: dict[str, dict[str, Any]] = {
     "shift": {"transforms": "shift"},
     "shift, ±30°, 1.2": {"transforms": "shift,rotation,scale", "rotation_deg": ANGLE, "scale_factor": SCALE},
 }
-SEEN = {"shifted": "shift", "shifted and turned": "shift,rotation"}
 MEASURES = ("knn_accuracy", "dispersion")
 FEWEST = 5  # windows among which neighbours are looked up
 
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument(
         "--models", nargs="+", metavar="MODEL", help="measure these; nothing is trained, so --epochs does nothing"
     )
+    parser.add_argument("--angles", type=float, nargs="+", default=[ANGLE], help="largest angles seen, degrees")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
@@ -74,8 +76,9 @@ def main() -> int:
         rows: dict[str, list[tuple[float, ...]]] = {}
         for seed in options.seeds:
             model = models[name] if models else trained(training, options.epochs, seed, TRAINED[name])
-            for seen, transforms in SEEN.items():
-                rows.setdefault(seen, []).append(measured(model, training, test, transforms, seed))
+            for angle in (0.0, *options.angles):
+                seen = f"shifted, ±{angle:g}°" if angle else "shifted"
+                rows.setdefault(seen, []).append(measured(model, training, test, angle, seed))
         for seen, found in rows.items():
             medians = (statistics.median(values) for values in zip(*found, strict=True))
             print(f"{name:18} {seen:20} " + " ".join(f"{value:14.4f}" for value in medians), flush=True)
@@ -90,10 +93,11 @@ def trained(training: ImageArrays, epochs: int, seed: int, kinds: dict[str, Any]
 
 
 def measured(
-    model: Autoencoder, training: ImageArrays, test: ImageArrays, transforms: str, seed: int
+    model: Autoencoder, training: ImageArrays, test: ImageArrays, angle: float, seed: int
 ) -> tuple[float, float]:
-    """5-NN accuracy, and dispersion between two views."""
-    transform = build_transform(transforms, Ranges(shift_radius_px=RADIUS, rotation_deg=ANGLE))
+    """5-NN accuracy, and dispersion between two views, turned by up to so many degrees; 0: shifted alone."""
+    kinds = "shift,rotation" if angle else "shift"
+    transform = build_transform(kinds, Ranges(shift_radius_px=RADIUS, rotation_deg=angle or ANGLE))
     generator = torch.Generator().manual_seed(seed + 11)
 
     def described(arrays: ImageArrays) -> torch.Tensor:

@@ -249,7 +249,7 @@ def test_what_finds_poses_goes_on_from_what_finds_shifts():
     assert (settings.network, settings.descriptor_size) == ("pose-masks-and-depth", 9)
     model = fresh("pose-masks-and-depth", channels=planes)
     votes = {name: value.clone() for name, value in model.network.state_dict().items() if name.startswith(FINDS_POSE)}
-    assert take_up(model, start)
+    assert take_up(model, start) == "pose"
     taken, given = model.network.state_dict(), start.network.state_dict()
     assert len(votes) > 10
     for name, value in taken.items():

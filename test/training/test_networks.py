@@ -62,6 +62,7 @@ def test_the_small_network_is_as_small_as_its_peers():
     [
         (("shift", "background"), "standard"),
         (("rotation",), "pose"),
+        (("shift", "roll"), "steerable"),
         (("shift", "mirror"), "pose-mirrored"),
         (("shift", "scale", "background"), "pose-cleared"),
         (("mirror", "background"), "pose-mirrored-cleared"),

@@ -11,10 +11,13 @@ from tiae_ros import load_model
 from tiae_ros.errors import ParameterError
 from tiae_training import TransformInvariantAutoencoder, objective
 from tiae_training.networks.steering import TURN_LENGTH, Steering, _weighed, turned
+from tiae_training.train.collapse import single_picture_restoration
 from tiae_training.train.run import started_settings, take_up
 from tiae_training.train.settings import TrainingSettings
+from tiae_training.train.trainer import Trainer
 from tiae_training.transforms.ranges import parse_kinds
 from tiae_training.transforms.roll import Roll, rolled
+from tiae_training.transforms.shift import Shift
 from tiae_training.transforms.shifts import shift_images
 
 
@@ -63,11 +66,40 @@ def test_rolled_windows_keep_right_angles_and_the_unturned():
     assert float(seen[2].max()) <= 1.0
 
 
-def test_half_of_what_is_drawn_is_not_turned():
+def test_one_of_two_views_is_not_turned(monkeypatch):
+    """Turning blurs, and cuts off what lies in the corners."""
     drawn = Roll(3, 0.5).draw(200, torch.Generator().manual_seed(1))
-    assert not drawn[:100, 2].any()
-    assert 0.4 < drawn[100:, 2].abs().max() <= 0.5
+    assert 0.4 < drawn[:, 2].abs().max() <= 0.5
     assert drawn[:, :2].abs().max() == 3
+    network = TransformInvariantAutoencoder.fresh(("figure",), 16, 8, "steerable").network
+    settings = small(transforms="shift,roll", network="steerable")
+    trainer = Trainer(network, torch.optim.Adam(network.parameters()), settings, patterns(), torch.device("cpu"))
+    asked = []
+    monkeypatch.setattr(Roll, "whole", lambda _, images, parameters: asked.append(parameters) or images)
+    terms = trainer.terms(torch.arange(10), torch.Generator().manual_seed(1))
+    assert all(bool(value.isfinite()) for value in terms.values())
+    (rolls,) = (parameters[:, 2] for parameters in asked)
+    assert not rolls[:10].any()
+    assert rolls[10:].all()
+
+
+@pytest.mark.parametrize("kinds", ["roll", "shift,roll", "shift,roll,background,clutter,blur,gain"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_it_is_trained_beside_other_kinds(kinds, whole):
+    network = TransformInvariantAutoencoder.fresh(("figure",), 16, 8, "steerable").network
+    settings = small(transforms=kinds, whole_targets=whole, network="steerable", precision="bfloat16")
+    trainer = Trainer(network, torch.optim.Adam(network.parameters()), settings, patterns(), torch.device("cpu"))
+    terms = trainer.step(torch.arange(10), torch.Generator().manual_seed(1))
+    assert 0.0 < terms["agreement"].item() < 4.0
+    assert all(bool(value.isfinite()) for value in terms.values())
+    assert np.isfinite(trainer.held_out_objective())
+
+
+def test_a_single_picture_is_held_against_turned_windows():
+    """Else a training would be called collapsed that restores more than one: all corners are one picture, unturned."""
+    corners = torch.from_numpy(patterns().images[2::3])
+    whole = single_picture_restoration(Roll(3), corners, 0, whole=True)
+    assert whole > 1.5 * single_picture_restoration(Shift(3), corners, 0, whole=True)
 
 
 def test_a_window_is_restored_as_it_is_turned():
@@ -92,6 +124,12 @@ def test_what_cannot_tell_a_roll_is_refused():
         parse_kinds("shift,roll,scale")
     with pytest.raises(ParameterError, match="pose cannot tell how a pattern rolls; accepted for roll are steerable-m"):
         TrainingSettings(transforms="shift,roll", network="pose")
+    with pytest.raises(
+        ParameterError, match="steerable tells how patterns roll, and transforms are shift; accepted is"
+    ):
+        TrainingSettings(network="steerable")
+    with pytest.raises(ParameterError, match="descriptor_size is 2; accepted with steerable is 3"):
+        TrainingSettings(transforms="shift,roll", descriptor_size=2)
     settings = TrainingSettings(transforms="shift,roll")
     assert (settings.network, settings.whole_targets) == ("steerable", True)
 
@@ -101,12 +139,15 @@ def test_what_steers_goes_on_from_what_does_not():
     settings = started_settings({"network": "steerable", "transforms": "shift,roll"}, start)
     assert settings.descriptor_size == 8
     model = TransformInvariantAutoencoder.fresh(("figure",), 16, 8, "steerable")
-    assert take_up(model, start)
+    assert take_up(model, start) == "descriptor"
     windows = torch.rand(2, 1, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(model.encode(windows)[:, :6], start.encode(windows)[:, :6])
     with pytest.raises(ParameterError, match="finds how patterns roll, and transforms are shift; accepted is a l"):
         started_settings({"network": "steerable"}, start)
+    slide = TransformInvariantAutoencoder.fresh(("figure",), 32, 8, "slide-cnn")
+    with pytest.raises(ParameterError, match=r"has slide-cnn; leave it out$"):
+        started_settings({"network": "steerable", "transforms": "shift,roll"}, slide)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,13 @@ from tiae_ros.cli import build_parser
 from tiae_training.transforms.build import build_transform
 from tiae_training.transforms.ranges import KINDS, MOVEMENTS, Ranges
 
-COMPOSED = ("shift,background,clutter,blur,gain", "rotation,scale,gain", "shift,rotation,scale,background")
-LISTS = (*KINDS, "shift,rotation", "shift,scale", *COMPOSED)
+COMPOSED = (
+    "shift,background,clutter,blur,gain",
+    "shift,roll,background,gain",
+    "rotation,scale,gain",
+    "shift,rotation,scale,background",
+)
+LISTS = (*KINDS, "shift,roll", "shift,rotation", "shift,scale", *COMPOSED)
 RANGES = Ranges(shift_radius_px=3, rotation_deg=30.0, scale_factor=1.1)
 COUNT = 6
 

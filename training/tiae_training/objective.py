@@ -144,5 +144,5 @@ def turn_agreement(one: Tensor, other: Tensor, rolls: Tensor, rolls_other: Tenso
 
     (N, K) twice, radians (N,) twice. Squared distances of the two directions: 0 to 4.
     """
-    expected = turned(one, rolls_other - rolls)[:, -TURN:]
-    return ((expected - other[:, -TURN:]) / TURN_LENGTH).square().sum(1).mean()
+    expected = turned(one.float(), rolls_other - rolls)[:, -TURN:]
+    return ((expected - other[:, -TURN:].float()) / TURN_LENGTH).square().sum(1).mean()

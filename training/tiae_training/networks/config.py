@@ -63,14 +63,18 @@ class NetworkConfig:
         """For a manifest."""
         return dataclasses.asdict(self)
 
-    def may_follow(self, other: NetworkConfig) -> bool:
-        """Whether it finds poses or tells turns apart where another one does not, and is as that one in all else."""
+    def part_beyond(self, other: NetworkConfig) -> str:
+        """The part in which it does more than another one that it equals in all else: it may go on from that one.
+
+        "pose" where it finds poses and the other one shifts, "descriptor" where it tells how patterns roll; else "".
+        """
+        if "slide-" in self.name + other.name:
+            return ""
         parts, others = self.to_dict(), other.to_dict()
+        differing = [name for name in parts if name != "name" and parts[name] != others[name]]
         finds_poses = other.pose == "shift" and self.pose in ("similarity", "mirrored")
-        steers = other.descriptor == "plain" and self.descriptor == "steerable"
-        more = "pose" if finds_poses else "descriptor"
-        same = (parts[name] == others[name] for name in parts if name not in ("name", more))
-        return (finds_poses or steers) and all(same)
+        more = {"pose": finds_poses, "descriptor": self.descriptor == "steerable"}
+        return differing[0] if len(differing) == 1 and more.get(differing[0]) else ""
 
     @staticmethod
     def from_dict(parts: Mapping[str, Any]) -> NetworkConfig:
@@ -119,7 +123,7 @@ DEFAULT_NETWORK = "standard"
 
 
 def default_network(kinds: Sequence[str]) -> str:
-    """The name of the network for kinds of transforms: what finds a pose, and clears what lies behind, where asked."""
+    """The name of the network for kinds of transforms: what finds poses, tells rolls, clears what lies behind."""
     if "roll" in kinds:
         return "steerable"
     if not set(POSES) & set(kinds):

@@ -3,9 +3,9 @@
 A code that restores a pattern as it is turned changes with the turn; what does not change cannot say how to restore it.
 So a code is split: the turn is told apart, and the rest is steered, a sum of linear maps weighed by the cosines and
 sines of the turn's multiples (Freeman & Adelson 1991, steerable filters), which can turn what is linear in patterns to
-any angle. Nothing is interpolated: windows of 32 pixels that are turned to be seen, and back to be compared, lose
-outlines and a third of the depth's precision (docs/notebook/2026-11-poses.md). No window says which angle is 0; two
-views say how far they are apart.
+any angle. What is restored is not interpolated to be turned: windows of 32 pixels that are turned to be seen, and back
+to be compared, lose outlines and a third of the depth's precision (docs/notebook/2026-11-poses.md). No window says
+which angle is 0; two views say how far they are apart.
 """
 
 from __future__ import annotations

@@ -60,15 +60,13 @@ def attempt_seed(seed: int, attempt: int) -> int:
 def single_picture_restoration(transform: Transform, targets: Tensor, seed: int, *, whole: bool = False) -> float:
     """The restoration term of the best single picture for all: windows are laid on their mean, a few times over.
 
-    targets (N, C, S, S): what is to be restored, before any transform. whole: they are restored as they are, not as the
+    targets (N, C, S, S): what is to be restored, before any transform. whole: they are restored whole, not as the
     window's edge leaves them under a transform.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(targets), generator=generator)[:_MOST_WINDOWS].to(targets.device)
     drawn = transform.draw(len(rows), generator).to(targets.device)
-    moved = targets[rows]
-    if not whole:
-        moved = transform.move(moved, drawn)
+    moved = (transform.whole if whole else transform.move)(targets[rows], drawn)
     picture = targets[rows].mean(0, keepdim=True)
     lowest = math.inf
     for _ in range(_ALIGNMENTS):

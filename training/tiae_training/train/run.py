@@ -42,6 +42,12 @@ from tiae_training.train.trainer import Trainer
 from tiae_training.transforms.build import build_transform
 from tiae_training.transforms.ranges import POSES, Ranges, parse_kinds
 
+_NEEDED = {"pose": POSES, "descriptor": ("roll",)}  # one of these transforms, by the part that begins anew
+_ANEW = {
+    "pose": "what finds the pose learns from the beginning: the model to start from finds shifts alone",
+    "descriptor": "what tells rolls learns from the beginning: the model to start from does not tell them",
+}
+_WEIGHTS = {"pose": FINDS_POSE, "descriptor": STEERS}
 _OF_TRANSFORMS = ("transforms", "upright_fraction", *(field.name for field in dataclasses.fields(Ranges)))
 Report = Callable[[int, dict[str, float]], None]
 
@@ -66,7 +72,7 @@ def train(
     """Train, save the model folder and return the model.
 
     half_weights: round the weights in the end to what float16 holds, for a file of half the size.
-    start: a model to go on from, of the same network, or one that finds shifts where this one finds poses, and of the
+    start: a model to go on from, of the same network or one that tells less (`NetworkConfig.part_beyond`), and of the
     same sizes (ParameterError else), whose channels are taken by name (DataError where they differ); every attempt
     begins there, with other draws. Without one, weights are drawn by chance.
     report is told every epoch's number (from 0) and terms, announce in a line when a collapse or patience ends an
@@ -153,8 +159,8 @@ class _Training:
             descriptor_size=self.settings.descriptor_size,
             network=self.settings.network,
         ).to(self.device)
-        if self.start is not None and take_up(self.model, self.start):
-            self.announce("what finds the pose learns from the beginning: the model to start from finds shifts alone")
+        if self.start is not None and (anew := take_up(self.model, self.start)):
+            self.announce(_ANEW[anew])
         same_everywhere(self.model.network)
         use_global_batch_norms(self.model.network)
         network = self.model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -277,26 +283,27 @@ def started_settings(asked: dict[str, Any], start: TransformInvariantAutoencoder
     """The settings of a new training: what was asked for, and of a model to start from what it fixes.
 
     Where no transforms are asked for, they and how far they go are those that the model to start from has learnt: what
-    finds poses would forget them under shifts alone. A network that finds poses may go on from one that finds shifts,
-    where they are alike in all else.
+    finds poses would forget them under shifts alone. A network may go on from one that tells less
+    (`NetworkConfig.part_beyond`).
     Raises ParameterError where both differ.
     """
     if start is None:
         return TrainingSettings(**asked)
     of = start.manifest
     own = NetworkConfig.from_dict(of.network)
-    may_follow = [name for name, config in NETWORKS.items() if config.may_follow(own)]
+    may_follow = [name for name, config in NETWORKS.items() if config.part_beyond(own)]
     network = asked.get("network", own.name)
     if network != own.name and network not in may_follow:
         others = f", or give {' or '.join(may_follow)}" if may_follow else ""
         raise ParameterError(f"network is {network}, but the model to start from has {own.name}; leave it out{others}")
-    needed = POSES if network in may_follow and NETWORKS[network].pose != own.pose else ("roll",)
-    if network in may_follow and not set(needed) & set(parse_kinds(asked.get("transforms", "shift"))):
-        finds = "poses" if needed is POSES else "how patterns roll"
-        raise ParameterError(
-            f"network is {network}, which finds {finds}, and transforms are {asked.get('transforms', 'shift')}; "
-            f"accepted is a list with {' or '.join(needed)}"
-        )
+    if network in may_follow:
+        needed = _NEEDED[NETWORKS[network].part_beyond(own)]
+        if not set(needed) & set(parse_kinds(asked.get("transforms", "shift"))):
+            finds = "poses" if needed is POSES else "how patterns roll"
+            raise ParameterError(
+                f"network is {network}, which finds {finds}, and transforms are {asked.get('transforms', 'shift')}; "
+                f"accepted is a list with {' or '.join(needed)}"
+            )
     if asked.get("descriptor_size", of.descriptor_size) != of.descriptor_size:
         raise ParameterError(
             f"descriptor_size is {asked['descriptor_size']}, but the model to start from has {of.descriptor_size}; "
@@ -316,8 +323,8 @@ def fit_to_start(arrays: ImageArrays, start: TransformInvariantAutoencoder) -> I
     return arrays.in_order(start.manifest.channels).called(start.manifest.channels)
 
 
-def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoencoder) -> bool:
-    """Give a model the weights of another; whether what finds the pose begins anew, since that is another.
+def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoencoder) -> str:
+    """Give a model the weights of another; the part that begins anew, "" where none does (`NetworkConfig.part_beyond`).
 
     Raises ParameterError where they are not of one kind.
     """
@@ -327,9 +334,9 @@ def take_up(model: TransformInvariantAutoencoder, start: TransformInvariantAutoe
             raise ParameterError(f"the model to start from has {name} {given}; needed is {wanted}")
     own, other = (NetworkConfig.from_dict(one.manifest.network) for one in (model, start))
     weights = start.network.state_dict()
-    anew = own.may_follow(other)
+    anew = own.part_beyond(other)
     if anew:
-        new = STEERS if own.pose == other.pose else FINDS_POSE
+        new = _WEIGHTS[anew]
         fresh = {name: value for name, value in model.network.state_dict().items() if name.startswith(new)}
         weights = {name: value for name, value in weights.items() if not name.startswith(new)} | fresh
     elif own != other:

@@ -24,7 +24,9 @@ class TrainingSettings(Ranges):
     """
 
     transforms: str = setting("shift", "--transforms", f"list of {', '.join(KINDS[1:])}; or none")
-    network: str = setting("", "--network", f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK}; for poses pose-…)")
+    network: str = setting(
+        "", "--network", f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK}; for poses pose-…, for roll steerable)"
+    )
     descriptor_size: int = setting(30, "--descriptor-size", "numbers in a descriptor")
     epochs: int = setting(40, "--epochs", "passes over the data")
     batch_size: int = setting(64, "--batch-size", "windows per step")
@@ -60,7 +62,7 @@ class TrainingSettings(Ranges):
         None,
         "--whole-targets",
         "hold what is restored against the whole windows, not against what the window's edge left of them when they "
-        "were moved (default: for rotation, scale and mirror)",
+        "were moved (default: for roll, rotation, scale and mirror)",
     )
     upright_fraction: float = setting(
         0.6,
@@ -144,6 +146,17 @@ class TrainingSettings(Ranges):
             raise ParameterError(
                 f"network {self.network} cannot tell how a pattern rolls; accepted for roll are {able}"
             )
+        if self.network in NETWORKS and NETWORKS[self.network].descriptor == "steerable":
+            if "roll" not in kinds:
+                raise ParameterError(
+                    f"network {self.network} tells how patterns roll, and transforms are {self.transforms}; accepted "
+                    "is a list with roll, or another network"
+                )
+            if self.descriptor_size < 3:
+                raise ParameterError(
+                    f"descriptor_size is {self.descriptor_size}; accepted with {self.network} is 3 to 4096: two "
+                    "numbers say the turn"
+                )
         if self.network not in NETWORKS:
             raise ParameterError(f"network is {self.network!r}; accepted are {', '.join(NETWORKS)}")
         self.weights_by_channel()

@@ -154,6 +154,9 @@ class Trainer:
         images, masks, clean, twins = self._deformed(both, generator)
         parameters = self.transform.draw(len(both) * process_count(), generator)
         parameters = own_rows(parameters, views=2).to(self.device)
+        roll = self.transform.columns.index("roll") if "roll" in self.transform.columns else None
+        if roll is not None:  # one view of each stays as it is: turning blurs, and cuts off what lies in the corners
+            parameters[: len(rows), roll] = 0.0
         views = self.transform.apply(images, parameters, masks)  # (2B, C, S, S)
         targets = views
         if clean is not None or self.transform.changes_appearance:
@@ -161,8 +164,10 @@ class Trainer:
         with torch.autocast(self.device.type, self.reduced, enabled=self.reduced is not None):
             encoded = self.network.encode_all(views)
             restored = self.network.decode(encoded.descriptors)
-            rolls = parameters[:, 2].chunk(2) if "roll" in self.transform.columns else None
-            as_first = None if rolls is None else self._as_first(encoded.descriptors, rolls, twins)
+            if roll is not None:
+                rolls = [half[:twins] for half in parameters[:, roll].chunk(2)]
+                twin, other_twin = (half[:twins] for half in encoded.descriptors.chunk(2))
+                as_first = self.network.decode(turned(other_twin, rolls[0] - rolls[1])).float()
         descriptors, regressed, restored = encoded.descriptors.float(), encoded.parameters.float(), restored.float()
         with torch.no_grad():
             if self.settings.whole_targets:
@@ -173,17 +178,17 @@ class Trainer:
             else:
                 nearest, found = self.transform.nearest(restored, targets, regressed)
         weighed = restored * self.emphasis
-        one, other = weighed.chunk(2)
-        if as_first is not None:
-            other = as_first.float() * self.emphasis
+        one, other = (half[:twins] for half in weighed.chunk(2))
+        if roll is not None:  # the other view's, turned as the first one is
+            other = as_first * self.emphasis
         terms = {
             "restoration": objective.restoration(weighed, nearest * self.emphasis),
-            "invariance": objective.invariance(one[:twins], other[:twins]),
+            "invariance": objective.invariance(one, other),
             "sparseness": objective.sparseness(descriptors),
             "regression": objective.regression(regressed, found),
         }
-        if rolls is not None:
-            terms["agreement"] = objective.turn_agreement(*descriptors.chunk(2), *rolls)
+        if roll is not None:
+            terms["agreement"] = objective.turn_agreement(twin, other_twin, *rolls)
         if encoded.logits is not None:
             wide = regressed.shape[1]
             drawn, drawn_other = (one[:twins] for one in widened(parameters[:, : found.shape[1]], wide).chunk(2))
@@ -202,12 +207,6 @@ class Trainer:
         with torch.no_grad():
             terms["restored_variation"] = restored.var(0).sum() / targets.var(0).sum().clamp_min(1e-12)
         return terms
-
-    def _as_first(self, descriptors: torch.Tensor, rolls: tuple[torch.Tensor, ...], twins: int) -> torch.Tensor:
-        """What the other view of twins restores when it is turned as the first one is: (2B, K), (B,) twice -> twins."""
-        others, (first, second) = descriptors.chunk(2)[1][:twins], rolls
-        restored: torch.Tensor = self.network.decode(turned(others, (first - second)[:twins]))
-        return restored
 
     def _contrastive(
         self, rows: torch.Tensor, one: torch.Tensor, other: torch.Tensor, generator: torch.Generator

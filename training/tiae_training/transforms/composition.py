@@ -58,6 +58,10 @@ class Composition(Transform):
     def best(self, restored: Tensor, targets: Tensor, estimate: Tensor | None = None) -> Tensor:
         return self.movement.best(restored, targets, estimate)
 
+    def whole(self, images: Tensor, parameters: Tensor) -> Tensor:
+        own = next(own for kind, own in self._with_own(parameters) if kind.moves)
+        return self.movement.whole(images, own)
+
     def nearest_whole(
         self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float, *, upright: bool = True
     ) -> tuple[Tensor, Tensor]:

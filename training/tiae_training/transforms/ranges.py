@@ -26,7 +26,7 @@ class Ranges:
     """How far each kind goes, when it is asked for."""
 
     shift_radius_px: int = setting(8, "--shift-radius", "largest shift in pixels")
-    rotation_deg: float = setting(180.0, "--rotation", "largest angle in degrees, both ways")
+    rotation_deg: float = setting(180.0, "--rotation", "largest angle of rotation or roll in degrees, both ways")
     scale_factor: float = setting(1.4, "--scale", "largest scale; the smallest is its inverse")
     clutter_px: int = setting(8, "--clutter", "side of the fragments of other windows in pixels")
     blur_px: float = setting(1.5, "--blur", "largest standard deviation of blur in pixels")
@@ -49,7 +49,7 @@ def parse_kinds(names: str) -> tuple[str, ...]:
         raise ParameterError(f"transforms {names!r} cannot be combined; accepted is none alone, or other kinds")
     if "roll" in kinds and set(POSES) & set(kinds):
         raise ParameterError(
-            f"transforms {names!r} cannot be combined; accepted is roll, of which descriptors say how a pattern is "
-            f"turned, or {', '.join(POSES)}, whose pose is found"
+            f"transforms {names!r} cannot be combined; accepted is roll (descriptors say the turn), or "
+            f"{', '.join(POSES)} (the pose is found)"
         )
     return kinds

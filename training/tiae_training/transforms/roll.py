@@ -19,8 +19,7 @@ class Roll(Transform):
     """Turns by up to ±angle_rad about the window's centre, as of a camera that rolls, and then shifts by whole pixels.
 
     A window is restored as it is turned, so only its shift is searched for, with the exact minimum as in `Shift`;
-    descriptors are to differ by the turn alone (`tiae_training.networks.steering`). Of what is drawn the first half,
-    one of two views of each image, is not turned: turning blurs, and cuts off what lies in the corners.
+    descriptors are to differ by the turn alone (`tiae_training.networks.steering`).
     """
 
     shift_radius_px: int = 8
@@ -31,15 +30,16 @@ class Roll(Transform):
     def __post_init__(self) -> None:
         if type(self.shift_radius_px) is not int or not 0 <= self.shift_radius_px <= 64:
             raise ParameterError(
-                f"shift radius is {self.shift_radius_px!r}; accepted is a whole number of pixels, 1 to 64"
+                f"shift radius is {self.shift_radius_px!r}; accepted is a whole number of pixels, 0 to 64"
             )
         if not 0.0 < self.angle_rad <= math.pi:
-            raise ParameterError(f"roll is ±{math.degrees(self.angle_rad):g}°; accepted is above 0, to 180")
+            raise ParameterError(
+                f"rotation is ±{math.degrees(self.angle_rad):g}° for roll; accepted is above 0, to 180"
+            )
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         shifts = draw_shifts(count, self.shift_radius_px, generator).float()
         angles = self.angle_rad * (2.0 * torch.rand(count, 1, generator=generator) - 1.0)
-        angles[: count // 2] = 0.0
         return torch.cat((shifts, angles), 1)
 
     def apply(self, images: Tensor, parameters: Tensor, cover: Tensor | None = None) -> Tensor:
@@ -50,16 +50,23 @@ class Roll(Transform):
 
     def best(self, restored: Tensor, targets: Tensor, estimate: Tensor | None = None) -> Tensor:
         """The whole shift, after the turn of the estimate; without one there is none. (N, 3)"""
-        turned = estimate is not None and estimate.shape[1] == len(self.columns)
-        angles = estimate[:, 2:] if estimate is not None and turned else targets.new_zeros(len(targets), 1)
+        angles = targets.new_zeros(len(targets), 1)
+        if estimate is not None and estimate.shape[1] == len(self.columns):
+            angles = estimate[:, 2:]
         shifts, _ = best_shifts(rolled(restored, angles[:, 0]), targets, 2 * self.shift_radius_px)
         return torch.cat((shifts.to(angles.dtype), angles), 1)
+
+    def whole(self, images: Tensor, parameters: Tensor) -> Tensor:
+        return rolled(images, parameters[:, 2])
 
     def nearest_whole(
         self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float, *, upright: bool = True
     ) -> tuple[Tensor, Tensor]:
-        nearest, found = self.nearest(restored, rolled(whole, drawn[:, 2]))
-        return nearest, drawn[:, :2] + found[:, :2]
+        nearest, found = self.nearest(restored, self.whole(whole, drawn))
+        return nearest, self.onto_view(drawn, found)
+
+    def onto_view(self, parameters: Tensor, found: Tensor) -> Tensor:
+        return parameters[:, :2] + found[:, :2]
 
     def ranges(self) -> dict[str, dict[str, float]]:
         kinds: dict[str, dict[str, float]] = {}

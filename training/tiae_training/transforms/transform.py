@@ -51,8 +51,8 @@ class Transform:
     def best(self, restored: Tensor, targets: Tensor, estimate: Tensor | None = None) -> Tensor:
         """min over θ: the parameters that move each restored pattern onto its target.
 
-        Shifts (N, 2) or poses (N, 4 or 5), as `tiae_training.transforms.shifts` and `tiae_training.transforms.poses`
-        have them.
+        Shifts (N, 2), these and the roll (N, 3), or poses (N, 4 or 5), as `tiae_training.transforms.shifts` and
+        `tiae_training.transforms.poses` have them.
         estimate: the regressor's, of as many numbers or shifts alone, where a search begins.
         """
         raise NotImplementedError
@@ -61,6 +61,10 @@ class Transform:
         """The transformed targets nearest to the restored patterns (N, C, S, S), and the parameters found."""
         found = self.best(restored, targets, estimate)
         return self.invert(targets, found), found
+
+    def whole(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """What is to be restored of whole windows: as they are, or turned, where what is restored follows that."""
+        return images
 
     def nearest_whole(
         self, restored: Tensor, whole: Tensor, drawn: Tensor, estimate: Tensor, trust: float, *, upright: bool = True
