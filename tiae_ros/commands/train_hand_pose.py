@@ -42,7 +42,7 @@ EXAMPLES = """  tiae simulate hands --out hands.npz --count 40000
 
 
 KEPT = (  # in config.yaml, beside the settings
-    "data", "model", "start", "average", "test", "held_out", "empty", "empty_pattern", "test_empty",
+    "data", "model", "start", "start_model", "average", "test", "held_out", "empty", "empty_pattern", "test_empty",
     "test_empty_pattern", "segmentation",
 )  # fmt: skip
 
@@ -54,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help="the auto-encoder: a folder or a shipped name")
     parser.add_argument(
         "--start", metavar="DIR", help="a hand pose model to go on from, of --model or of another like it"
+    )
+    parser.add_argument(
+        "--start-model",
+        metavar="DIR",
+        help="the auto-encoder of --start, where --model is another: its descriptors are told from the new ones",
     )
     parser.add_argument("--average", nargs="+", metavar="DIR", help="models whose mean it is to be, without training")
     parser.add_argument(
@@ -89,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tiae_training.imitation.rows import WITH_DEPTH, check_details, load_hand_rows
     from tiae_training.imitation.settings import HandPoseTraining
     from tiae_training.imitation.spread import calibrate
-    from tiae_training.imitation.training import take_descriptor_units, train_hand_pose
+    from tiae_training.imitation.training import read_like_before, take_descriptor_units, train_hand_pose
     from tiae_training.mean_weights import mean_weights, origins
     from tiae_training.model import load_network
     from tiae_training.simulator.grasps import BY_NAME
@@ -104,6 +109,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"--average has one model, {averaged[0]}; needed are two or more")
     if averaged and arguments.start:
         raise ParameterError("--average and --start were given; accepted is one of them: a mean is not trained")
+    if arguments.start_model and not arguments.start:
+        raise ParameterError(f"--start-model is {arguments.start_model} without --start; accepted are both, or neither")
+    if not settings.epochs and not arguments.start and not averaged:
+        raise ParameterError("epochs is 0 without --start; accepted is 1 or more, or a model to start from")
     if averaged:  # the mean sees what its parts see
         parts_of_first = load_hand_pose_network(averaged[0])[0].parts()
         settings = dataclasses.replace(settings, sees=parts_of_first["sees"], hidden=parts_of_first["hidden"])
@@ -135,7 +144,17 @@ def run(arguments: argparse.Namespace) -> int:
             f"{of.model_id}",
             file=sys.stderr,
         )
-        take_descriptor_units(start, network_of_windows, learnt, settings.seed)
+        if arguments.start_model:
+            before = load_network(arguments.start_model)
+            if not belongs(started, before.manifest):
+                raise ParameterError(
+                    f"--start-model {arguments.start_model} is {before.manifest.model_id}, but --start was trained on "
+                    f"another {of_another}; give that one, or leave it out"
+                )
+            told = read_like_before(start, before, network_of_windows, learnt, settings)
+            print(f"tiae train hand_pose: {told:.1%} of the old descriptors' variance is told", file=sys.stderr)
+        else:
+            take_descriptor_units(start, network_of_windows, learnt, settings.seed)
     said = sys.stderr if arguments.json else sys.stdout  # what it says on the way is for people
     if parts:
         network = parts[0][0]
@@ -243,6 +262,7 @@ def _command_line(arguments: argparse.Namespace, settings: object) -> str:
     words = [f"tiae train hand_pose --data {' '.join(path.name for path in arguments.data)}"]
     words += [f"--model {Path(arguments.model).name}"]
     words += [f"--start {Path(arguments.start).name}"] if arguments.start else []
+    words += [f"--start-model {Path(arguments.start_model).name}"] if arguments.start_model else []
     words += ["--average " + " ".join(Path(folder).name for folder in arguments.average)] if arguments.average else []
     words += ["--test " + " ".join(path.name for path in arguments.test)] if arguments.test else []
     words += [f"--held-out {arguments.held_out}"] if arguments.held_out else []

@@ -20,8 +20,10 @@ from tiae_ros.imitation.human_hand import JOINT_NAMES
 from tiae_ros.model.folder import POSE, WEIGHTS, read_folder, write_folder
 from tiae_ros.model.hand_pose import ENCODER_SHA256, check_belongs, load_hand_pose
 from tiae_ros.model.manifest import HAND_POSE
+from tiae_ros.model.shipped import find_model
 from tiae_ros.vision.detail import STORED_PX, arm_angles, bring
-from tiae_training.export import graph_module
+from tiae_training import load_network
+from tiae_training.export import graph_module, save_model
 from tiae_training.imitation import flicker
 from tiae_training.imitation.evaluation import auroc, spearman
 from tiae_training.imitation.folder import hand_pose_manifest, load_hand_pose_network, save_hand_pose
@@ -31,7 +33,7 @@ from tiae_training.imitation.others import draw_no_hands, draw_others, window_of
 from tiae_training.imitation.rows import FINGER_JOINTS, load_hand_rows
 from tiae_training.imitation.seeing import estimates, pinches_of
 from tiae_training.imitation.settings import HandPoseTraining
-from tiae_training.imitation.training import Batches, train_hand_pose
+from tiae_training.imitation.training import Batches, read_like_before, train_hand_pose
 
 pytestmark = pytest.mark.timeout(600)
 CHANNELS = ("hand_mask", "object_mask", "depth")
@@ -174,6 +176,64 @@ def test_a_training_goes_on_from_a_model(trained, tmp_path, capsys):
     capsys.readouterr()
     assert main([*words, "--out", str(tmp_path / "other")]) == 2
     assert "--hidden is 192, but that of --start" in capsys.readouterr().err
+
+
+class Mixed:
+    """Stands for an auto-encoder: 12 numbers that a window's mean brightnesses are mixed into."""
+
+    def __init__(self, seed: int) -> None:
+        self.manifest = dataclasses.replace(ByCentroid.manifest, descriptor_size=12)
+        self.mixing = torch.randn(12, 12, generator=torch.Generator().manual_seed(seed))
+
+    @property
+    def network(self):
+        def forward_encoder(windows):
+            means = torch.nn.functional.avg_pool2d(windows, 16).flatten(1)
+            return means @ self.mixing + 1.0, torch.zeros(len(windows), 2)
+
+        return SimpleNamespace(forward_encoder=forward_encoder)
+
+
+def test_what_reads_one_auto_encoder_reads_another_like_it(tmp_path):
+    """Descriptors that tell the same in other numbers: estimates stay, though nothing is trained."""
+    torch.manual_seed(2)
+    rows = load_hand_rows([write_windows(tmp_path / "data.npz", 160)], ByCentroid.manifest)
+    bright = np.random.default_rng(1).random((len(rows), 3, 2, 2))  # so that no number follows from the others
+    rows.images[:] = bright.repeat(16, 2).repeat(16, 3)
+    network, (before, now) = HandPoseNetwork("descriptor", 3, 32, 12, 8), (Mixed(1), Mixed(2))
+    windows = torch.from_numpy(rows.images)
+    wanted = network(before.network.forward_encoder(windows)[0])[0]
+    assert read_like_before(network, before, now, rows, HandPoseTraining()) > 0.98
+    found = network(now.network.forward_encoder(windows)[0])[0]
+    assert (found - wanted).abs().mean() < 0.1 * (wanted - wanted.mean(0)).abs().mean()
+
+
+def test_a_model_reads_another_auto_encoder_without_training(trained, tmp_path, capsys):
+    """Of itself nothing is lost; without --start, or with what that was not trained on, it is refused."""
+    data, test = write_windows(tmp_path / "data.npz", 160, seed=3), write_windows(tmp_path / "test.npz", 48, seed=4)
+    words = ["train", "hand_pose", "--data", str(data), "--test", str(test), "--hidden", "32", "--epochs", "0"]
+    other = tmp_path / "other"
+    content = read_folder(Path(find_model("hands")))
+    manifest = dataclasses.replace(content.manifest, model_id="other")
+    network = load_network("hands")
+    with torch.no_grad():
+        network.network.linear_encoder.bias += 0.25  # all descriptors, by a constant
+    network.manifest = manifest
+    save_model(network, other)
+    words += ["--model", str(other), "--out", str(tmp_path / "read")]
+    assert main([*words, "--start", str(trained[0]), "--start-model", "hands"]) == 0
+    assert "% of the old descriptors' variance is told" in capsys.readouterr().err
+    read, before = load_hand_pose(tmp_path / "read").manifest, load_hand_pose(trained[0]).manifest
+    assert read.measures["joints_deg"] < 1.15 * before.measures["joints_deg"]
+    assert "--start-model hands --test" in read.training["command"]
+    words += ["--overwrite"]
+    for more, said in (
+        (["--start-model", "hands"], "--start-model is hands without --start; accepted are both, or neither"),
+        (["--start", str(trained[0]), "--start-model", str(other)], "other, but --start was trained on another hands"),
+        ([], "epochs is 0 without --start"),
+    ):
+        assert main([*words, *more]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_the_mean_of_two_models_lies_between_them(trained, tmp_path, capsys):

@@ -21,7 +21,7 @@ class HandPoseTraining:
         "detail: the descriptor and the hand in finer pixels, brought to the middle by the shift; "
         "descriptor: this alone; window: as it is, with features of its own",
     )
-    epochs: int = setting(14, "--epochs", "passes over the windows")
+    epochs: int = setting(14, "--epochs", "passes over the windows; 0: of --start nothing is trained")
     batch_size: int = setting(64, "--batch-size", "windows a step")
     learning_rate: float = setting(3e-3, "--learning-rate", "at its highest")
     weight_decay: float = setting(1e-2, "--weight-decay", "AdamW's")
@@ -45,7 +45,7 @@ class HandPoseTraining:
             raise ParameterError(f"sees is {self.sees!r}; accepted are {', '.join(SEES)}")
         if self.precision not in PRECISIONS:
             raise ParameterError(f"precision is {self.precision!r}; accepted are {', '.join(PRECISIONS)}")
-        for name, least in (("epochs", 1), ("batch_size", 2), ("hidden", 1), ("shift_radius_px", 0)):
+        for name, least in (("epochs", 0), ("batch_size", 2), ("hidden", 1), ("shift_radius_px", 0)):
             if getattr(self, name) < least:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if not 0 < self.learning_rate < 1:

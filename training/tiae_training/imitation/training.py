@@ -37,6 +37,8 @@ _OTHERS_WEIGHT = 0.5
 _TWIN_SHARE = 0.5  # of a batch's hands that are seen twice, where estimates are to agree
 _LEAST_SCALE = 0.05  # of a joint, rad: some hardly move in the data
 _ROWS_AT_ONCE = 512
+_READ_ROWS = 10_000  # windows by which the descriptors of one auto-encoder are told from another's
+_RIDGE = 1e-3  # of the new ones' variance
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def train_hand_pose(
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster
     if start is None:
         take_units(network, autoencoder, rows, settings.seed)
+    if not settings.epochs:
+        return network.eval()
     batch = min(settings.batch_size, len(rows))
     steps = settings.epochs * (len(rows) // batch)
     optimizer = torch.optim.AdamW(_groups(network, settings), lr=settings.learning_rate)
@@ -139,6 +143,39 @@ def take_descriptor_units(
     descriptors = see(autoencoder, windows, torch.from_numpy(no_details(len(some)))).descriptor
     network.descriptor_mean.copy_(descriptors.mean(0))
     network.descriptor_scale.copy_(descriptors.std(0).clamp_min(1e-6))
+
+
+@torch.no_grad()
+def read_like_before(
+    network: HandPoseNetwork,
+    before: TransformInvariantAutoencoder,
+    autoencoder: TransformInvariantAutoencoder,
+    rows: HandRows,
+    settings: HandPoseTraining,
+) -> float:
+    """Make a network that reads one auto-encoder's descriptors read another's, from which those of before are told.
+
+    By least squares over windows under random shifts, put into the weights that read descriptors. So nothing of what
+    was learnt is lost but what the new ones do not tell. Returns the share of the old ones' variance that is told.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    some = np.random.default_rng(settings.seed).permutation(len(rows))[:_READ_ROWS]
+    windows, none = torch.from_numpy(rows.images[some]), torch.from_numpy(no_details(len(some)))
+    shifts = draw_shifts(len(some), settings.shift_radius_px, generator)
+    old, new = (see(one, windows, none, shifts).descriptor for one in (before, autoencoder))
+    old = (old - network.descriptor_mean) / network.descriptor_scale
+    network.descriptor_mean.copy_(new.mean(0))
+    network.descriptor_scale.copy_(new.std(0).clamp_min(1e-6))
+    new = (new - network.descriptor_mean) / network.descriptor_scale
+    middle = old.mean(0)
+    size = new.shape[1]
+    told = torch.linalg.solve(new.T @ new + _RIDGE * len(new) * torch.eye(size), new.T @ (old - middle))  # (K, K)
+    first = network.body[0]
+    assert isinstance(first, nn.Linear)
+    reads = first.weight[:, -size:].clone()
+    first.weight[:, -size:] = reads @ told.T
+    first.bias += reads @ middle
+    return float(1 - (old - middle - new @ told).square().sum() / (old - middle).square().sum())
 
 
 def take_units(network: HandPoseNetwork, autoencoder: TransformInvariantAutoencoder, rows: HandRows, seed: int) -> None:
