@@ -109,6 +109,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"--average has one model, {averaged[0]}; needed are two or more")
     if averaged and arguments.start:
         raise ParameterError("--average and --start were given; accepted is one of them: a mean is not trained")
+    if averaged and arguments.start_model:
+        raise ParameterError(
+            "--average and --start-model were given; accepted is one of them: the parts are of one model"
+        )
     if arguments.start_model and not arguments.start:
         raise ParameterError(f"--start-model is {arguments.start_model} without --start; accepted are both, or neither")
     if not settings.epochs and not arguments.start and not averaged:
@@ -136,6 +140,15 @@ def run(arguments: argparse.Namespace) -> int:
             f"--agreement-weight is {settings.agreement_weight:g}, but {of.model_id} sees {', '.join(of.channels)}; "
             f"labels are made to flicker of {', '.join(WITH_DEPTH)} alone: leave it out"
         )
+    if arguments.start_model and started is not None and belongs(started, of):
+        raise ParameterError(
+            f"--start-model is {arguments.start_model}, but --start was trained on --model itself; leave it out"
+        )
+    if not settings.epochs and started is not None and not belongs(started, of) and not arguments.start_model:
+        raise ParameterError(
+            "epochs is 0, and --start was trained on another auto-encoder than --model; give that as --start-model, or "
+            "let it learn to read the new one: --epochs 2"
+        )
     learnt, apart = rows.apart(settings.calibration_share, settings.seed)
     if start is not None and started is not None and not belongs(started, of):
         of_another = started.preprocessing.get(AUTOENCODER_ID)
@@ -149,7 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
             if not belongs(started, before.manifest):
                 raise ParameterError(
                     f"--start-model {arguments.start_model} is {before.manifest.model_id}, but --start was trained on "
-                    f"another {of_another}; give that one, or leave it out"
+                    f"another {of_another}; give that one, or leave it out and train two or three passes"
                 )
             told = read_like_before(start, before, network_of_windows, learnt, settings)
             print(f"tiae train hand_pose: {told:.1%} of the old descriptors' variance is told", file=sys.stderr)

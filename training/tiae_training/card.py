@@ -73,7 +73,7 @@ def _what_it_is(manifest: Manifest) -> list[str]:
         )
         or "none (an ordinary auto-encoder)"
     )
-    told = " The last two of its numbers say how the pattern is turned." if "roll" in manifest.transforms else ""
+    told = " The last two of its numbers are for the turn." if "roll" in manifest.transforms else ""
     return [
         f"Network `{manifest.network_name}`; input {len(manifest.channels)}×{size}×{size} "
         f"({', '.join(manifest.channels)}); descriptor of {manifest.descriptor_size} numbers; "

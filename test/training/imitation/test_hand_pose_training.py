@@ -231,6 +231,9 @@ def test_a_model_reads_another_auto_encoder_without_training(trained, tmp_path, 
         (["--start-model", "hands"], "--start-model is hands without --start; accepted are both, or neither"),
         (["--start", str(trained[0]), "--start-model", str(other)], "other, but --start was trained on another hands"),
         ([], "epochs is 0 without --start"),
+        (["--start", str(trained[0])], "epochs is 0, and --start was trained on another auto-encoder than --model"),
+        (["--average", "a", "b", "--start-model", "hands"], "--average and --start-model were given"),
+        (["--start", str(trained[0]), "--start-model", "hands", "--model", "hands"], "--start was trained on --model"),
     ):
         assert main([*words, *more]) == 2
         assert said in capsys.readouterr().err

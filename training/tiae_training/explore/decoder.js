@@ -78,6 +78,7 @@ const operators = {
   Add: ([a, b]) => broadcast(a, b, (x, y) => x + y), Sub: ([a, b]) => broadcast(a, b, (x, y) => x - y),
   Mul: ([a, b]) => broadcast(a, b, (x, y) => x * y), Div: ([a, b]) => broadcast(a, b, (x, y) => x / y),
   Sigmoid: ([x]) => mapped(x, v => 1 / (1 + Math.exp(-v))), Relu: ([x]) => mapped(x, v => Math.max(0, v)),
+  Sqrt: ([x]) => mapped(x, Math.sqrt),
   Cast: ([x]) => x, Identity: ([x]) => x,
   Clip: ([x, low, high]) => mapped(x, v => Math.min(high ? high.values[0] : Infinity, Math.max(low ? low.values[0] : -Infinity, v))),
   Gemm: ([x, w, b], {transB, alpha, beta}) => gemm(x, w, b, transB, alpha, beta), MatMul: ([x, w]) => gemm(x, w, null, 0),

@@ -19,10 +19,10 @@ from tiae_ros.model.onnx_file import fields
 # What decoder.js computes; a graph of others has no sliders.
 OPERATORS = (
     "Add", "Cast", "Clip", "Concat", "Conv", "DepthToSpace", "Div", "Flatten", "Gemm", "Identity", "MatMul", "Mul",
-    "ReduceSum", "Relu", "Reshape", "Sigmoid", "Slice", "Split", "Sub", "Unsqueeze",
+    "ReduceSum", "Relu", "Reshape", "Sigmoid", "Slice", "Split", "Sqrt", "Sub", "Unsqueeze",
 )  # fmt: skip
 _WORTH_ROUNDING = 4096  # weights
-_TYPES = {1: "<f4", 6: "<i4", 7: "<i8", 10: "<f2", 11: "<f8"}  # TensorProto.DataType
+_TYPES = {1: "<f4", 3: "<i1", 6: "<i4", 7: "<i8", 10: "<f2", 11: "<f8"}  # TensorProto.DataType
 # Field numbers of onnx.proto
 _MODEL_GRAPH, _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 7, 1, 5, 11, 12
 _INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE = 1, 2, 4, 5
@@ -74,8 +74,9 @@ def read_decoder(content: bytes) -> DecoderGraph:
             kept.append(step)
             needed |= set(step.inputs)
     kept.reverse()
-    for step in [step for step in kept if step.operator == "Cast" and step.inputs[0] in arrays]:
-        arrays[step.outputs[0]] = arrays[step.inputs[0]].astype(np.float32)  # stored in half the space
+    for step in [step for step in kept if step.operator in ("Cast", "Mul") and set(step.inputs) <= set(arrays)]:
+        first, *factors = (arrays[name] for name in step.inputs)  # stored in half the space or less, steps beside them
+        arrays[step.outputs[0]] = first.astype(np.float32) if not factors else first * factors[0]
         kept.remove(step)
     used = {name for step in kept for name in step.inputs}
     return DecoderGraph(source, result, tuple(kept), {n: a for n, a in arrays.items() if n in used})

@@ -174,7 +174,7 @@ def read_like_before(
     assert isinstance(first, nn.Linear)
     reads = first.weight[:, -size:].clone()
     first.weight[:, -size:] = reads @ told.T
-    first.bias += reads @ middle
+    first.bias.add_(reads @ middle)
     return float(1 - (old - middle - new @ told).square().sum() / (old - middle).square().sum())
 
 

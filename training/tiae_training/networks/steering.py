@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tiae_training.networks.layers import zero_init
 
@@ -38,15 +37,15 @@ class Steering(nn.Module):
 
     def describe(self, codes: Tensor, features: Tensor) -> Tensor:
         """Codes (N, K) of windows with features (N, F) -> descriptors (N, K)."""
-        turns = F.normalize(self.find_turn(features).float(), dim=1)
+        turns = _unit(self.find_turn(features).float())
         shapes = codes[:, :-TURN] + self.unsteer(_weighed(codes, turns))
         return torch.cat((shapes, TURN_LENGTH * turns.to(shapes.dtype)), 1)
 
     def codes_of(self, descriptors: Tensor) -> Tensor:
         """Descriptors (N, K) -> codes (N, K)."""
-        shapes, turns = descriptors[:, :-TURN], F.normalize(descriptors[:, -TURN:].float(), dim=1)
-        codes: Tensor = F.pad(shapes, (0, TURN)) + self.steer(_weighed(shapes, turns))
-        return codes
+        shapes, turns = descriptors[:, :-TURN], _unit(descriptors[:, -TURN:].float())
+        steered = self.steer(_weighed(shapes, turns))
+        return torch.cat((shapes + steered[:, :-TURN], steered[:, -TURN:]), 1)
 
 
 def turned(descriptors: Tensor, angles: Tensor) -> Tensor:
@@ -61,9 +60,13 @@ def _weighed(numbers: Tensor, turns: Tensor) -> Tensor:
     """Numbers, and these by cosine and sine of the turn's multiples: (N, K), (N, 2) -> (N, K (1 + 2 multiples))."""
     x, y = turns[:, :1], turns[:, 1:]
     cos, sin = x, y
-    weights = [torch.ones_like(x), cos, sin]
+    weights = [cos, sin]
     for _ in range(_MULTIPLES - 1):
         cos, sin = cos * x - sin * y, cos * y + sin * x
         weights += [cos, sin]
-    weighed = torch.cat(weights, 1).to(numbers.dtype)[:, :, None] * numbers[:, None]
-    return weighed.flatten(1)
+    return torch.cat([numbers, *(weight.to(numbers.dtype) * numbers for weight in weights)], 1)
+
+
+def _unit(turns: Tensor) -> Tensor:
+    """Directions of length 1, by operators that a page computes, too (`tiae_training.explore`): (N, 2) -> (N, 2)."""
+    return turns / (turns * turns).sum(1, keepdim=True).clamp_min(1e-12).sqrt()
