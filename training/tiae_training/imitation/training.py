@@ -140,7 +140,10 @@ def take_descriptor_units(
     """Mean and deviation of an auto-encoder's descriptors."""
     some = np.random.default_rng(seed).permutation(len(rows))[:2000]
     windows = torch.from_numpy(rows.images[some])
-    descriptors = see(autoencoder, windows, torch.from_numpy(no_details(len(some)))).descriptor
+    _set_descriptor_units(network, see(autoencoder, windows, torch.from_numpy(no_details(len(some)))).descriptor)
+
+
+def _set_descriptor_units(network: HandPoseNetwork, descriptors: Tensor) -> None:
     network.descriptor_mean.copy_(descriptors.mean(0))
     network.descriptor_scale.copy_(descriptors.std(0).clamp_min(1e-6))
 
@@ -164,8 +167,7 @@ def read_like_before(
     shifts = draw_shifts(len(some), settings.shift_radius_px, generator)
     old, new = (see(one, windows, none, shifts).descriptor for one in (before, autoencoder))
     old = (old - network.descriptor_mean) / network.descriptor_scale
-    network.descriptor_mean.copy_(new.mean(0))
-    network.descriptor_scale.copy_(new.std(0).clamp_min(1e-6))
+    _set_descriptor_units(network, new)
     new = (new - network.descriptor_mean) / network.descriptor_scale
     middle = old.mean(0)
     size = new.shape[1]
